@@ -1,0 +1,408 @@
+"""The engine of PPO and A2C, independent (IPPO) or with a centralised critic (MAPPO).
+
+    maximise  E[ surrogate(pi, pi_old, A) ] - c_v E[ (V - R)^2 ] + c_e E[ H(pi) ]
+
+with generalised advantages A and returns R = A + V. Members of the family differ by arguments: the
+surrogate, what the critic sees, how often data is used, who shares parameters.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Trajectory
+from shoal.core.descend import Optimizer, descend, init_optimizer
+from shoal.core.distributions import Categorical, DiagonalNormal, Distribution
+from shoal.core.env import Action, EnvSpec, TimeStep
+from shoal.core.errors import require, unknown
+from shoal.core.parallel import num_shards, pmean, weighted_mean
+from shoal.core.spaces import ActionSpace, Box
+from shoal.math.gae import gae
+from shoal.math.policy_loss import policy_gradient, ppo_clip
+from shoal.nn.agent_network import AgentNetwork
+from shoal.nn.mlp import ACTIVATIONS
+from shoal.nn.sharing import Groups
+
+SURROGATES = {"ppo_clip": ppo_clip, "policy_gradient": policy_gradient}
+CRITICS = ("local", "global")
+
+
+class Actor(Policy):
+    """A stochastic policy for discrete or box actions."""
+
+    network: AgentNetwork
+    log_std: Float[Array, "G A"] | None
+    space: ActionSpace
+
+    def initial_carry(self) -> Carry:
+        return self.network.initial_carry()
+
+    def __call__(
+        self,
+        obs: Float[Array, "*B N D"],
+        carry: Carry,
+        *,
+        action_mask: Bool[Array, "*B N A"] | None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Distribution, Carry]:
+        batch = obs.shape[:-2]
+        flat = None if carry is None else carry.reshape(-1, *carry.shape[len(batch) :])
+        out, flat = self.network.step(obs.reshape(-1, *obs.shape[-2:]), flat)
+        carry = None if flat is None else flat.reshape(*batch, *flat.shape[1:])
+        return self.distribution(out.reshape(*batch, *out.shape[1:]), action_mask), carry
+
+    def distribution(
+        self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None
+    ) -> Distribution:
+        """From the network's output. Box actions: a mean around the middle, a width a dimension."""
+        if isinstance(self.space, Box):
+            half = (self.space.high - self.space.low) / 2
+            mean = self.space.low + half * (1 + out)
+            log_std = self.log_std[jnp.array(self.network.groups.of_agent)] + jnp.log(half)
+            return DiagonalNormal(mean, jnp.broadcast_to(log_std, mean.shape), jnp.asarray(self.space.mask))
+        return Categorical(out, action_mask)
+
+
+class Critic(eqx.Module):
+    """Values of all agents: from each one's own view, or from the global state at once."""
+
+    network: AgentNetwork
+    central: bool = eqx.field(static=True)
+
+    def inputs(self, timestep: TimeStep) -> Float[Array, "*B 1|N D"]:
+        """What the network reads; leading axes are kept."""
+        if not self.central:
+            return timestep.obs
+        if timestep.global_state is not None:
+            return timestep.global_state[..., None, :]
+        return timestep.obs.reshape(*timestep.obs.shape[:-2], 1, -1)
+
+    def shape(self, out: Array) -> Float[Array, "*B N"]:
+        """The network's output as one value an agent."""
+        return out[..., 0, :] if self.central else out[..., 0]
+
+    def step(self, timestep: TimeStep, carry: Carry) -> tuple[Float[Array, "B N"], Carry]:
+        out, carry = self.network.step(self.inputs(timestep), carry)
+        return self.shape(out), carry
+
+    def unroll(self, inputs: Array, carry: Carry, starts: Bool[Array, "T B"]) -> Float[Array, "T B N"]:
+        return self.shape(self.network.unroll(inputs, carry, starts))
+
+
+class ValueScale(eqx.Module):
+    """A running mean and deviation of returns, so that the critic learns numbers near one.
+
+    An exponential average with its start corrected for, as in van Hasselt et al. 2016
+    (arXiv:1602.07714) without the rescaling of weights.
+    """
+
+    mean: Float[Array, "N"]
+    square: Float[Array, "N"]
+    weight: Float[Array, ""]
+
+    @staticmethod
+    def init(num_agents: int) -> "ValueScale":
+        return ValueScale(jnp.zeros(num_agents), jnp.zeros(num_agents), jnp.zeros(()))
+
+    def _moments(self) -> tuple[Array, Array]:
+        known = self.weight > 0
+        weight = jnp.where(known, self.weight, 1.0)
+        mean = self.mean / weight
+        variance = jnp.maximum(self.square / weight - mean**2, 1e-4)
+        return mean, jnp.where(known, jnp.sqrt(variance), 1.0)
+
+    def normalise(self, x: Float[Array, "*B N"]) -> Float[Array, "*B N"]:
+        mean, std = self._moments()
+        return (x - mean) / std
+
+    def restore(self, x: Float[Array, "*B N"]) -> Float[Array, "*B N"]:
+        mean, std = self._moments()
+        return x * std + mean
+
+    def update(
+        self, x: Float[Array, "T B N"], weight: Float[Array, "T B N"], rate: float = 0.01
+    ) -> "ValueScale":
+        total = jnp.maximum(pmean(weight.sum((0, 1))), 1e-8)
+        mean, square = pmean(((x * weight).sum((0, 1)), (x**2 * weight).sum((0, 1))))
+        return ValueScale(
+            (1 - rate) * self.mean + rate * mean / total,
+            (1 - rate) * self.square + rate * square / total,
+            (1 - rate) * self.weight + rate,
+        )
+
+
+class Params(eqx.Module):
+    actor: Actor
+    critic: Critic
+
+
+class ActorCriticState(eqx.Module):
+    params: Params
+    optimizer: Optimizer
+    scale: ValueScale
+
+
+class Batch(eqx.Module):
+    """What a loss reads, `[T, B, ...]`; carries are of the first step, `[B, ...]`."""
+
+    obs: Array
+    critic_inputs: Array
+    action: Array
+    action_mask: Array | None
+    log_prob: Array
+    value: Array  # as the critic gave it: in units of the scale
+    target: Array  # the same units
+    advantage: Array
+    weight: Array
+    starts: Array
+
+
+class ActorCritic(Algorithm):
+    """Actor-critic with a chosen surrogate. Fields that are numbers can be swept."""
+
+    learning_rate: float = 7e-4
+    """Adam's step size; the critic uses the same."""
+    discount: float = 0.99
+    """Weight of a reward one step later, in [0, 1]."""
+    gae_lambda: float = 0.95
+    """Mixing of horizons in the advantage, in [0, 1]."""
+    clip: float = 0.2
+    """Largest change of probability ratio, and of a normalised value, that is rewarded."""
+    entropy_weight: float = 0.01
+    """Weight of the policy's entropy."""
+    value_weight: float = 0.5
+    """Weight of the value loss."""
+    max_grad_norm: float = 0.5
+    """Largest global norm of a gradient."""
+    init_log_std: float = -0.5
+    """Initial log standard deviation of box actions, in half widths of the box."""
+    surrogate: str = eqx.field(static=True, default="ppo_clip")
+    """What is maximised: ppo_clip or policy_gradient."""
+    critic: str = eqx.field(static=True, default="local")
+    """What the critic sees: local (each agent's own view) or global (the whole state)."""
+    sharing: str = eqx.field(static=True, default="auto")
+    """Who shares parameters: shared, independent, role, or auto (by role)."""
+    epochs: int = eqx.field(static=True, default=4)
+    """How often each sample is used."""
+    minibatches: int = eqx.field(static=True, default=4)
+    """Into how many parts, by environment, a trajectory is cut."""
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
+    """Widths of the layers of actor and critic."""
+    recurrent: int = eqx.field(static=True, default=0)
+    """Size of a GRU behind the layers, 0 for none."""
+    activation: str = eqx.field(static=True, default="tanh")
+    """Non-linearity of the layers: tanh, relu, gelu or silu."""
+    normalise_values: bool = eqx.field(static=True, default=True)
+    """Whether the critic learns returns scaled to mean 0, deviation 1."""
+    clip_values: bool = eqx.field(static=True, default=True)
+    """Whether the value loss is clipped as the surrogate is."""
+    anneal_learning_rate: bool = eqx.field(static=True, default=True)
+    """Whether the learning rate falls linearly to 0."""
+    anneal_entropy: bool = eqx.field(static=True, default=False)
+    """Whether the entropy weight falls linearly to 0."""
+
+    def check(self, spec: EnvSpec) -> None:
+        for name, options in (
+            ("surrogate", SURROGATES),
+            ("critic", CRITICS),
+            ("activation", ACTIVATIONS),
+        ):
+            if getattr(self, name) not in options:
+                raise unknown(name, getattr(self, name), options)
+        Groups.of(spec, self.sharing)
+        for name in ("discount", "gae_lambda"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"{name} is {value}, expected a number in [0, 1]")
+        for name in ("learning_rate", "clip", "max_grad_norm"):
+            value = getattr(self, name)
+            require(value > 0, f"{name} is {value}, expected a positive number")
+        for name in ("entropy_weight", "value_weight", "recurrent"):
+            value = getattr(self, name)
+            require(value >= 0, f"{name} is {value}, expected 0 or more")
+        for name in ("epochs", "minibatches"):
+            value = getattr(self, name)
+            require(value >= 1, f"{name} is {value}, expected at least 1")
+
+    def init(self, spec: EnvSpec, key: PRNGKeyArray) -> ActorCriticState:
+        key_actor, key_critic = jax.random.split(key)
+        shape: dict[str, Any] = dict(
+            hidden=self.hidden, recurrent=self.recurrent, activation=self.activation
+        )
+        groups = Groups.of(spec, self.sharing)
+        actor = AgentNetwork(
+            spec.obs_size, spec.action.size, groups, head_gain=0.01, key=key_actor, **shape
+        )
+        if self.critic == "global":
+            size_in = spec.state_size or spec.num_agents * spec.obs_size
+            critic = AgentNetwork(size_in, spec.num_agents, Groups((0,)), key=key_critic, **shape)
+        else:
+            critic = AgentNetwork(spec.obs_size, 1, groups, key=key_critic, **shape)
+        log_std = None
+        if isinstance(spec.action, Box):
+            log_std = jnp.full((groups.count, spec.action.size), self.init_log_std)
+        params = Params(Actor(actor, log_std, spec.action), Critic(critic, self.critic == "global"))
+        return ActorCriticState(params, init_optimizer(params), ValueScale.init(spec.num_agents))
+
+    def policy(self, state: ActorCriticState) -> Actor:
+        return state.params.actor
+
+    def initial_carry(self, state: ActorCriticState) -> Carry:
+        params = state.params
+        return params.actor.initial_carry(), params.critic.network.initial_carry()
+
+    def act(
+        self, state: ActorCriticState, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
+    ) -> tuple[Action, Carry, Extras]:
+        key_policy, key_sample = jax.random.split(key)
+        params = state.params
+        distribution, actor_carry = params.actor(
+            timestep.obs, carry[0], action_mask=timestep.action_mask, key=key_policy
+        )
+        value, critic_carry = params.critic.step(timestep, carry[1])
+        action = distribution.sample(key_sample)
+        extras = {"log_prob": distribution.log_prob(action), "value": value}
+        return action, (actor_carry, critic_carry), extras
+
+    def learn(
+        self, state: ActorCriticState, trajectory: Trajectory, key: PRNGKeyArray
+    ) -> tuple[ActorCriticState, Metrics]:
+        batch, scale = self._prepare(state, trajectory)
+        num_envs = batch.weight.shape[1]
+        require(
+            num_envs % self.minibatches == 0,
+            f"{num_envs * num_shards()} environments on {num_shards()} devices do not divide into "
+            f"{self.minibatches} minibatches",
+        )
+        remaining = 1.0 - trajectory.progress
+        rate = self.learning_rate * (remaining if self.anneal_learning_rate else 1.0)
+        entropy_weight = self.entropy_weight * (remaining if self.anneal_entropy else 1.0)
+
+        def minibatch(loop, rows):
+            params, optimizer = loop
+            part, carry = jax.tree.map(lambda x: x[:, rows], batch), jax.tree.map(
+                lambda x: x[rows], trajectory.carry
+            )
+            params, optimizer, metrics = descend(
+                lambda p: self._loss(p, part, carry, entropy_weight),
+                params,
+                optimizer,
+                learning_rate=rate,
+                max_grad_norm=self.max_grad_norm,
+            )
+            return (params, optimizer), metrics
+
+        def epoch(loop, key):
+            rows = jax.random.permutation(key, num_envs).reshape(self.minibatches, -1)
+            return jax.lax.scan(minibatch, loop, rows)
+
+        loop = (state.params, state.optimizer)
+        (params, optimizer), metrics = jax.lax.scan(epoch, loop, jax.random.split(key, self.epochs))
+        metrics = jax.tree.map(jnp.mean, metrics)
+        metrics["skipped_updates"] = optimizer.skipped.astype(jnp.float32)
+        metrics["skipped_in_a_row"] = optimizer.skipped_in_a_row.astype(jnp.float32)
+        return ActorCriticState(params, optimizer, scale), metrics
+
+    def _prepare(
+        self, state: ActorCriticState, trajectory: Trajectory
+    ) -> tuple[Batch, ValueScale]:
+        """Advantages and targets, before anything is learned."""
+        steps, scale = trajectory.transitions, state.scale
+        critic = state.params.critic
+        units = scale.restore if self.normalise_values else (lambda x: x)
+        value = steps.extras["value"]
+        done = steps.successor.done
+        advantage = gae(
+            steps.successor.reward,
+            self.discount * (1.0 - steps.successor.terminated),
+            units(value),
+            units(self._successor_values(critic, trajectory)),
+            done[..., None],
+            self.gae_lambda,
+        )
+        weight = steps.timestep.active.astype(jnp.float32)
+        returns = advantage + units(value)
+        if self.normalise_values:
+            scale = scale.update(returns, weight)
+        target = scale.normalise(returns) if self.normalise_values else returns
+        mean = pmean(weighted_mean(advantage, weight))
+        std = jnp.sqrt(pmean(weighted_mean((advantage - mean) ** 2, weight)))
+        starts = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
+        batch = Batch(
+            obs=steps.timestep.obs,
+            critic_inputs=critic.inputs(steps.timestep),
+            action=steps.action,
+            action_mask=steps.timestep.action_mask,
+            log_prob=steps.extras["log_prob"],
+            value=value,
+            target=target,
+            advantage=(advantage - mean) / (std + 1e-8),
+            weight=weight,
+            starts=starts,
+        )
+        return batch, scale
+
+    def _successor_values(self, critic: Critic, trajectory: Trajectory) -> Float[Array, "T B N"]:
+        """Values of the true successors. Within an episode that is the next step's value, which is
+        known; only where a time limit cut an episode is the state before the reset evaluated."""
+        steps = trajectory.transitions
+        last, _ = critic.step(trajectory.last, trajectory.last_carry[1])
+        value = jnp.concatenate([steps.extras["value"][1:], last[None]])
+        done = steps.successor.done
+
+        def at_end(inputs):
+            successor, carry, value = inputs
+            cut, _ = critic.step(successor, carry)
+            return jnp.where(successor.done[:, None], cut, value)
+
+        def each(inputs):
+            return jax.lax.cond(inputs[0].done.any(), at_end, lambda x: x[2], inputs)
+
+        carries = self._critic_carries(critic, trajectory, done)
+        return jax.lax.map(each, (steps.successor, carries, value))
+
+    def _critic_carries(
+        self, critic: Critic, trajectory: Trajectory, done: Bool[Array, "T B"]
+    ) -> Carry:
+        """The critic's recurrent state after each step, `[T, B, ...]`, if it has one."""
+        if not self.recurrent:
+            return None
+        fresh = jnp.zeros_like(trajectory.carry[1])
+
+        def step(carry, inputs):
+            timestep, done = inputs
+            _, carry = critic.step(timestep, carry)
+            return where_done_carry(done, fresh, carry), carry
+
+        steps = trajectory.transitions
+        return jax.lax.scan(step, trajectory.carry[1], (steps.timestep, done))[1]
+
+    def _loss(
+        self, params: Params, batch: Batch, carry: Carry, entropy_weight: Float[Array, ""]
+    ) -> tuple[Float[Array, ""], Metrics]:
+        out = params.actor.network.unroll(batch.obs, carry[0], batch.starts)
+        distribution = params.actor.distribution(out, batch.action_mask)
+        value = params.critic.unroll(batch.critic_inputs, carry[1], batch.starts)
+        log_prob = distribution.log_prob(batch.action)
+        gain = SURROGATES[self.surrogate](log_prob, batch.log_prob, batch.advantage, self.clip)
+        error = (value - batch.target) ** 2
+        if self.clip_values:
+            near = batch.value + jnp.clip(value - batch.value, -self.clip, self.clip)
+            error = jnp.maximum(error, (near - batch.target) ** 2)
+        policy_loss = -weighted_mean(gain, batch.weight)
+        value_loss = 0.5 * weighted_mean(error, batch.weight)
+        entropy = weighted_mean(distribution.entropy(), batch.weight)
+        loss = policy_loss + self.value_weight * value_loss - entropy_weight * entropy
+        metrics = {
+            "policy_loss": policy_loss,
+            "value_loss": value_loss,
+            "entropy": entropy,
+            "kl": weighted_mean(batch.log_prob - log_prob, batch.weight),
+        }
+        return loss, metrics
+
+
+def where_done_carry(done: Bool[Array, "B"], new: Array, old: Array) -> Array:
+    return jnp.where(done[:, None, None], new, old)

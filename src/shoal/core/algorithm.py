@@ -1,0 +1,109 @@
+"""Policies, algorithms and learners: a few pure functions each."""
+
+import abc
+from typing import Any, Protocol
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from shoal.core.distributions import Distribution
+from shoal.core.env import Action, EnvSpec, TimeStep
+
+Carry = Any
+AlgState = Any
+Extras = Any
+Metrics = dict[str, Array]
+
+
+class Policy(eqx.Module):
+    """Acts for all N agents. Decentralised unless it says otherwise."""
+
+    @abc.abstractmethod
+    def initial_carry(self) -> Carry:
+        """The recurrent state at the start of an episode, for one environment; `None` if there is none."""
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        obs: Float[Array, "*B N D"],
+        carry: Carry,
+        *,
+        action_mask: Bool[Array, "*B N A"] | None,
+        key: PRNGKeyArray,
+    ) -> tuple[Distribution, Carry]:
+        """Maps observations to a distribution. `key` is for networks that draw (noisy channels)."""
+
+
+class Transition(eqx.Module):
+    """`timestep` was acted on with `action`; `successor` is what truly followed, before any reset.
+    `extras` is what the algorithm's `act` wished to keep."""
+
+    timestep: TimeStep
+    action: Action
+    extras: Extras
+    successor: TimeStep
+
+
+class Trajectory(eqx.Module):
+    """T steps of B environments. Leaves of `transitions` are `[T, B, ...]`.
+
+    `carry` is the recurrent state before the first step and `last_carry` the one after the last;
+    `last` is what to act on next (after a reset, where an episode ended); `progress` in [0, 1] is
+    the share of training that is done, for schedules.
+    """
+
+    transitions: Transition
+    carry: Carry
+    last: TimeStep
+    last_carry: Carry
+    progress: Float[Array, ""]
+
+
+class Algorithm(eqx.Module):
+    """Hyper-parameters are fields: numbers are leaves, structure is static."""
+
+    def check(self, spec: EnvSpec) -> None:
+        """Raises `ValueError` where the algorithm cannot learn in such an environment, or where a
+        hyper-parameter is out of range."""
+
+    @abc.abstractmethod
+    def init(self, spec: EnvSpec, key: PRNGKeyArray) -> AlgState: ...
+
+    @abc.abstractmethod
+    def act(
+        self, state: AlgState, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
+    ) -> tuple[Action, Carry, Extras]:
+        """The behaviour policy, for B environments at once."""
+
+    @abc.abstractmethod
+    def learn(
+        self, state: AlgState, trajectory: Trajectory, key: PRNGKeyArray
+    ) -> tuple[AlgState, Metrics]:
+        """Learns from a trajectory, wherever it came from."""
+
+    @abc.abstractmethod
+    def policy(self, state: AlgState) -> Policy:
+        """What is evaluated, saved and exported."""
+
+    def initial_carry(self, state: AlgState) -> Carry:
+        """The carry of `act` for one environment; the policy's unless an algorithm needs more."""
+        return self.policy(state).initial_carry()
+
+
+class Learner(Protocol):
+    """What the trainer runs. `update` is compiled by the trainer."""
+
+    def init(self, key: PRNGKeyArray) -> Any: ...
+
+    def update(self, state: Any) -> tuple[Any, Metrics]: ...
+
+
+def where_done(done: Bool[Array, "B"], new: Any, old: Any) -> Any:
+    """Takes `new` where an episode ended and `old` elsewhere, in every leaf `[B, ...]`."""
+
+    def pick(a: Array, b: Array) -> Array:
+        return jnp.where(done.reshape(done.shape + (1,) * (b.ndim - 1)), a, b)
+
+    return jax.tree.map(pick, new, old)

@@ -1,0 +1,83 @@
+"""Environments: pure, unbatched, and pytrees. `jax.vmap` makes a batch of them.
+
+N agents, A actions (or action dimensions), S numbers of global state.
+"""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from shoal.core.spaces import ActionSpace
+
+EnvState = Any
+Action = Array
+
+
+class EnvSpec(eqx.Module):
+    """What is known of an environment before it runs. Everything here is static.
+
+    Agents of one *team* share an interest; agents of one *role* see and do the same kind of
+    thing, so that they can share parameters. Observations are padded to `obs_size` with zeros.
+    `metrics` names each metric of a step and how an episode reduces it: `sum`, `mean`, `last` or `max`.
+    """
+
+    name: str = eqx.field(static=True)
+    agents: tuple[str, ...] = eqx.field(static=True)
+    teams: tuple[int, ...] = eqx.field(static=True)
+    roles: tuple[int, ...] = eqx.field(static=True)
+    obs_sizes: tuple[int, ...] = eqx.field(static=True)
+    action: ActionSpace
+    state_size: int = eqx.field(static=True)
+    horizon: int = eqx.field(static=True)
+    metrics: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
+
+    @property
+    def num_agents(self) -> int:
+        return len(self.agents)
+
+    @property
+    def obs_size(self) -> int:
+        return max(self.obs_sizes)
+
+
+class TimeStep(eqx.Module):
+    """What an environment shows after a reset or a step.
+
+    `terminated[i]` is a true end for agent `i` (do not bootstrap) and stays true until the
+    episode ends; `truncated` is a time limit (do bootstrap). The episode ends when it is
+    truncated or every agent has terminated. `active[i]` says that agent `i` is alive and due to
+    act: what it does otherwise changes nothing and must weigh nothing in a loss.
+    """
+
+    obs: Float[Array, "*B N D"]
+    reward: Float[Array, "*B N"]
+    terminated: Bool[Array, "*B N"]
+    truncated: Bool[Array, "*B"]
+    active: Bool[Array, "*B N"]
+    action_mask: Bool[Array, "*B N A"] | None
+    global_state: Float[Array, "*B S"] | None
+    metrics: dict[str, Float[Array, "*B"]]
+
+    @property
+    def done(self) -> Bool[Array, "*B"]:
+        """Whether the episode ended with this step."""
+        return self.truncated | self.terminated.all(-1)
+
+
+class Env(eqx.Module):
+    """An environment. Numbers are leaves (so that a task distribution is a leading axis);
+    structure, such as the number of agents, is static."""
+
+    @property
+    @abc.abstractmethod
+    def spec(self) -> EnvSpec: ...
+
+    @abc.abstractmethod
+    def reset(self, key: PRNGKeyArray) -> tuple[EnvState, TimeStep]:
+        """Starts an episode."""
+
+    @abc.abstractmethod
+    def step(self, key: PRNGKeyArray, state: EnvState, action: Action) -> tuple[EnvState, TimeStep]:
+        """Advances one step. `action` is Int `[N]` or Float `[N, A]`. Never resets."""

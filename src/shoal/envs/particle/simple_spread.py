@@ -1,0 +1,100 @@
+"""Spread: N agents must cover N landmarks without bumping into each other.
+
+Everyone is paid the sum over landmarks of minus the distance to the nearest agent, mixed by
+`local_ratio` with minus the number of its own collisions (`mpe2.simple_spread_v3`).
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from shoal.core.env import Action
+from shoal.core.errors import require
+from shoal.envs.particle.scripted import assign, steer
+from shoal.envs.particle.world import (
+    Body,
+    Number,
+    ParticleState,
+    ParticleWorld,
+    Scene,
+    distance,
+    landmark,
+    overlap,
+)
+
+COVERED = 0.1  # a landmark with an agent this near is covered
+
+
+class SimpleSpread(ParticleWorld):
+    """`num_agents` agents and as many landmarks. `local_ratio` is the share of the agent's own
+    collisions in its reward; the rest is the common distance."""
+
+    num_agents: int = eqx.field(static=True, default=3)
+    local_ratio: float = 0.5
+    agent_size: float = 0.15
+
+    name = "mpe/simple_spread"
+    channel = 2
+    spread = 1.0
+    metric_reductions = (
+        ("collisions", "sum"),
+        ("landmarks_covered", "last"),
+        ("distance", "last"),
+        ("success", "last"),
+    )
+
+    def __check_init__(self):
+        require(self.num_agents >= 1, f"num_agents is {self.num_agents}, expected at least 1")
+
+    @property
+    def agents(self) -> tuple[Body, ...]:
+        return tuple(Body(f"agent_{i}", self.agent_size) for i in range(self.num_agents))
+
+    @property
+    def landmarks(self) -> tuple[Body, ...]:
+        return tuple(landmark(f"landmark {i}") for i in range(self.num_agents))
+
+    def observe(self, scene: Scene) -> list[Float[Array, "D"]]:
+        silence = [jnp.zeros(self.channel * (self.num_agents - 1))]
+        return [
+            jnp.concatenate(
+                [scene.velocity[i], me]
+                + [mark - me for mark in scene.landmarks]
+                + [other - me for j, other in enumerate(scene.agents) if j != i]
+                + silence
+            )
+            for i, me in enumerate(scene.agents)
+        ]
+
+    def _nearest(self, scene: Scene) -> Float[Array, "N"]:
+        """For each landmark, how far the nearest agent is."""
+        return jnp.stack(
+            [
+                jnp.stack([distance(agent, mark) for agent in scene.agents]).min()
+                for mark in scene.landmarks
+            ]
+        )
+
+    def _bumps(self, scene: Scene, i: int) -> Number:
+        """How many others agent `i` overlaps."""
+        me, size = scene.agents[i], 2 * self.agent_size
+        return sum((overlap(me, x, size) for j, x in enumerate(scene.agents) if j != i), 0.0)
+
+    def reward(self, scene: Scene) -> list[Number]:
+        shared = -(1 - self.local_ratio) * self._nearest(scene).sum()
+        return [shared - self.local_ratio * self._bumps(scene, i) for i in range(self.num_agents)]
+
+    def measure(self, scene: Scene) -> dict[str, Number]:
+        nearest = self._nearest(scene)
+        return {
+            "collisions": sum(self._bumps(scene, i) for i in range(self.num_agents)) / 2,
+            "landmarks_covered": (nearest < COVERED).sum(),
+            "distance": nearest.mean(),
+            "success": (nearest < COVERED).all(),
+        }
+
+    def scripted(self, state: ParticleState) -> Action:
+        """The assignment of agents to landmarks with the least total distance, then PD control."""
+        scene = self.scene(state)
+        targets = assign(scene.agents, scene.landmarks)
+        return steer(self, scene, targets)

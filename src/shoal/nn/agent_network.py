@@ -1,0 +1,106 @@
+"""The network of N agents: a torso, perhaps a recurrent cell, and a head, shared within groups.
+
+It sees the whole agent axis, `[M, N, D]`, though here each agent's output depends on its own input
+alone. Networks that let agents talk keep the same two methods.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from shoal.nn.mlp import MLP, Linear
+from shoal.nn.recurrent import GRU, unroll
+from shoal.nn.sharing import Groups
+
+
+class _Stack(eqx.Module):
+    """One group's layers."""
+
+    torso: MLP
+    cell: GRU | None
+    head: Linear
+
+
+class AgentNetwork(eqx.Module):
+    """`[.., N, in] -> [.., N, out]` with one set of parameters a group.
+
+    `recurrent` is the size of the GRU between torso and head, 0 for none.
+    """
+
+    stack: _Stack  # every leaf has a leading axis G
+    groups: Groups
+    recurrent: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        size_in: int,
+        size_out: int,
+        groups: Groups,
+        *,
+        hidden: tuple[int, ...],
+        recurrent: int = 0,
+        activation: str = "tanh",
+        head_gain: float = 1.0,
+        key: PRNGKeyArray,
+    ):
+        def build(key: PRNGKeyArray) -> _Stack:
+            key_torso, key_cell, key_head = jax.random.split(key, 3)
+            torso = MLP(size_in, hidden, activation, key=key_torso)
+            width = hidden[-1] if hidden else size_in
+            cell = GRU(width, recurrent, key=key_cell) if recurrent else None
+            return _Stack(torso, cell, Linear(recurrent or width, size_out, head_gain, key=key_head))
+
+        self.stack = jax.vmap(build)(jax.random.split(key, groups.count))
+        self.groups = groups
+        self.recurrent = recurrent
+
+    def initial_carry(self) -> Float[Array, "N H"] | None:
+        """Zeros for one environment, or `None` without recurrence."""
+        if not self.recurrent:
+            return None
+        return jnp.zeros((len(self.groups.of_agent), self.recurrent))
+
+    def _per_group(self, fn, *xs: Array) -> Array:
+        """Runs `fn(stack, *xs)` for every group, xs being `[G, ...]`."""
+        if self.groups.count == 1:
+            only = jax.tree.map(lambda x: x[0], self.stack)
+            return fn(only, *(x[0] for x in xs))[None]
+        return jax.vmap(fn)(self.stack, *xs)
+
+    def step(
+        self, x: Float[Array, "M N in"], carry: Float[Array, "M N H"] | None
+    ) -> tuple[Float[Array, "M N out"], Float[Array, "M N H"] | None]:
+        """One time step for M environments."""
+        num_agents = x.shape[1]
+        split, join = self.groups.split, self.groups.join
+        if carry is None:
+            out = self._per_group(lambda s, x: s.head(s.torso(x)), split(x))
+            return join(out, num_agents), None
+        h = self._per_group(lambda s, x, h: s.cell(s.cell.project(s.torso(x)), h), split(x), split(carry))
+        out = self._per_group(lambda s, h: s.head(h), h)
+        return join(out, num_agents), join(h, num_agents)
+
+    def unroll(
+        self,
+        x: Float[Array, "T B N in"],
+        carry: Float[Array, "B N H"] | None,
+        starts: Bool[Array, "T B"],
+    ) -> Float[Array, "T B N out"]:
+        """T time steps, from `carry`; where `starts`, the carry is reset before the step."""
+        T, B, N = x.shape[:3]
+        if carry is None:
+            return self.step(x.reshape(T * B, N, -1), None)[0].reshape(T, B, N, -1)
+
+        def run(s: _Stack, x: Array, h: Array, starts: Array) -> Array:
+            projected = s.cell.project(s.torso(x.reshape(-1, x.shape[-1])))
+            h = unroll(s.cell, projected.reshape(T, h.shape[0], -1), h, starts)
+            return s.head(h.reshape(-1, h.shape[-1]))
+
+        def by_time(x: Array) -> Array:  # [T, B, N, ...] to [G, T, B * n, ...]
+            flat = self.groups.split(x.reshape(T * B, *x.shape[2:]))
+            return flat.reshape(self.groups.count, T, -1, *x.shape[3:])
+
+        agent_starts = jnp.broadcast_to(starts[:, :, None], (T, B, N))
+        out = self._per_group(run, by_time(x), self.groups.split(carry), by_time(agent_starts))
+        return self.groups.join(out, N).reshape(T, B, N, -1)

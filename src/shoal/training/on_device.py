@@ -1,0 +1,139 @@
+"""Collect and learn inside one compiled program: the default learner."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from shoal.core.algorithm import AlgState, Algorithm, Carry, Metrics, Trajectory, Transition, where_done
+from shoal.core.env import Env, EnvState, TimeStep
+from shoal.core.errors import require
+from shoal.core.parallel import num_shards, pmean, shard_index
+
+
+class Episodes(eqx.Module):
+    """Running sums of the episode that each environment is in."""
+
+    returns: Float[Array, "B N"]
+    length: Int[Array, "B"]
+
+
+class LearnerState(eqx.Module):
+    """Everything that the next update depends on."""
+
+    algorithm: AlgState
+    env: EnvState
+    timestep: TimeStep
+    carry: Carry
+    episodes: Episodes
+    key: PRNGKeyArray
+    updates: Int[Array, ""]
+
+
+class OnDevice(eqx.Module):
+    """Steps `num_envs` environments `unroll` times, then learns; `update` does it once.
+
+    Inside `jax.shard_map` each device holds `num_envs / devices` of the environments.
+    `total_updates` is where schedules end.
+    """
+
+    algorithm: Algorithm
+    env: Env
+    num_envs: int = eqx.field(static=True)
+    unroll: int = eqx.field(static=True)
+    total_updates: Float[Array, ""] | float = 1.0
+
+    def __check_init__(self):
+        require(self.num_envs >= 1, f"num_envs is {self.num_envs}, expected at least 1")
+        require(self.unroll >= 1, f"unroll is {self.unroll}, expected at least 1")
+
+    def _local_envs(self) -> int:
+        return self.num_envs // num_shards()
+
+    def init(self, key: PRNGKeyArray) -> LearnerState:
+        """A fresh state. Parameters depend on `key` alone, environments on the device as well."""
+        key_algorithm, key_reset, key_run = jax.random.split(key, 3)
+        key_reset, key_run = (jax.random.fold_in(k, shard_index()) for k in (key_reset, key_run))
+        n = self._local_envs()
+        algorithm = self.algorithm.init(self.env.spec, key_algorithm)
+        env, timestep = jax.vmap(self.env.reset)(jax.random.split(key_reset, n))
+        return LearnerState(
+            algorithm=algorithm,
+            env=env,
+            timestep=timestep,
+            carry=batch_carry(self.algorithm.initial_carry(algorithm), n),
+            episodes=Episodes(jnp.zeros((n, self.env.spec.num_agents)), jnp.zeros(n, jnp.int32)),
+            key=key_run,
+            updates=jnp.int32(0),
+        )
+
+    def update(self, state: LearnerState) -> tuple[LearnerState, Metrics]:
+        """Collects one trajectory and learns from it."""
+        key, key_collect, key_learn = jax.random.split(state.key, 3)
+        fresh = batch_carry(self.algorithm.initial_carry(state.algorithm), self._local_envs())
+        carry_0 = state.carry
+
+        def step(loop, key):
+            env, timestep, carry, episodes = loop
+            key_act, key_step, key_reset = jax.random.split(key, 3)
+            action, carry, extras = self.algorithm.act(state.algorithm, timestep, carry, key_act)
+            keys = jax.random.split(key_step, self._local_envs())
+            env, successor = jax.vmap(self.env.step)(keys, env, action)
+            episodes, finished = count_episodes(episodes, successor)
+            env, next_timestep = auto_reset(self.env, key_reset, env, successor)
+            carry = where_done(successor.done, fresh, carry)
+            transition = Transition(timestep, action, extras, successor)
+            return (env, next_timestep, carry, episodes), (transition, finished)
+
+        loop = (state.env, state.timestep, state.carry, state.episodes)
+        keys = jax.random.split(key_collect, self.unroll)
+        (env, timestep, carry, episodes), (transitions, finished) = jax.lax.scan(step, loop, keys)
+        progress = jnp.minimum(state.updates / self.total_updates, 1.0)
+        trajectory = Trajectory(transitions, carry_0, timestep, carry, progress)
+        algorithm, metrics = self.algorithm.learn(state.algorithm, trajectory, key_learn)
+        metrics = pmean(metrics | summarise(finished))
+        return (
+            LearnerState(algorithm, env, timestep, carry, episodes, key, state.updates + 1),
+            metrics,
+        )
+
+
+def batch_carry(carry: Carry, n: int) -> Carry:
+    """The same carry for each of `n` environments."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), carry)
+
+
+def auto_reset(
+    env: Env, key: PRNGKeyArray, state: EnvState, successor: TimeStep
+) -> tuple[EnvState, TimeStep]:
+    """Starts new episodes where one ended. What was true before stays in `successor`.
+
+    Resets are computed only when some environment of the batch needs one.
+    """
+    done = successor.done
+
+    def reset(_):
+        fresh_state, fresh = jax.vmap(env.reset)(jax.random.split(key, done.shape[0]))
+        return where_done(done, (fresh_state, fresh), (state, successor))
+
+    return jax.lax.cond(done.any(), reset, lambda _: (state, successor), None)
+
+
+def count_episodes(
+    episodes: Episodes, successor: TimeStep
+) -> tuple[Episodes, tuple[Bool[Array, "B"], Float[Array, "B"], Int[Array, "B"]]]:
+    """Adds a step; also returns (ended, return averaged over agents, length) of each environment."""
+    returns, length = episodes.returns + successor.reward, episodes.length + 1
+    done = successor.done
+    kept = Episodes(jnp.where(done[:, None], 0.0, returns), jnp.where(done, 0, length))
+    return kept, (done, returns.mean(-1), length)
+
+
+def summarise(finished: tuple[Array, Array, Array]) -> Metrics:
+    """Sums over the episodes that ended, so that means can be formed later over any stretch."""
+    done, returns, length = finished
+    return {
+        "episodes": done.sum().astype(jnp.float32),
+        "return_sum": jnp.where(done, returns, 0.0).sum(),
+        "length_sum": jnp.where(done, length, 0).sum().astype(jnp.float32),
+    }
