@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from shoal.core.picture import Picture
 from shoal.core.spaces import ActionSpace
 
 EnvState = Any
@@ -81,3 +82,7 @@ class Env(eqx.Module):
     @abc.abstractmethod
     def step(self, key: PRNGKeyArray, state: EnvState, action: Action) -> tuple[EnvState, TimeStep]:
         """Advances one step. `action` is Int `[N]` or Float `[N, A]`. Never resets."""
+
+    def draw(self, state: EnvState) -> Picture:
+        """What one (unbatched, concrete) state looks like; nothing unless a world overrides it."""
+        return Picture()
