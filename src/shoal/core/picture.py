@@ -1,16 +1,29 @@
 """What an environment looks like at one moment: a few primitives that any renderer can draw."""
 
+import colorsys
 from typing import NamedTuple
 
 
 class Circle(NamedTuple):
-    """A filled disc, in world units."""
+    """A filled disc, in world units. One labelled with an agent's name is that agent: renderers
+    take the agent's colour from it, hang its messages on it and shorten the label."""
 
     x: float
     y: float
     radius: float
     color: str
     label: str = ""
+    opacity: float = 1.0
+
+
+class Ring(NamedTuple):
+    """A circle's outline, in world units; `width` is in hundredths of the view."""
+
+    x: float
+    y: float
+    radius: float
+    color: str
+    width: float = 0.5
     opacity: float = 1.0
 
 
@@ -36,12 +49,26 @@ class Text(NamedTuple):
     size: float = 0.08
 
 
-Shape = Circle | Line | Text
+Shape = Circle | Ring | Line | Text
 
 
 class Picture(NamedTuple):
-    """Shapes from back to front, inside `view` = (left, bottom, right, top), and what each agent says."""
+    """Shapes from back to front, inside `view` = (left, bottom, right, top), and what agents say."""
 
     shapes: tuple[Shape, ...] = ()
     view: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)
     messages: dict[str, str] = {}
+
+
+def shades(color: str, n: int) -> tuple[str, ...]:
+    """`n` relatives of a colour `#rrggbb` that can be told apart: neighbouring hues, with the
+    colour itself in the middle. For agents that look alike but must be followed one by one."""
+    channels = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    hue, light, saturation = colorsys.rgb_to_hls(*channels)
+    step = min(30.0, 150.0 / max(n - 1, 1)) / 360
+    out = []
+    for k in range(n):
+        offset = k - (n - 1) / 2
+        rgb = colorsys.hls_to_rgb((hue + offset * step) % 1.0, light, saturation)
+        out.append("#" + "".join(f"{round(255 * x):02x}" for x in rgb))
+    return tuple(out)

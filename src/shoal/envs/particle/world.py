@@ -14,7 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
+from shoal.core.picture import Picture, Shape
 from shoal.core.spaces import Box, Discrete
+from shoal.envs.particle.drawing import default_goal_marks, draw_world
 
 MOVES = 5  # stay, left, right, down, up
 Vector = Float[Array, "2"]
@@ -253,6 +255,13 @@ class ParticleWorld(Env):
         speaks = [state.message[i] for i, b in enumerate(self.agents) if b.speaks]
         parts = [state.position.reshape(-1), state.velocity.reshape(-1), *speaks, *goals]
         return jnp.concatenate(parts)
+
+    def goal_marks(self, scene: Scene) -> list[Shape]:
+        """What shows the goals of an episode in a picture, drawn over the landmarks."""
+        return default_goal_marks(self, scene.goal, scene.landmarks)
+
+    def draw(self, state: ParticleState) -> Picture:
+        return draw_world(self, state)
 
     def _show(self, state: ParticleState, reward: Float[Array, "N"]) -> TimeStep:
         scene = self.scene(state)

@@ -1,0 +1,84 @@
+"""Pictures of particle worlds: landmarks below, goals marked, moving and speaking agents above."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shoal.core.picture import Circle, Line, Picture, Ring, Shape, shades
+
+if TYPE_CHECKING:
+    from shoal.envs.particle.world import Body, ParticleState, ParticleWorld
+
+REACH = 1.3  # the view is at least [-REACH, REACH]^2
+GLANCE = 0.2  # a velocity line ends where its agent would be this many seconds later
+GOAL = "#f08c00"
+
+
+def draw_world(world: ParticleWorld, state: ParticleState) -> Picture:
+    """The picture of one concrete state."""
+    bodies = world.agents + world.landmarks
+    position = np.asarray(state.position, float)
+    n = len(world.agents)
+    landmarks = [_disc(b, p, b.color) for b, p in zip(world.landmarks, position[n:])]
+    colors = agent_colors(world)
+    speed = [
+        _velocity(b, p, v, c)
+        for b, p, v, c in zip(world.agents, position, np.asarray(state.velocity, float), colors)
+        if b.movable
+    ]
+    agents = [_disc(b, p, c, b.name) for b, p, c in zip(world.agents, position, colors)]
+    marks = world.goal_marks(world.scene(state))
+    words = {b.name: _word(world, m) for b, m in zip(world.agents, state.message) if b.speaks}
+    return Picture((*landmarks, *marks, *speed, *agents), _view(bodies, position), words)
+
+
+def agent_colors(world: ParticleWorld) -> tuple[str, ...]:
+    """A colour for each agent: relatives of its body's colour where several bodies share it."""
+    colors = [b.color for b in world.agents]
+    families = {c: iter(shades(c, count)) for c, count in Counter(colors).items()}
+    return tuple(next(families[c]) for c in colors)
+
+
+def ring(body: Body, place: np.ndarray, color: str = GOAL, layer: int = 0) -> Ring:
+    """A ring around a body; rings around the same body nest by `layer`."""
+    x, y = map(float, place)
+    return Ring(x, y, body.size + 0.04 * (1 + layer), color, 0.8)
+
+
+def default_goal_marks(world: ParticleWorld, goal: list, places: list) -> list[Shape]:
+    """A ring around the landmark of each choice that is made among all landmarks."""
+    count = len(world.landmarks)
+    chosen = [int(g) for g, among in zip(goal, world.goals) if among == count]
+    return [ring(world.landmarks[k], places[k], layer=i) for i, k in enumerate(chosen)]
+
+
+def _disc(body: Body, place: np.ndarray, color: str, label: str = "") -> Circle:
+    return Circle(float(place[0]), float(place[1]), body.size, color, label)
+
+
+def _velocity(body: Body, place: np.ndarray, velocity: np.ndarray, color: str) -> Line:
+    """From the rim of the disc, so that slow agents show where they go too."""
+    speed = float(np.hypot(*velocity))
+    start = place + velocity * (body.size / max(speed, 1e-6))
+    end = start + GLANCE * velocity
+    return Line(*map(float, (*start, *end)), color, 0.6, 0.7)
+
+
+def _word(world: ParticleWorld, message: np.ndarray) -> str:
+    """A letter for a symbol, the numbers of a vector, nothing for silence."""
+    message = np.asarray(message)
+    if not message.any():
+        return ""
+    if world.continuous_actions:
+        return " ".join(f"{x:.1f}" for x in message)
+    return chr(ord("A") + int(message.argmax()))
+
+
+def _view(bodies: tuple[Body, ...], position: np.ndarray) -> tuple[float, float, float, float]:
+    """A square around the middle that holds every body."""
+    edge = np.abs(position).max(1) + np.array([b.size for b in bodies]) + 0.1
+    reach = max(REACH, float(edge.max(initial=0.0)))
+    return (-reach, -reach, reach, reach)
