@@ -6,13 +6,13 @@ from jaxtyping import Array, Bool, Float
 
 
 def gae(
-    r_t: Float[Array, "T"],
-    discount_t: Float[Array, "T"],
-    v_tm1: Float[Array, "T"],
-    v_t: Float[Array, "T"],
-    ends_t: Bool[Array, "T"],
+    r_t: Float[Array, "T *S"],
+    discount_t: Float[Array, "T *S"],
+    v_tm1: Float[Array, "T *S"],
+    v_t: Float[Array, "T *S"],
+    ends_t: Bool[Array, "T *#S"],
     lambda_: Float[Array, ""] | float,
-) -> Float[Array, "T"]:
+) -> Float[Array, "T *S"]:
     r"""Advantages of the actions that led from step t-1 to step t.
 
     $$\delta_t = r_t + \gamma_t v_t - v_{t-1}, \qquad
@@ -26,7 +26,7 @@ def gae(
         ends_t: whether the episode ended here, truly or by a time limit: nothing after it counts.
         lambda_: the mixing of horizons, in [0, 1].
 
-    Works on any trailing batch axes as well: `[T, ...]`.
+    Works on any trailing batch axes S as well.
     """
     delta_t = r_t + discount_t * v_t - v_tm1
     decay_t = discount_t * lambda_ * (1.0 - ends_t)

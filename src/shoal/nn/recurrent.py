@@ -27,12 +27,12 @@ class GRU(eqx.Module):
         self.hidden = Linear(size, 3 * size, 1.0, key=key_hidden)
         self.size = size
 
-    def project(self, x: Float[Array, "M in"]) -> Float[Array, "M 3*H"]:
+    def project(self, x: Float[Array, "M in"]) -> Float[Array, "M {3*self.size}"]:
         """The part of a step that depends on the input alone."""
         return self.inputs(x)
 
     def __call__(
-        self, projected: Float[Array, "M 3*H"], h: Float[Array, "M H"]
+        self, projected: Float[Array, "M {3*self.size}"], h: Float[Array, "M H"]
     ) -> Float[Array, "M H"]:
         """One step from a projected input."""
         x_r, x_z, x_n = jnp.split(projected, 3, -1)
@@ -44,7 +44,7 @@ class GRU(eqx.Module):
 
 def unroll(
     cell: GRU,
-    projected: Float[Array, "T M 3*H"],
+    projected: Float[Array, "T M {3*cell.size}"],
     h: Float[Array, "M H"],
     starts: Bool[Array, "T M"],
 ) -> Float[Array, "T M H"]:

@@ -72,8 +72,8 @@ class Critic(eqx.Module):
     network: AgentNetwork
     central: bool = eqx.field(static=True)
 
-    def inputs(self, timestep: TimeStep) -> Float[Array, "*B 1|N D"]:
-        """What the network reads; leading axes are kept."""
+    def inputs(self, timestep: TimeStep) -> Float[Array, "*B V D"]:
+        """What the V networks read: V is N, or 1 of a central critic."""
         if not self.central:
             return timestep.obs
         if timestep.global_state is not None:
@@ -380,7 +380,7 @@ class ActorCritic(Algorithm):
         return jax.lax.scan(step, trajectory.carry[1], (steps.timestep, done))[1]
 
     def _loss(
-        self, params: Params, batch: Batch, carry: Carry, entropy_weight: Float[Array, ""]
+        self, params: Params, batch: Batch, carry: Carry, entropy_weight: Float[Array, ""] | float
     ) -> tuple[Float[Array, ""], Metrics]:
         out = params.actor.network.unroll(batch.obs, carry[0], batch.starts)
         distribution = params.actor.distribution(out, batch.action_mask)
