@@ -1,0 +1,49 @@
+# Every target makes its own virtual environment when there is none. All that it needs is Python 3.11.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# Two stamps: what running needs, and what development needs on top of it.
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+
+DEMO := runs/demo
+STEPS := 1_000_000
+
+.PHONY: demo test lint docs bench clean
+
+demo: $(RUNTIME) ## Train, evaluate and draw a team in about a minute
+	rm -rf $(DEMO)
+	$(BIN)/shoal train mappo mpe/simple_spread --steps $(STEPS) --seed 0 --out $(DEMO)
+	$(BIN)/shoal eval $(DEMO) --episodes 1000
+	$(BIN)/shoal render $(DEMO) --format html
+	@echo "Look at $(DEMO)/replay.html (the episode) and $(DEMO)/curve.png (the learning curve)."
+
+test: $(DEV) ## Run the tests
+	$(BIN)/python -m pytest -q
+
+lint: $(DEV) ## Check style, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+docs: $(DEV) ## Build the documentation, warnings are errors
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+
+bench: $(RUNTIME) ## Measure the speed of environments and of training
+	$(BIN)/shoal bench env mpe/simple_spread --num-envs 4096
+	$(BIN)/shoal bench train mappo mpe/simple_spread
+
+clean: ## Remove everything that can be made again, runs excepted
+	rm -rf .venv docs/_build build dist .pytest_cache .ruff_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNTIME): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) -e .
+	touch $@
+
+$(DEV): $(RUNTIME)
+	$(PIP) -e '.[dev,docs]'
+	touch $@
