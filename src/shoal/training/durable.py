@@ -1,0 +1,88 @@
+"""Files that are there whole or not at all, whatever kills the process or fills the disk."""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+TEMPORARY = ".tmp-"
+"""How the name of everything that is not yet committed begins."""
+
+_LARGEST_JSON = 64 * 2**20
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the names in a directory, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot sync a directory, and say so with EINVAL.
+        if error.errno != errno.EINVAL or not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Writes a file and waits until it is on the disk."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json_atomic(path: Path, obj: Any) -> None:
+    """Writes or replaces a JSON file: a reader sees the old one or the new one, never half of it.
+
+    Arrays become lists, and numbers that JSON lacks (NaN, infinities) become null.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
+    text = json.dumps(to_json(obj), indent=2, allow_nan=False) + "\n"
+    try:
+        write_synced(temporary, text.encode())
+        os.replace(temporary, path)
+    except OSError:
+        if temporary.exists():
+            temporary.unlink()
+        raise
+    sync(path.parent)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file of bounded size. Raises `OSError` or `ValueError`."""
+    if path.stat().st_size > _LARGEST_JSON:
+        raise ValueError(f"{path.name} is larger than {_LARGEST_JSON} bytes")
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} is not JSON: {error}") from error
+
+
+def to_json(obj: Any) -> Any:
+    """`obj` as strict JSON has it: arrays as lists, NaN and infinities as null."""
+    if isinstance(obj, Mapping):
+        return {str(key): to_json(value) for key, value in obj.items()}
+    if isinstance(obj, list | tuple):
+        return [to_json(value) for value in obj]
+    if isinstance(obj, np.ndarray | np.generic | jax.Array):
+        return to_json(np.asarray(obj).tolist())
+    if isinstance(obj, float) and not np.isfinite(obj):
+        return None
+    return obj
+
+
+def json_digest(obj: Any) -> str:
+    """SHA-256 of JSON content, whatever the order of its keys and its white space.
+
+    >>> json_digest({"a": 1, "b": 2}) == json_digest({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(obj, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
