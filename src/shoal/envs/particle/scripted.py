@@ -5,60 +5,88 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 if TYPE_CHECKING:
     from shoal.envs.particle.world import ParticleWorld, Scene
 
 EXHAUSTIVE = 6  # up to this many agents every assignment is tried
+GAIN, DAMPING = 12.0, 2.4  # full force until 0.08 from the target; brakes for a fifth of a second
+REPULSION = 24.0
+REST = 0.3  # a discrete agent whose wanted force is below this stays
 
 
-def assign(agents: list[Array], marks: list[Array]) -> list[Float[Array, "2"]]:
-    """For each agent a landmark of its own, by least total distance (greedy for many agents)."""
+def assign(agents: list[Array], marks: list[Array]) -> Int[Array, "N"]:
+    """For each of N agents the index of one of N landmarks, all different, by least total distance
+    (for many agents greedily, the closest free pair first)."""
     n = len(agents)
     cost = jnp.stack([jnp.stack([jnp.hypot(*(a - m)) for m in marks]) for a in agents])
-    points = jnp.stack(marks)
     if n <= EXHAUSTIVE:
         orders = jnp.array(list(itertools.permutations(range(n))))
-        best = orders[cost[jnp.arange(n), orders].sum(-1).argmin()]
-        return [points[best[i]] for i in range(n)]
-    targets: list[Array] = [points[0]] * n
+        return orders[cost[jnp.arange(n), orders].sum(-1).argmin()]
     chosen = jnp.zeros(n, jnp.int32)
-    for _ in range(n):  # take the closest free pair
-        flat = cost.argmin()
-        i, k = flat // n, flat % n
+    for _ in range(n):
+        i, k = jnp.divmod(cost.argmin(), n)
         chosen = chosen.at[i].set(k)
         cost = cost.at[i].set(jnp.inf).at[:, k].set(jnp.inf)
-    targets = [points[chosen[i]] for i in range(n)]
-    return targets
+    return chosen
 
 
-def push(error: Float[Array, "2"], velocity: Float[Array, "2"], gain: float = 4.0) -> Array:
-    """The unit-box force of a PD controller that wants to close `error`."""
-    return jnp.clip(gain * error - 1.6 * velocity, -1.0, 1.0)
+def steer(
+    world: ParticleWorld,
+    scene: Scene,
+    targets: list[Array],
+    words: dict[int, Array] | None = None,
+    clearance: Array | float = 0.0,
+) -> Array:
+    """Everyone's action: towards its target by PD control, off whoever is (or will be, a step
+    later) nearer than `clearance`, and saying its word, the index of a symbol, if it has one."""
+    forces = []
+    for i, (me, v, target) in enumerate(zip(scene.agents, scene.velocity, targets)):
+        force = pull(target - me, v)
+        for j, (other, u) in enumerate(zip(scene.agents, scene.velocity)):
+            if j != i:
+                apart = me - other + world.dt * (v - u)
+                gap = jnp.maximum(jnp.hypot(*apart), 1e-8)
+                force = force + REPULSION * jnp.maximum(clearance - gap, 0.0) * apart / gap
+        forces.append(force)
+    return act(world, forces, words)
 
 
-def steer(world: ParticleWorld, scene: Scene, targets: list[Array]) -> Array:
-    """Everyone's action towards its target, in the world's action space, saying nothing."""
+def pull(error: Float[Array, "2"], velocity: Float[Array, "2"]) -> Float[Array, "2"]:
+    """The force of a PD controller that wants to close `error`."""
+    return GAIN * error - DAMPING * velocity
+
+
+def act(world: ParticleWorld, forces: list[Array], words: dict[int, Array] | None = None) -> Array:
+    """Forces, where 1 is all that an agent can give along an axis, and words as actions."""
+    words = words or {}
     actions = []
-    for me, velocity, target in zip(scene.agents, scene.velocity, targets):
-        force = push(target - me, velocity)
-        actions.append(continuous(force) if world.continuous_actions else discrete(force))
+    for i, (body, force) in enumerate(zip(world.agents, forces)):
+        word = words[i] if i in words else jnp.zeros((), jnp.int32)
+        if world.continuous_actions:
+            moves = continuous(force) if body.movable else jnp.zeros(0)
+            speech = jax.nn.one_hot(word, world.channel * body.speaks)
+            actions.append(jnp.concatenate([moves, speech]))
+        else:
+            move, count = (discrete(force), 5) if body.movable else (0, 1)
+            actions.append(move + count * word)
+    if world.continuous_actions:
+        width = max(len(a) for a in actions)
+        actions = [jnp.pad(a, (0, width - len(a))) for a in actions]
     return jnp.stack(actions)
 
 
 def continuous(force: Float[Array, "2"]) -> Float[Array, "5"]:
-    """A force in [-1, 1]^2 as the five numbers of a continuous action."""
-    x, y = force
-    zero = jnp.zeros(())
-    return jnp.stack([zero, jnp.maximum(-x, 0), jnp.maximum(x, 0), jnp.maximum(-y, 0), jnp.maximum(y, 0)])
+    """A force as the five numbers of a continuous action: nothing, left, right, down, up."""
+    plus, minus = jnp.clip(force, 0, 1), jnp.clip(-force, 0, 1)
+    return jnp.stack([jnp.zeros(()), minus[0], plus[0], minus[1], plus[1]])
 
 
-def discrete(force: Float[Array, "2"]) -> Array:
+def discrete(force: Float[Array, "2"]) -> Int[Array, ""]:
     """The move nearest to a force: along its larger part, or none where the force is small."""
-    x, y = force
-    along_x = jnp.where(x < 0, 1, 2)
-    along_y = jnp.where(y < 0, 3, 4)
-    move = jnp.where(jnp.abs(x) > jnp.abs(y), along_x, along_y)
-    return jnp.where(jnp.maximum(jnp.abs(x), jnp.abs(y)) < 0.5, 0, move)
+    (x, y), (size_x, size_y) = force, jnp.abs(force)
+    move = jnp.where(size_x > size_y, jnp.where(x < 0, 1, 2), jnp.where(y < 0, 3, 4))
+    return jnp.where(jnp.maximum(size_x, size_y) < REST, 0, move)

@@ -12,6 +12,7 @@ from shoal.core.env import Action
 from shoal.core.errors import require
 from shoal.envs.particle.scripted import assign, steer
 from shoal.envs.particle.world import (
+    REACHED,
     Body,
     Number,
     ParticleState,
@@ -21,8 +22,6 @@ from shoal.envs.particle.world import (
     landmark,
     overlap,
 )
-
-COVERED = 0.1  # a landmark with an agent this near is covered
 
 
 class SimpleSpread(ParticleWorld):
@@ -84,17 +83,17 @@ class SimpleSpread(ParticleWorld):
         shared = -(1 - self.local_ratio) * self._nearest(scene).sum()
         return [shared - self.local_ratio * self._bumps(scene, i) for i in range(self.num_agents)]
 
-    def measure(self, scene: Scene) -> dict[str, Number]:
+    def measure(self, scene: Scene) -> dict[str, Array | float]:
         nearest = self._nearest(scene)
         return {
             "collisions": sum(self._bumps(scene, i) for i in range(self.num_agents)) / 2,
-            "landmarks_covered": (nearest < COVERED).sum(),
+            "landmarks_covered": (nearest < REACHED).sum(),
             "distance": nearest.mean(),
-            "success": (nearest < COVERED).all(),
+            "success": (nearest < REACHED).all(),
         }
 
     def scripted(self, state: ParticleState) -> Action:
-        """The assignment of agents to landmarks with the least total distance, then PD control."""
+        """To the landmarks by the assignment of least total distance, off each other's way."""
         scene = self.scene(state)
-        targets = assign(scene.agents, scene.landmarks)
-        return steer(self, scene, targets)
+        targets = [scene.pick(k) for k in assign(scene.agents, scene.landmarks)]
+        return steer(self, scene, targets, clearance=2 * self.agent_size + 0.1)

@@ -6,6 +6,7 @@ padded array: the compiler fuses the lot, and one environment costs under a micr
 """
 
 import abc
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -16,9 +17,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
 from shoal.core.picture import Picture, Shape
 from shoal.core.spaces import Box, Discrete
+from shoal.envs.particle import palette
 from shoal.envs.particle.drawing import default_goal_marks, draw_world
 
 MOVES = 5  # stay, left, right, down, up
+REACHED = 0.1  # who is this near to a place is there: what `success` means, not what is paid
 Vector = Float[Array, "2"]
 Number = Float[Array, ""] | float
 
@@ -27,18 +30,20 @@ class Body(NamedTuple):
     """A disc. `acceleration` is the force of a full action; `max_speed` of `None` is no limit."""
 
     name: str
-    size: float = 0.05
+    size: Number = 0.05
     movable: bool = True
     collides: bool = True
-    acceleration: float = 5.0
-    max_speed: float | None = None
+    acceleration: Number = 5.0
+    max_speed: Number | None = None
     speaks: bool = False
     role: int = 0
     team: int = 0
-    color: str = "#4c6ef5"
+    color: str = palette.BLUE
 
 
-def landmark(name: str, size: float = 0.05, collides: bool = False, color: str = "#495057") -> Body:
+def landmark(
+    name: str, size: Number = 0.05, collides: bool = False, color: str = palette.GRAY
+) -> Body:
     """A body that stays where it is."""
     return Body(name, size, movable=False, collides=collides, color=color)
 
@@ -66,8 +71,16 @@ class Scene(NamedTuple):
         """The position of the landmark with that index."""
         return choose(goal, self.landmarks)
 
+    def to_landmarks(self, i: int) -> list[Vector]:
+        """From agent `i` to every landmark."""
+        return [mark - self.agents[i] for mark in self.landmarks]
 
-def choose(index: Int[Array, ""], options: list[Array]) -> Array:
+    def to_others(self, i: int) -> list[Vector]:
+        """From agent `i` to every other agent."""
+        return [other - self.agents[i] for j, other in enumerate(self.agents) if j != i]
+
+
+def choose(index: Int[Array, ""], options: Sequence[Array] | Array) -> Array:
     """`options[index]` by selects, which fuse where a gather would not."""
     out = options[0]
     for k, option in enumerate(options[1:], 1):
@@ -85,6 +98,14 @@ def distance(a: Vector, b: Vector) -> Float[Array, ""]:
     return norm(a - b)
 
 
+def limit(v: Vector, max_speed: Number | None) -> Vector:
+    """The velocity, shortened to `max_speed` where it is longer."""
+    if max_speed is None:
+        return v
+    speed = norm(v)
+    return jnp.where(speed > max_speed, v / jnp.maximum(speed, 1e-8) * max_speed, v)
+
+
 def overlap(a: Vector, b: Vector, sizes: Number) -> Float[Array, ""]:
     """1 where two discs whose radii add up to `sizes` overlap, 0 elsewhere."""
     return (distance(a, b) < sizes).astype(jnp.float32)
@@ -92,6 +113,11 @@ def overlap(a: Vector, b: Vector, sizes: Number) -> Float[Array, ""]:
 
 class ParticleWorld(Env):
     """Physics, actions, resets and padding. Subclasses say what is in the world."""
+
+    name: eqx.AbstractClassVar[str]
+    channel: eqx.AbstractClassVar[int]  # C: the width of a message
+    spread: eqx.AbstractClassVar[float]  # landmarks start in [-spread, spread]^2
+    metric_reductions: eqx.AbstractClassVar[tuple[tuple[str, str], ...]]
 
     continuous_actions: bool = eqx.field(static=True, default=False)
     horizon: int = eqx.field(static=True, default=25)
@@ -101,11 +127,6 @@ class ParticleWorld(Env):
     contact_margin: float = 1e-3
 
     # What a world says of itself.
-
-    name: eqx.AbstractClassVar[str]
-    channel: eqx.AbstractClassVar[int]  # C: the width of a message
-    spread: eqx.AbstractClassVar[float]  # landmarks start in [-spread, spread]^2
-    metric_reductions: eqx.AbstractClassVar[tuple[tuple[str, str], ...]]
 
     @property
     @abc.abstractmethod
@@ -124,12 +145,12 @@ class ParticleWorld(Env):
         """What each agent is paid."""
 
     @abc.abstractmethod
-    def measure(self, scene: Scene) -> dict[str, Number]:
+    def measure(self, scene: Scene) -> dict[str, Array | float]:
         """Domain metrics of this step, named as in `metric_reductions`."""
 
     @abc.abstractmethod
     def scripted(self, state: ParticleState) -> Action:
-        """A hand-written controller that sees the whole state: the known score beside a learned one."""
+        """A hand-written controller that sees the whole state: a score to compare with."""
 
     @property
     def goals(self) -> tuple[int, ...]:
@@ -159,7 +180,9 @@ class ParticleWorld(Env):
         if self.continuous_actions:
             sizes = (MOVES * b.movable + self.channel * b.speaks for b in self.agents)
             return Box(0.0, 1.0, tuple(sizes))
-        sizes = ((MOVES if b.movable else 1) * (self.channel if b.speaks else 1) for b in self.agents)
+        sizes = (
+            (MOVES if b.movable else 1) * (self.channel if b.speaks else 1) for b in self.agents
+        )
         return Discrete(tuple(sizes))
 
     def scene(self, state: ParticleState) -> Scene:
@@ -201,7 +224,7 @@ class ParticleWorld(Env):
         for body, p, v, f in zip(self.agents, scene.agents, scene.velocity, force):
             if body.movable:
                 p = p + v * self.dt
-                v = _limit(v * (1 - self.damping) + f * self.dt, body.max_speed)
+                v = limit(v * (1 - self.damping) + f * self.dt, body.max_speed)
             position.append(p)
             velocity.append(v)
         state = ParticleState(
@@ -240,7 +263,7 @@ class ParticleWorld(Env):
                 if not (a.collides and b.collides and (a.movable or b.movable)):
                     continue
                 apart = points[i] - points[j]
-                gap = norm(apart)
+                gap = jnp.maximum(norm(apart), 1e-8)  # bodies in the same place do not push
                 k = self.contact_margin
                 push = self.contact_force * k * _softplus((a.size + b.size - gap) / k) / gap
                 if a.movable:
@@ -289,10 +312,3 @@ def _sign(move: Int[Array, ""] | int, plus: int, minus: int) -> Float[Array, ""]
 
 def _softplus(x: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
-
-
-def _limit(v: Vector, max_speed: float | None) -> Vector:
-    if max_speed is None:
-        return v
-    speed = norm(v)
-    return jnp.where(speed > max_speed, v / jnp.maximum(speed, 1e-8) * max_speed, v)

@@ -1,0 +1,126 @@
+"""What the two predator-prey worlds share: contacts, the edge of the world, hunting and fleeing.
+
+Predators come first among the agents, prey last.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from shoal.core.errors import require
+from shoal.envs.particle.scripted import pull
+from shoal.envs.particle.world import (
+    Body,
+    Number,
+    ParticleWorld,
+    Scene,
+    Vector,
+    distance,
+    limit,
+    overlap,
+)
+
+LEAD = 0.5  # how many seconds ahead of its prey a predator runs at most
+FORESIGHT = 5  # how many steps ahead prey looks
+FEAR, SHY = 3.0, 0.05  # what a predator's touch costs prey, and how fast that fades with distance
+BLOCKED = 10.0  # what it costs to run into an obstacle
+FORCES = np.array([(x, y) for x in (0, 1, -1) for y in (0, 1, -1)], np.float32)
+
+
+def require_counts(**counts: tuple[int, int]) -> None:
+    """Raises `UserError` for the first field, given as `(value, least)`, that is too small."""
+    for field, (value, least) in counts.items():
+        require(value >= least, f"{field} is {value}, expected at least {least}")
+
+
+def copies(body: Body, count: int) -> tuple[Body, ...]:
+    """`count` bodies alike, numbered where the name has `{}`."""
+    return tuple(body._replace(name=body.name.format(i)) for i in range(count))
+
+
+def contacts(some: list[Vector], others: list[Vector], reach: Number) -> Number:
+    """How many pairs, one of each, are nearer than `reach`."""
+    return sum((overlap(a, b, reach) for a in some for b in others), 0.0)
+
+
+def nearest(me: Vector, others: list[Vector]) -> Float[Array, ""]:
+    """How far the nearest of `others` is."""
+    return jnp.stack([distance(me, x) for x in others]).min()
+
+
+def outside(place: Vector) -> Float[Array, ""]:
+    """What it costs to leave: on each axis nothing up to 0.9, then a ramp that reaches 1 at the
+    edge, then `exp(2 x - 2)`, but no more than 10."""
+    x = jnp.abs(place)
+    cost = jnp.where(x < 1.0, 10 * (x - 0.9), jnp.minimum(jnp.exp(2 * x - 2), 10.0))
+    return jnp.where(x < 0.9, 0.0, cost).sum()
+
+
+def escaped(prey: list[Vector]) -> Float[Array, ""]:
+    """The share of prey that is outside of the arena."""
+    return jnp.stack([jnp.abs(me).max() > 1.0 for me in prey]).mean()
+
+
+def chase(scene: Scene, predators: int, speed: Number) -> list[Vector]:
+    """The forces of predators that run with `speed`: each to where it meets the prey nearest to it,
+    which is ahead of the prey by the time that the way there takes."""
+    prey, velocity = jnp.stack(scene.agents[predators:]), jnp.stack(scene.velocity[predators:])
+    forces = []
+    for me, v in zip(scene.agents[:predators], scene.velocity):
+        away = jax.vmap(distance, (None, 0))(me, prey)
+        k = away.argmin()
+        meeting = prey[k] + jnp.minimum(away[k] / speed, LEAD) * velocity[k]
+        forces.append(pull(meeting - me, v))
+    return forces
+
+
+def escape(
+    world: ParticleWorld,
+    scene: Scene,
+    predators: int,
+    speed: Number,
+    worth: Callable[[Vector], Number],
+) -> list[Vector]:
+    """The prey's forces: each takes the one that serves it best if kept up for `FORESIGHT` steps.
+
+    All predators are taken to run straight at it with `speed`. A place is worth what `worth` says
+    of it, less what the edge and the nearness of predators cost.
+    """
+    forces = jnp.asarray(
+        FORCES if world.continuous_actions else FORCES[np.abs(FORCES).sum(-1) <= 1]
+    )
+    chosen = []
+    for i in range(predators, len(scene.agents)):
+        value = jax.vmap(partial(_outlook, world, scene, predators, i, speed, worth))(forces)
+        chosen.append(forces[value.argmax()])
+    return chosen
+
+
+def _outlook(
+    world: ParticleWorld,
+    scene: Scene,
+    predators: int,
+    prey: int,
+    speed: Number,
+    worth: Callable[[Vector], Number],
+    force: Vector,
+) -> Float[Array, ""]:
+    """What the next places of a prey are worth together, if it keeps up `force`."""
+    hunter, body = world.agents[predators - 1], world.agents[prey]
+
+    def ahead(carry, _):
+        p, v, hunters = carry
+        p = p + world.dt * v
+        v = v * (1 - world.damping) + world.dt * body.acceleration * force
+        away = jax.vmap(distance, (None, 0))(p, hunters)[:, None]
+        stride = jnp.minimum(speed * world.dt / jnp.maximum(away, 1e-8), 1.0)
+        gap = jnp.maximum(away - hunter.size - body.size, 0.0)
+        value = worth(p) - outside(p) - FEAR * jnp.exp(-gap / SHY).sum()
+        return (p, limit(v, body.max_speed), hunters + stride * (p - hunters)), value
+
+    start = (scene.agents[prey], scene.velocity[prey], jnp.stack(scene.agents[:predators]))
+    return jax.lax.scan(ahead, start, None, FORESIGHT)[1].sum()

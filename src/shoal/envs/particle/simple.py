@@ -1,0 +1,54 @@
+"""Simple: one agent must go to one landmark.
+
+The reward is minus the squared distance (`mpe2.simple_v3`). The smallest world there is, to see
+whether a learner works at all.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from shoal.core.env import Action
+from shoal.envs.particle import palette
+from shoal.envs.particle.scripted import steer
+from shoal.envs.particle.world import (
+    REACHED,
+    Body,
+    Number,
+    ParticleState,
+    ParticleWorld,
+    Scene,
+    distance,
+    landmark,
+)
+
+
+class Simple(ParticleWorld):
+    """Metrics: `distance` to the landmark, and `success`, whether the agent ended there."""
+
+    name = "mpe/simple"
+    channel = 0
+    spread = 1.0
+    metric_reductions = (("distance", "last"), ("success", "last"))
+
+    @property
+    def agents(self) -> tuple[Body, ...]:
+        return (Body("agent_0", collides=False),)
+
+    @property
+    def landmarks(self) -> tuple[Body, ...]:
+        return (landmark("landmark 0", color=palette.RED),)
+
+    def observe(self, scene: Scene) -> list[Float[Array, "D"]]:
+        return [jnp.concatenate([scene.velocity[0], *scene.to_landmarks(0)])]
+
+    def reward(self, scene: Scene) -> list[Number]:
+        return [-(distance(scene.agents[0], scene.landmarks[0]) ** 2)]
+
+    def measure(self, scene: Scene) -> dict[str, Array | float]:
+        away = distance(scene.agents[0], scene.landmarks[0])
+        return {"distance": away, "success": away < REACHED}
+
+    def scripted(self, state: ParticleState) -> Action:
+        """Straight to the landmark."""
+        scene = self.scene(state)
+        return steer(self, scene, scene.landmarks)

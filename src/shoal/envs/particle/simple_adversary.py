@@ -1,0 +1,106 @@
+"""Adversary: good agents must reach a goal without showing an adversary which landmark it is.
+
+The good agents see the goal and are paid for the nearest of them being near it and the adversary
+being far; the adversary, who sees only landmarks and agents, for being near it
+(`mpe2.simple_adversary_v3`). Spread out over all landmarks, the good agents give nothing away.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from shoal.core.env import Action
+from shoal.core.errors import require
+from shoal.envs.particle import palette
+from shoal.envs.particle.scripted import assign, steer
+from shoal.envs.particle.world import (
+    REACHED,
+    Body,
+    Number,
+    ParticleState,
+    ParticleWorld,
+    Scene,
+    Vector,
+    choose,
+    distance,
+    landmark,
+)
+
+
+class SimpleAdversary(ParticleWorld):
+    """`num_agents` counts everyone: one adversary and `num_agents - 1` good agents, with as many
+    landmarks as good agents.
+
+    Metrics: `distance` of the nearest good agent and `adversary_distance` of the adversary to the
+    goal; `success`, whether a good agent ended at the goal and the adversary did not."""
+
+    num_agents: int = eqx.field(static=True, default=3)
+
+    name = "mpe/simple_adversary"
+    channel = 2
+    spread = 1.0
+    metric_reductions = (("distance", "last"), ("adversary_distance", "last"), ("success", "last"))
+
+    def __check_init__(self):
+        require(
+            self.num_agents >= 2,
+            f"num_agents is {self.num_agents}, expected at least 2: an adversary and a good agent",
+        )
+
+    @property
+    def agents(self) -> tuple[Body, ...]:
+        adversary = Body("adversary_0", 0.15, collides=False, color=palette.RED)
+        good = (
+            Body(f"agent_{i}", 0.15, collides=False, role=1, team=1)
+            for i in range(self.num_agents - 1)
+        )
+        return (adversary, *good)
+
+    @property
+    def landmarks(self) -> tuple[Body, ...]:
+        return tuple(landmark(f"landmark {i}", 0.08) for i in range(self.num_agents - 1))
+
+    @property
+    def goals(self) -> tuple[int, ...]:
+        return (self.num_agents - 1,)
+
+    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
+        goal = scene.pick(scene.goal[0])
+        seen = [scene.to_landmarks(i) + scene.to_others(i) for i in range(self.num_agents)]
+        good = [[goal - scene.agents[i], *seen[i]] for i in range(1, self.num_agents)]
+        return [jnp.concatenate(parts) for parts in (seen[0], *good)]
+
+    def _away(self, scene: Scene) -> tuple[Number, Number]:
+        """How far the nearest good agent and the adversary are from the goal."""
+        away = [distance(agent, scene.pick(scene.goal[0])) for agent in scene.agents]
+        return jnp.stack(away[1:]).min(), away[0]
+
+    def reward(self, scene: Scene) -> list[Number]:
+        good, adversary = self._away(scene)
+        return [-adversary] + [adversary - good] * (self.num_agents - 1)
+
+    def measure(self, scene: Scene) -> dict[str, Array | float]:
+        good, adversary = self._away(scene)
+        success = (good < REACHED) & (adversary >= REACHED)
+        return {"distance": good, "adversary_distance": adversary, "success": success}
+
+    def scripted(self, state: ParticleState) -> Action:
+        """The good agent nearest to the goal goes there, the others to the other landmarks.
+        The adversary, who is not told the goal, goes to the landmark nearest to a good agent."""
+        scene = self.scene(state)
+        good = scene.agents[1:]
+        away = jnp.stack([jnp.stack([distance(a, m) for m in scene.landmarks]) for a in good])
+        suspect = scene.pick(away.min(0).argmin())
+        return steer(self, scene, [suspect, *self._decoys(scene)])
+
+    def _decoys(self, scene: Scene) -> list[Vector]:
+        """A landmark for each good agent, the goal for the one nearest to it."""
+        good, goal = scene.agents[1:], scene.goal[0]
+        marks = assign(good, scene.landmarks)
+        nearest = jnp.stack([distance(a, scene.pick(goal)) for a in good]).argmin()
+        freed = choose(nearest, marks)
+        swapped = [
+            jnp.where(i == nearest, goal, jnp.where(k == goal, freed, k))
+            for i, k in enumerate(marks)
+        ]
+        return [scene.pick(k) for k in swapped]

@@ -1,0 +1,145 @@
+"""Tag: slow predators hunt fast prey among obstacles (the classic predator and prey).
+
+Every predator is paid 10 for every touch of any predator with any prey; a prey pays 10 for each
+touch of its own, and for leaving the arena (`mpe2.simple_tag_v3`).
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from shoal.core.env import Action
+from shoal.envs.particle import palette
+from shoal.envs.particle.pursuit import (
+    BLOCKED,
+    chase,
+    contacts,
+    copies,
+    escape,
+    escaped,
+    nearest,
+    outside,
+    require_counts,
+)
+from shoal.envs.particle.scripted import act
+from shoal.envs.particle.world import (
+    Body,
+    Number,
+    ParticleState,
+    ParticleWorld,
+    Scene,
+    Vector,
+    landmark,
+)
+
+
+class SimpleTag(ParticleWorld):
+    """`num_adversaries` predators, `num_good` prey, `num_obstacles` fixed discs.
+
+    Metrics: `captures`, the touches of a predator and a prey, counted each step; `caught`, whether
+    there was any; `distance`, the mean from a prey to its nearest predator; `escaped`, the mean
+    share of prey outside of the arena."""
+
+    num_good: int = eqx.field(static=True, default=1)
+    num_adversaries: int = eqx.field(static=True, default=3)
+    num_obstacles: int = eqx.field(static=True, default=2)
+    agent_size: float = 0.05
+    agent_acceleration: float = 4.0
+    agent_max_speed: float = 1.3
+    adversary_size: float = 0.075
+    adversary_acceleration: float = 3.0
+    adversary_max_speed: float = 1.0
+    obstacle_size: float = 0.2
+
+    name = "mpe/simple_tag"
+    channel = 2
+    spread = 0.9
+    metric_reductions = (
+        ("captures", "sum"),
+        ("caught", "max"),
+        ("distance", "mean"),
+        ("escaped", "mean"),
+    )
+
+    def __check_init__(self):
+        require_counts(
+            num_good=(self.num_good, 1),
+            num_adversaries=(self.num_adversaries, 1),
+            num_obstacles=(self.num_obstacles, 0),
+        )
+
+    @property
+    def agents(self) -> tuple[Body, ...]:
+        predator = Body(
+            "adversary_{}",
+            self.adversary_size,
+            acceleration=self.adversary_acceleration,
+            max_speed=self.adversary_max_speed,
+            color=palette.RED,
+        )
+        prey = Body(
+            "agent_{}",
+            self.agent_size,
+            acceleration=self.agent_acceleration,
+            max_speed=self.agent_max_speed,
+            role=1,
+            team=1,
+            color=palette.GREEN,
+        )
+        return copies(predator, self.num_adversaries) + copies(prey, self.num_good)
+
+    @property
+    def landmarks(self) -> tuple[Body, ...]:
+        obstacle = landmark("landmark {}", self.obstacle_size, True, palette.SLATE)
+        return copies(obstacle, self.num_obstacles)
+
+    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
+        prey = range(self.num_adversaries, len(scene.agents))
+        return [
+            jnp.concatenate(
+                [
+                    scene.velocity[i],
+                    me,
+                    *scene.to_landmarks(i),
+                    *scene.to_others(i),
+                    *(scene.velocity[j] for j in prey if j != i),
+                ]
+            )
+            for i, me in enumerate(scene.agents)
+        ]
+
+    def _sides(self, scene: Scene) -> tuple[list[Vector], list[Vector]]:
+        """Where the predators and the prey are."""
+        return scene.agents[: self.num_adversaries], scene.agents[self.num_adversaries :]
+
+    def reward(self, scene: Scene) -> list[Number]:
+        predators, prey = self._sides(scene)
+        reach = self.adversary_size + self.agent_size
+        caught = [contacts(predators, [me], reach) for me in prey]
+        paid = [-10 * c - outside(me) for c, me in zip(caught, prey)]
+        return [10 * sum(caught)] * self.num_adversaries + paid
+
+    def measure(self, scene: Scene) -> dict[str, Array | float]:
+        predators, prey = self._sides(scene)
+        captures = contacts(predators, prey, self.adversary_size + self.agent_size)
+        return {
+            "captures": captures,
+            "caught": captures > 0,
+            "distance": jnp.stack([nearest(me, predators) for me in prey]).mean(),
+            "escaped": escaped(prey),
+        }
+
+    def scripted(self, state: ParticleState) -> Action:
+        """Predators run to where the nearest prey will be; prey looks ahead and keeps clear of
+        predators, obstacles and the edge."""
+        scene = self.scene(state)
+        return act(
+            self, chase(scene, self.num_adversaries, self.adversary_max_speed) + self._escape(scene)
+        )
+
+    def _escape(self, scene: Scene) -> list[Vector]:
+        def worth(place: Vector) -> Number:
+            blocked = contacts([place], scene.landmarks, self.obstacle_size + self.agent_size)
+            return -BLOCKED * blocked
+
+        return escape(self, scene, self.num_adversaries, self.adversary_max_speed, worth)
