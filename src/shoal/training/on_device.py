@@ -135,5 +135,5 @@ def summarise(finished: tuple[Array, Array, Array]) -> Metrics:
     return {
         "episodes": done.sum().astype(jnp.float32),
         "return_sum": jnp.where(done, returns, 0.0).sum(),
-        "length_sum": jnp.where(done, length, 0).sum().astype(jnp.float32),
+        "episode_length_sum": jnp.where(done, length, 0).sum().astype(jnp.float32),
     }

@@ -1,0 +1,62 @@
+"""Shoal: multi-agent reinforcement learning on one small engine, compiled end to end with JAX.
+
+    env = shoal.make("mpe/simple_spread", num_agents=3)
+    run = shoal.train("mappo", env, total_steps=2_000_000, seed=0)
+    shoal.evaluate(run.policy, env, episodes=100)
+
+Names are imported when they are first used, so that `import shoal` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shoal.core.algorithm import Algorithm, Policy
+    from shoal.core.env import Env, EnvSpec, TimeStep
+    from shoal.core.errors import UserError
+    from shoal.registry import make, make_algorithm
+    from shoal.training.run import Evaluation, Run, evaluate, load, resume, train
+
+_HOME = {
+    "Algorithm": "shoal.core.algorithm",
+    "Policy": "shoal.core.algorithm",
+    "Env": "shoal.core.env",
+    "EnvSpec": "shoal.core.env",
+    "TimeStep": "shoal.core.env",
+    "UserError": "shoal.core.errors",
+    "make": "shoal.registry",
+    "make_algorithm": "shoal.registry",
+    "Evaluation": "shoal.training.run",
+    "Run": "shoal.training.run",
+    "evaluate": "shoal.training.run",
+    "load": "shoal.training.run",
+    "resume": "shoal.training.run",
+    "train": "shoal.training.run",
+}
+
+__all__ = [
+    "Algorithm",
+    "Env",
+    "EnvSpec",
+    "Evaluation",
+    "Policy",
+    "Run",
+    "TimeStep",
+    "UserError",
+    "evaluate",
+    "load",
+    "make",
+    "make_algorithm",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'shoal' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

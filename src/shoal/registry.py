@@ -1,0 +1,95 @@
+"""Names of algorithms and environments. Nothing here imports JAX: `shoal list` stays instant."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from shoal.core.errors import UserError, unknown
+
+
+class Entry(NamedTuple):
+    """Where a name leads, and what it is in a line."""
+
+    target: str  # "module:attribute"
+    summary: str
+
+    def load(self) -> Callable[..., Any]:
+        """Imports what the entry points to."""
+        module, attribute = self.target.split(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+_POLICY_GRADIENT = "shoal.agents.policy_gradient"
+_COOPERATIVE = "shoal.agents.cooperative"
+_PARTICLE = "shoal.envs.particle"
+
+ALGORITHMS: dict[str, Entry] = {
+    "ippo": Entry(f"{_POLICY_GRADIENT}.ippo:ippo", "independent PPO: each agent a PPO learner"),
+    "mappo": Entry(f"{_COOPERATIVE}.mappo:mappo", "PPO with a centralised critic"),
+    "a2c": Entry(f"{_POLICY_GRADIENT}.a2c:a2c", "advantage actor-critic, one pass over the data"),
+    "iql": Entry(f"{_COOPERATIVE}.iql:iql", "independent Q-learning with replay"),
+    "vdn": Entry(f"{_COOPERATIVE}.vdn:vdn", "value decomposition: a team's Q is the sum of its agents'"),
+    "openai_es": Entry("shoal.agents.evolution.openai_es:openai_es", "evolution strategies"),
+}
+
+ENVIRONMENTS: dict[str, Entry] = {
+    "mpe/simple": Entry(f"{_PARTICLE}.simple:Simple", "one agent goes to a landmark"),
+    "mpe/simple_spread": Entry(
+        f"{_PARTICLE}.simple_spread:SimpleSpread", "cover every landmark without collisions"
+    ),
+    "mpe/simple_speaker_listener": Entry(
+        f"{_PARTICLE}.simple_speaker_listener:SimpleSpeakerListener",
+        "a speaker tells a listener which landmark to go to",
+    ),
+    "mpe/simple_reference": Entry(
+        f"{_PARTICLE}.simple_reference:SimpleReference", "two agents tell each other where to go"
+    ),
+    "mpe/simple_adversary": Entry(
+        f"{_PARTICLE}.simple_adversary:SimpleAdversary",
+        "reach the goal without giving it away to an adversary",
+    ),
+    "mpe/simple_push": Entry(
+        f"{_PARTICLE}.simple_push:SimplePush", "an adversary pushes an agent off its goal"
+    ),
+    "mpe/simple_tag": Entry(
+        f"{_PARTICLE}.simple_tag:SimpleTag", "slow predators chase faster prey among obstacles"
+    ),
+    "mpe/simple_crypto": Entry(
+        f"{_PARTICLE}.simple_crypto:SimpleCrypto", "Alice and Bob talk past Eve with a shared key"
+    ),
+    "mpe/simple_world_comm": Entry(
+        f"{_PARTICLE}.simple_world_comm:SimpleWorldComm",
+        "tag with food, forests to hide in and a leader who speaks",
+    ),
+}
+
+
+def find(kind: str, name: str, entries: dict[str, Entry]) -> Entry:
+    """The entry of that name; `UserError` with the nearest name where there is none."""
+    if name not in entries:
+        raise unknown(kind, name, entries)
+    return entries[name]
+
+
+def make(name: str, **settings: Any) -> Any:
+    """The environment of that name: `make("mpe/simple_spread", num_agents=5)`."""
+    return _build("environment", name, ENVIRONMENTS, settings)
+
+
+def make_algorithm(name: str, **settings: Any) -> Any:
+    """The algorithm of that name with some of its hyper-parameters replaced."""
+    return _build("algorithm", name, ALGORITHMS, settings)
+
+
+def _build(kind: str, name: str, entries: dict[str, Entry], settings: dict[str, Any]) -> Any:
+    factory = find(kind, name, entries).load()
+    default = factory()
+    valid = [f.name for f in fields(default)]
+    for field in settings:
+        if field not in valid:
+            raise unknown(f"field of {name}", field, valid)
+    try:
+        return factory(**settings)
+    except TypeError as error:
+        raise UserError(f"{name}: {error}") from error

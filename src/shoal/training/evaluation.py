@@ -1,0 +1,102 @@
+"""What a policy is worth: full episodes on environments of their own."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from shoal.core.algorithm import Policy
+from shoal.core.env import Env, TimeStep
+
+BATCH = 1000  # environments that are stepped together
+
+
+class Returns(eqx.Module):
+    """E episodes. A return is undiscounted, summed over steps; `mean` is over agents."""
+
+    per_agent: Array  # [E, N]
+    metrics: dict[str, Array]  # [E] each
+
+    @property
+    def mean(self) -> Array:
+        """`[E]`: the return of each episode, averaged over agents."""
+        return self.per_agent.mean(-1)
+
+
+def play(env: Env, act: Any, carry: Any, key: PRNGKeyArray, episodes: int) -> Returns:
+    """Plays `episodes` episodes side by side with `act(env_state, timestep, carry, key)`, which
+    returns (action, carry). What happens after an episode's end is not counted."""
+    key_reset, key_steps = jax.random.split(key)
+    state, timestep = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
+    reductions = dict(env.spec.metrics)
+
+    def step(loop, key):
+        state, timestep, carry, alive, returns, metrics = loop
+        key_act, key_step = jax.random.split(key)
+        action, carry = act(state, timestep, carry, key_act)
+        state, timestep = jax.vmap(env.step)(jax.random.split(key_step, episodes), state, action)
+        returns = returns + jnp.where(alive[:, None], timestep.reward, 0.0)
+        metrics = {k: _reduce(reductions[k], metrics[k], timestep.metrics[k], alive) for k in metrics}
+        return (state, timestep, carry, alive & ~timestep.done, returns, metrics), alive
+
+    zero = {k: jnp.full(episodes, -jnp.inf if r == "max" else 0.0) for k, r in reductions.items()}
+    start = (jnp.ones(episodes, bool), jnp.zeros_like(timestep.reward), zero)
+    keys = jax.random.split(key_steps, env.spec.horizon)
+    loop, alive = jax.lax.scan(step, (state, timestep, carry, *start), keys)
+    length = alive.sum(0)
+    metrics = {k: v / length if reductions[k] == "mean" else v for k, v in loop[5].items()}
+    return Returns(loop[4], metrics)
+
+
+def _reduce(how: str, old: Array, new: Array, alive: Array) -> Array:
+    """One more step of an episode's metric."""
+    if how in ("sum", "mean"):
+        return old + jnp.where(alive, new, 0.0)
+    if how == "max":
+        return jnp.where(alive, jnp.maximum(old, new), old)
+    return jnp.where(alive, new, old)
+
+
+def evaluate_policy(
+    policy: Policy, env: Env, key: PRNGKeyArray, episodes: int, greedy: bool = True
+) -> Returns:
+    """Plays with a policy: its likeliest actions if `greedy`, else samples. Traceable."""
+    carry = jax.tree.map(
+        lambda x: jnp.broadcast_to(x, (episodes, *x.shape)), policy.initial_carry()
+    )
+
+    def act(_: Any, timestep: TimeStep, carry: Any, key: PRNGKeyArray) -> tuple[Array, Any]:
+        key_policy, key_sample = jax.random.split(key)
+        distribution, carry = policy(
+            timestep.obs, carry, action_mask=timestep.action_mask, key=key_policy
+        )
+        return (distribution.mode() if greedy else distribution.sample(key_sample)), carry
+
+    return play(env, act, carry, key, episodes)
+
+
+def evaluate_scripted(env: Any, key: PRNGKeyArray, episodes: int) -> Returns:
+    """Plays with the environment's hand-written controller."""
+
+    def act(state: Any, timestep: TimeStep, carry: Any, key: PRNGKeyArray) -> tuple[Array, Any]:
+        return jax.vmap(env.scripted)(state), carry
+
+    return play(env, act, None, key, episodes)
+
+
+def evaluate_random(env: Env, key: PRNGKeyArray, episodes: int) -> Returns:
+    """Plays uniformly random legal actions."""
+    from shoal.core.distributions import Categorical
+    from shoal.core.spaces import Box
+
+    space = env.spec.action
+
+    def act(state: Any, timestep: TimeStep, carry: Any, key: PRNGKeyArray) -> tuple[Array, Any]:
+        shape = (episodes, env.spec.num_agents, space.size)
+        if isinstance(space, Box):
+            return jax.random.uniform(key, shape, minval=space.low, maxval=space.high), carry
+        return Categorical(jnp.zeros(shape), timestep.action_mask).sample(key), carry
+
+    return play(env, act, None, key, episodes)

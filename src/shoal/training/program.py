@@ -1,0 +1,109 @@
+"""Turns a learner into compiled programs over devices and members.
+
+Every leaf of a state has two leading axes `[D, K, ...]`: D devices that share the environments of
+one learner, and K members (seeds, or a sweep's settings) that know nothing of each other. On a CPU
+members run one after another, which keeps branches branches; elsewhere side by side.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, PRNGKeyArray
+
+from shoal.core.algorithm import Learner, Metrics
+from shoal.core.parallel import AXIS
+
+State = Any
+_SHARDED, _REPLICATED = PartitionSpec(AXIS), PartitionSpec()
+
+
+class Program:
+    """`learners` is a learner whose array leaves have a leading axis K (see `stack`)."""
+
+    def __init__(self, learners: Learner, num_devices: int = 1):
+        devices = jax.devices()[:num_devices]
+        self._mesh = jax.make_mesh(
+            (num_devices,), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
+        )
+        self._arrays, self._static = eqx.partition(learners, eqx.is_array)
+        self._map = jax.lax.map if devices[0].platform == "cpu" else _vmap
+        self._init = self._compile(self._init_members, (_REPLICATED, _REPLICATED))
+        self._run = self._compile(
+            self._run_members, (_REPLICATED, _SHARDED, _REPLICATED), donate=(1,)
+        )
+
+    def init(self, keys: PRNGKeyArray) -> State:
+        """A fresh state for K keys."""
+        return self._init(self._arrays, keys)
+
+    def run(self, state: State, updates: int) -> tuple[State, Metrics, Metrics]:
+        """Makes that many updates; the old state's memory is reused. Also returns, `[K]` each, the
+        metrics' sums over the updates and their last values."""
+        state, metrics = self._run(self._arrays, state, jnp.int32(updates))
+        total, last = jax.tree.map(lambda x: x[0], metrics)
+        return state, total, last
+
+    def template(self, keys: PRNGKeyArray) -> State:
+        """Shapes and dtypes of a state, for checkpoints; computes nothing."""
+        return jax.eval_shape(self._init, self._arrays, keys)
+
+    def place(self, state: State) -> State:
+        """Puts a state from a checkpoint onto the devices."""
+        return jax.device_put(state, NamedSharding(self._mesh, _SHARDED))
+
+    def _compile(self, fn: Any, in_specs: tuple, donate: tuple[int, ...] = ()) -> Any:
+        # check_vma=False: the average over devices is taken of gradients (core.descend), which is
+        # right only without the automatic sums that the check brings along.
+        sharded = jax.shard_map(
+            fn, mesh=self._mesh, in_specs=in_specs, out_specs=_SHARDED, check_vma=False
+        )
+        return jax.jit(sharded, donate_argnums=donate)
+
+    def _learner(self, arrays: Any) -> Learner:
+        return eqx.combine(arrays, self._static)
+
+    def _init_members(self, arrays: Any, keys: PRNGKeyArray) -> State:
+        states = self._map(lambda x: self._learner(x[0]).init(x[1]), (arrays, keys))
+        return _add_device_axis(states)
+
+    def _run_members(self, arrays: Any, states: State, updates: Array) -> tuple[State, Metrics]:
+        states = jax.tree.map(lambda x: x[0], states)
+        out = self._map(lambda x: _repeat(self._learner(x[0]), x[1], updates), (arrays, states))
+        return _add_device_axis(out)
+
+
+def stack(learners: list[Learner]) -> Learner:
+    """Joins learners of one structure. Arrays, and numbers that differ, get a leading axis K; a
+    number that all have in common stays a constant of the program."""
+
+    def join(*xs: Any) -> Any:
+        if not eqx.is_array(xs[0]) and all(x == xs[0] for x in xs):
+            return xs[0]
+        return jnp.stack([jnp.asarray(x) for x in xs])
+
+    return jax.tree.map(join, *learners)
+
+
+def _repeat(learner: Learner, state: State, updates: Array) -> tuple[State, tuple[Metrics, Metrics]]:
+    """`updates` updates in one loop, whose length is not compiled in."""
+    shapes = jax.eval_shape(learner.update, state)[1]
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    def body(_, loop):
+        state, total, _ = loop
+        state, metrics = learner.update(state)
+        return state, jax.tree.map(jnp.add, total, metrics), metrics
+
+    state, total, last = jax.lax.fori_loop(0, updates, body, (state, zeros, zeros))
+    return state, (total, last)
+
+
+def _vmap(fn: Any, xs: Any) -> Any:
+    return jax.vmap(fn)(xs)
+
+
+def _add_device_axis(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x[None], tree)

@@ -1,0 +1,80 @@
+"""What training shows while it runs: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINE_SECONDS = 5.0
+
+
+class Reporter:
+    """Shows steps per second, return, loss and time left. Writes to standard error."""
+
+    def __init__(self, total_steps: int, quiet: bool = False):
+        self._total = total_steps
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
+        self._bar: Progress | None = None
+        self._last_line = 0.0
+
+    def __enter__(self) -> "Reporter":
+        if self._terminal and not self._quiet:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
+                TextColumn("{task.fields[numbers]}"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._bar.start()
+            self._task = self._bar.add_task("compiling", total=self._total, numbers="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """A line of its own: a warning, or what was saved."""
+        if self._bar is not None:
+            self._bar.console.print(text, highlight=False)
+        elif not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def update(self, row: dict[str, Any], last: bool = False) -> None:
+        """Shows a row of metrics."""
+        if self._quiet:
+            return
+        numbers = " · ".join(
+            [f"{row['steps_per_second']:,.0f} steps/s"]
+            + [f"{k.replace('_', ' ')} {row[k]:.2f}" for k in _SHOWN if _is_number(row.get(k))]
+        )
+        if self._bar is not None:
+            self._bar.update(
+                self._task, completed=row["step"], numbers=numbers, description="training"
+            )
+        elif last or time.monotonic() - self._last_line > LINE_SECONDS:
+            self._last_line = time.monotonic()
+            left = (self._total - row["step"]) / max(row["steps_per_second"], 1e-9)
+            print(
+                f"{row['step']:>12,} / {self._total:,} steps · {numbers} · {max(left, 0):.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+_SHOWN = ("return", "eval_return", "loss", "entropy")
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, float) and x == x

@@ -1,0 +1,255 @@
+"""The Python interface: train, resume, load, evaluate."""
+
+import dataclasses
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from shoal import registry
+from shoal.analysis.statistics import summary
+from shoal.core.algorithm import Algorithm, Policy
+from shoal.core.env import Env
+from shoal.core.errors import UserError, require, unknown
+from shoal.training import checkpoint, presets
+from shoal.training.config import Config, Json, fields_of, from_fields
+from shoal.training.devices import prepare, share_out
+from shoal.training.evaluation import evaluate_policy
+from shoal.training.program import State
+from shoal.training.run_directory import RunDirectory, read_metrics
+from shoal.training.trainer import Trainer
+
+RUN_SETTINGS = ("total_steps", "num_envs", "unroll", "evaluations", "eval_episodes")
+DEFAULTS = {"total_steps": 1_000_000, "num_envs": 128, "unroll": 25}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores over episodes: the return per agent, undiscounted and summed over an episode's steps,
+    and each metric of the environment. `low` and `high` bound the mean at 95 %."""
+
+    mean: float
+    iqm: float
+    low: float
+    high: float
+    metrics: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on the disk: its policy (of the first member), metrics and final evaluation."""
+
+    directory: Path
+    config: Config
+    env: Env
+    policy: Policy
+    policies: list[Policy]
+
+    @property
+    def metrics(self) -> list[Json]:
+        """The rows of `metrics.jsonl`."""
+        return list(read_metrics(self.directory / "metrics.jsonl"))
+
+    @property
+    def evaluation(self) -> Json | None:
+        """The content of `eval.json`, once training has finished."""
+        from shoal.training.durable import read_json
+
+        path = self.directory / "eval.json"
+        return read_json(path) if path.is_file() else None
+
+
+def train(
+    algorithm: str,
+    env: Env | str,
+    *,
+    total_steps: int | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    sweep: dict[str, Sequence[float]] | None = None,
+    out: Path | str | None = None,
+    preset: str = "auto",
+    deterministic: bool = False,
+    settings: Json | None = None,
+    quiet: bool = True,
+    **run_settings: Any,
+) -> Run:
+    """Trains `algorithm` in `env` and returns the finished run.
+
+    Args:
+        algorithm: a name from `shoal list algorithms`.
+        env: an environment, or its name.
+        total_steps: environment steps to make (a step moves all agents of one environment).
+        seed: the first of `seeds` consecutive seeds, which are trained together.
+        sweep: values to try for some hyper-parameters; every combination is trained with every seed.
+        out: the run's directory; a new one under `runs/` if not given.
+        preset: `auto`, `none`, or the name of one of the algorithm's presets.
+        deterministic: one core, one device: the same bits every time.
+        settings: hyper-parameters that differ from the preset.
+        run_settings: `num_envs`, `unroll`, `evaluations`, `eval_episodes`.
+
+    Raises:
+        UserError: a name, value or directory that will not do; nothing has been written.
+    """
+    registry.find("algorithm", algorithm, registry.ALGORITHMS)
+    prepare(deterministic)
+    env = registry.make(env) if isinstance(env, str) else env
+    continuous = bool(getattr(env, "continuous_actions", False))
+    table = presets.resolve(algorithm, env.spec.name, continuous, preset)
+    algo = registry.make_algorithm(algorithm, **from_fields(table.pop("algo") | (settings or {})))
+    for name in run_settings:
+        if name not in RUN_SETTINGS:
+            raise unknown("run setting", name, RUN_SETTINGS)
+    chosen = DEFAULTS | table | {k: v for k, v in run_settings.items() if v is not None}
+    if total_steps is not None:
+        chosen["total_steps"] = total_steps
+    return start(
+        algorithm, algo, env, Path(out) if out else free_directory(algorithm, env.spec.name),
+        seed=seed, seeds=seeds, sweep={k: list(v) for k, v in (sweep or {}).items()},
+        deterministic=deterministic, preset=preset, quiet=quiet, **chosen,
+    )  # fmt: skip
+
+
+def start(
+    name: str, algorithm: Algorithm, env: Env, out: Path, *, quiet: bool = False, **settings: Any
+) -> Run:
+    """Trains an algorithm that is built already; `settings` are fields of `Config`."""
+    spec = env.spec
+    algorithm.check(spec)
+    swept = [f.name for f in dataclasses.fields(algorithm) if not f.metadata.get("static")]
+    for field in settings.get("sweep", {}):
+        if field not in swept:
+            raise unknown("hyper-parameter to sweep", field, swept)
+    config = Config(
+        algorithm=name,
+        algorithm_fields=fields_of(algorithm),
+        environment=spec.name,
+        environment_fields=fields_of(env),
+        **settings,
+    )
+    parts = getattr(algorithm, "minibatches", 1)
+    available = 1 if config.deterministic else jax.local_device_count()
+    config = dataclasses.replace(config, devices=share_out(config.num_envs, parts, available))
+    with RunDirectory.create(out) as directory:
+        trainer = Trainer(config, algorithm, env, directory)
+        directory.write_config(config.to_json() | {"versions": versions(), "hardware": hardware()})
+        state = trainer.run(quiet=quiet)
+        return _run(trainer, state)
+
+
+def resume(directory: Path | str, *, env: Env | None = None, quiet: bool = True) -> Run:
+    """Continues a run from its last good checkpoint, to the end that its config names.
+
+    `env` is needed only for an environment that is not in the registry.
+    """
+    with RunDirectory.open(Path(directory)) as run:
+        config = read_config(run)
+        prepare(config.deterministic)
+        run.lock()
+        require(
+            config.devices <= jax.local_device_count(),
+            f"the run was started on {config.devices} devices, there are {jax.local_device_count()}",
+        )
+        trainer = Trainer(config, *rebuild(config, env), run)
+        state = trainer.run(resume=True, quiet=quiet)
+        return _run(trainer, state)
+
+
+def load(directory: Path | str, *, best: bool = False, env: Env | None = None) -> Run:
+    """Loads a run: its last parameters, or the best evaluated ones."""
+    run = RunDirectory.open(Path(directory))
+    config = read_config(run)
+    prepare(config.deterministic)
+    require(
+        config.devices <= jax.local_device_count(),
+        f"the run was made on {config.devices} devices, there are {jax.local_device_count()}",
+    )
+    trainer = Trainer(config, *rebuild(config, env), run)
+    loaded = checkpoint.load(
+        run.checkpoints,
+        trainer.program.template(trainer.keys),
+        config_hash=config.hash,
+        name="best" if best else None,
+    )
+    return _run(trainer, loaded.state)
+
+
+def evaluate(
+    policy: Policy | str, env: Env, *, episodes: int = 100, seed: int = 0, greedy: bool = True
+) -> Evaluation:
+    """Plays whole episodes and summarises them. `policy` may be `"scripted"` or `"random"`."""
+    from shoal.training.evaluation import evaluate_random, evaluate_scripted
+
+    require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
+    key = jax.random.key(seed)
+    if policy == "scripted":
+        returns = jax.jit(lambda k: evaluate_scripted(env, k, episodes))(key)
+    elif policy == "random":
+        returns = jax.jit(lambda k: evaluate_random(env, k, episodes))(key)
+    else:
+        returns = eqx.filter_jit(evaluate_policy)(policy, env, key, episodes, greedy)
+    returns = jax.device_get(returns)
+    metrics = {name: summary(np.asarray(v)[None]) for name, v in returns.metrics.items()}
+    for i, agent in enumerate(env.spec.agents):
+        metrics[f"return/{agent}"] = summary(returns.per_agent[None, :, i])
+    return Evaluation(**summary(returns.mean[None]), metrics=metrics)
+
+
+def read_config(run: RunDirectory) -> Config:
+    """The configuration of a run; `UserError` where it was written by something else."""
+    try:
+        return Config.from_json(run.read_config())
+    except TypeError as error:
+        raise UserError(f"{run.path / 'config.json'} is not a run's configuration: {error}") from error
+
+
+def rebuild(config: Config, env: Env | None = None) -> tuple[Algorithm, Env]:
+    """The algorithm and environment that a configuration names."""
+    algorithm = registry.make_algorithm(config.algorithm, **from_fields(config.algorithm_fields))
+    if env is None:
+        env = registry.make(config.environment, **from_fields(config.environment_fields))
+    return algorithm, env
+
+
+def free_directory(algorithm: str, environment: str) -> Path:
+    """`runs/<algorithm>_<world>_<n>` with the first n that is free."""
+    stem, n = f"{algorithm}_{environment.split('/')[-1]}", 0
+    while (path := Path("runs") / f"{stem}_{n}").exists():
+        n += 1
+    return path
+
+
+def versions() -> dict[str, str]:
+    """Of everything that shapes a number."""
+    names = ("shoal", "jax", "jaxlib", "equinox", "optax", "numpy")
+    return {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
+
+
+def hardware() -> dict[str, Any]:
+    """The machine, in words."""
+    device = jax.devices()[0]
+    return {
+        "platform": device.platform,
+        "device": device.device_kind if device.platform != "cpu" else _processor(),
+        "devices": jax.local_device_count(),
+        "system": platform.platform(),
+    }
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _run(trainer: Trainer, state: State) -> Run:
+    policies = trainer.policies(state)
+    return Run(trainer.directory.path, trainer.config, trainer.env, policies[0], policies)

@@ -1,0 +1,64 @@
+"""Ctrl-C and SIGTERM: finish the step at hand, save, leave, and never take longer than that."""
+
+import os
+import signal
+import threading
+from types import FrameType
+
+GRACE_SECONDS = 8.0
+
+
+class Stopper:
+    """While it is entered, the first SIGINT or SIGTERM sets `requested`; a second one ends the
+    process at once. So does the end of the grace period, in which a program may still be compiling
+    and cannot be interrupted: the last checkpoint is on the disk and loses nothing but time.
+    """
+
+    def __init__(self) -> None:
+        self.requested: signal.Signals | None = None
+        self._main = threading.current_thread() is threading.main_thread()
+        self._before: dict[int, object] = {}
+        self._pipe: tuple[int, int] | None = None
+
+    def __enter__(self) -> "Stopper":
+        if not self._main:  # signals reach the main thread only
+            return self
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._request)
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        self._pipe = (read, write)
+        # The interpreter runs handlers between instructions; this byte is written at once.
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, args=(read,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pipe is None:
+            return
+        signal.set_wakeup_fd(-1)
+        os.close(self._pipe[1])
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _request(self, number: int, _: FrameType | None) -> None:
+        self.requested = self.requested or signal.Signals(number)
+
+    def _watch(self, read: int) -> None:
+        """Waits for the first signal, then for the second or the end of the grace period."""
+        if _received(read):
+            killer = threading.Timer(GRACE_SECONDS, os._exit, (1,))
+            killer.daemon = True
+            killer.start()
+            if _received(read):
+                os._exit(1)
+            killer.cancel()
+        os.close(read)
+
+
+def _received(read: int) -> bool:
+    """Whether a signal came before the pipe was closed."""
+    while byte := os.read(read, 1):
+        if byte[0] in (signal.SIGINT, signal.SIGTERM):
+            return True
+    return False
