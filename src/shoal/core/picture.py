@@ -1,6 +1,8 @@
 """What an environment looks like at one moment: a few primitives that any renderer can draw."""
 
 import colorsys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -53,11 +55,11 @@ Shape = Circle | Ring | Line | Text
 
 
 class Picture(NamedTuple):
-    """Shapes from back to front, inside `view` = (left, bottom, right, top), and what agents say."""
+    """Shapes from back to front in `view` = (left, bottom, right, top), and what agents say."""
 
     shapes: tuple[Shape, ...] = ()
     view: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)
-    messages: dict[str, str] = {}
+    messages: Mapping[str, str] = MappingProxyType({})
 
 
 def shades(color: str, n: int) -> tuple[str, ...]:
@@ -65,7 +67,7 @@ def shades(color: str, n: int) -> tuple[str, ...]:
     colour itself in the middle. For agents that look alike but must be followed one by one."""
     channels = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, light, saturation = colorsys.rgb_to_hls(*channels)
-    step = min(30.0, 150.0 / max(n - 1, 1)) / 360
+    step = min(35.0, 160.0 / max(n - 1, 1)) / 360
     out = []
     for k in range(n):
         offset = k - (n - 1) / 2

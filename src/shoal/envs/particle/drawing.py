@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 REACH = 1.3  # the view is at least [-REACH, REACH]^2
 GLANCE = 0.2  # a velocity line ends where its agent would be this many seconds later
 GOAL = "#f08c00"
+PLACE_OPACITY = 0.35
+AGENT_OPACITY = 0.88  # a landmark under a large agent stays visible
 
 
 def draw_world(world: ParticleWorld, state: ParticleState) -> Picture:
@@ -22,7 +24,7 @@ def draw_world(world: ParticleWorld, state: ParticleState) -> Picture:
     bodies = world.agents + world.landmarks
     position = np.asarray(state.position, float)
     n = len(world.agents)
-    landmarks = [_disc(b, p, b.color) for b, p in zip(world.landmarks, position[n:])]
+    landmarks = [s for b, p in zip(world.landmarks, position[n:]) for s in _landmark(b, p)]
     colors = agent_colors(world)
     speed = [
         _velocity(b, p, v, c)
@@ -45,7 +47,7 @@ def agent_colors(world: ParticleWorld) -> tuple[str, ...]:
 def ring(body: Body, place: np.ndarray, color: str = GOAL, layer: int = 0) -> Ring:
     """A ring around a body; rings around the same body nest by `layer`."""
     x, y = map(float, place)
-    return Ring(x, y, body.size + 0.04 * (1 + layer), color, 0.8)
+    return Ring(x, y, float(body.size) + 0.04 * (1 + layer), color, 0.8)
 
 
 def default_goal_marks(world: ParticleWorld, goal: list, places: list) -> list[Shape]:
@@ -56,15 +58,35 @@ def default_goal_marks(world: ParticleWorld, goal: list, places: list) -> list[S
 
 
 def _disc(body: Body, place: np.ndarray, color: str, label: str = "") -> Circle:
-    return Circle(float(place[0]), float(place[1]), body.size, color, label)
+    opacity = AGENT_OPACITY if label else 1.0
+    return Circle(float(place[0]), float(place[1]), float(body.size), color, label, opacity)
+
+
+def _landmark(body: Body, place: np.ndarray) -> list[Shape]:
+    """A thing to bump into is solid, a place to go to is an outline."""
+    disc = _disc(body, place, body.color)
+    if body.collides:
+        return [disc]
+    return [
+        disc._replace(opacity=PLACE_OPACITY),
+        Ring(disc.x, disc.y, disc.radius, body.color, 0.5),
+    ]
 
 
 def _velocity(body: Body, place: np.ndarray, velocity: np.ndarray, color: str) -> Line:
     """From the rim of the disc, so that slow agents show where they go too."""
     speed = float(np.hypot(*velocity))
-    start = place + velocity * (body.size / max(speed, 1e-6))
+    start = place + velocity * (float(body.size) / max(speed, 1e-6))
     end = start + GLANCE * velocity
-    return Line(*map(float, (*start, *end)), color, 0.6, 0.7)
+    return Line(
+        float(start[0]),
+        float(start[1]),
+        float(end[0]),
+        float(end[1]),
+        color,
+        width=0.6,
+        opacity=0.7,
+    )
 
 
 def _word(world: ParticleWorld, message: np.ndarray) -> str:
@@ -79,6 +101,6 @@ def _word(world: ParticleWorld, message: np.ndarray) -> str:
 
 def _view(bodies: tuple[Body, ...], position: np.ndarray) -> tuple[float, float, float, float]:
     """A square around the middle that holds every body."""
-    edge = np.abs(position).max(1) + np.array([b.size for b in bodies]) + 0.1
+    edge = np.abs(position).max(1) + np.array([float(b.size) for b in bodies]) + 0.1
     reach = max(REACH, float(edge.max(initial=0.0)))
     return (-reach, -reach, reach, reach)
