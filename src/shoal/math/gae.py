@@ -11,12 +11,12 @@ def gae(
     v_tm1: Float[Array, "T *S"],
     v_t: Float[Array, "T *S"],
     ends_t: Bool[Array, "T *#S"],
-    lambda_: Float[Array, ""] | float,
+    lambda_t: Float[Array, "T *#S"] | Float[Array, ""] | float,
 ) -> Float[Array, "T *S"]:
     r"""Advantages of the actions that led from step t-1 to step t.
 
     $$\delta_t = r_t + \gamma_t v_t - v_{t-1}, \qquad
-    A_{t-1} = \delta_t + \gamma_t \lambda (1 - e_t) A_t$$
+    A_{t-1} = \delta_t + \gamma_t \lambda_t (1 - e_t) A_t$$
 
     Args:
         r_t: rewards.
@@ -24,12 +24,13 @@ def gae(
         v_tm1: values of the states that were acted in.
         v_t: values of the true successors, not of the states after a reset.
         ends_t: whether the episode ended here, truly or by a time limit: nothing after it counts.
-        lambda_: the mixing of horizons, in [0, 1].
+        lambda_t: the mixing of horizons, in [0, 1]: one number, or one a step. Where it is 1, $v_t$
+            cancels out: so for a learner that does not act at step t.
 
     Works on any trailing batch axes S as well.
     """
     delta_t = r_t + discount_t * v_t - v_tm1
-    decay_t = discount_t * lambda_ * (1.0 - ends_t)
+    decay_t = discount_t * lambda_t * (1.0 - ends_t)
 
     def step(advantage, inputs):
         delta, decay = inputs

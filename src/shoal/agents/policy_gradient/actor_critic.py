@@ -62,7 +62,9 @@ class Actor(Policy):
             half = (self.space.high - self.space.low) / 2
             mean = self.space.low + half * (1 + out)
             log_std = self.log_std[jnp.array(self.network.groups.of_agent)] + jnp.log(half)
-            return DiagonalNormal(mean, jnp.broadcast_to(log_std, mean.shape), jnp.asarray(self.space.mask))
+            return DiagonalNormal(
+                mean, jnp.broadcast_to(log_std, mean.shape), jnp.asarray(self.space.mask)
+            )
         return Categorical(out, action_mask)
 
 
@@ -88,7 +90,9 @@ class Critic(eqx.Module):
         out, carry = self.network.step(self.inputs(timestep), carry)
         return self.shape(out), carry
 
-    def unroll(self, inputs: Array, carry: Carry, starts: Bool[Array, "T B"]) -> Float[Array, "T B N"]:
+    def unroll(
+        self, inputs: Array, carry: Carry, starts: Bool[Array, "T B"]
+    ) -> Float[Array, "T B N"]:
         return self.shape(self.network.unroll(inputs, carry, starts))
 
 
@@ -156,7 +160,8 @@ class Batch(eqx.Module):
     value: Array  # as the critic gave it: in units of the scale
     target: Array  # the same units
     advantage: Array
-    weight: Array
+    weight: Array  # 1 where an agent acted
+    alive: Array  # 1 where an agent had a value, in its turn or not
     starts: Array
 
 
@@ -282,8 +287,9 @@ class ActorCritic(Algorithm):
 
         def minibatch(loop, rows):
             params, optimizer = loop
-            part, carry = jax.tree.map(lambda x: x[:, rows], batch), jax.tree.map(
-                lambda x: x[rows], trajectory.carry
+            part, carry = (
+                jax.tree.map(lambda x: x[:, rows], batch),
+                jax.tree.map(lambda x: x[rows], trajectory.carry),
             )
             params, optimizer, metrics = descend(
                 lambda p: self._loss(p, part, carry, entropy_weight),
@@ -305,9 +311,7 @@ class ActorCritic(Algorithm):
         metrics["skipped_in_a_row"] = optimizer.skipped_in_a_row.astype(jnp.float32)
         return ActorCriticState(params, optimizer, scale), metrics
 
-    def _prepare(
-        self, state: ActorCriticState, trajectory: Trajectory
-    ) -> tuple[Batch, ValueScale]:
+    def _prepare(self, state: ActorCriticState, trajectory: Trajectory) -> tuple[Batch, ValueScale]:
         """Advantages and targets, before anything is learned."""
         steps, scale = trajectory.transitions, state.scale
         critic = state.params.critic
@@ -320,12 +324,14 @@ class ActorCritic(Algorithm):
             units(value),
             units(self._successor_values(critic, trajectory)),
             done[..., None],
-            self.gae_lambda,
+            # Out of its turn an agent does not act: its return runs on to its next turn.
+            jnp.where(steps.successor.active, self.gae_lambda, 1.0),
         )
         weight = steps.timestep.active.astype(jnp.float32)
+        alive = (~steps.timestep.terminated).astype(jnp.float32)
         returns = advantage + units(value)
         if self.normalise_values:
-            scale = scale.update(returns, weight)
+            scale = scale.update(returns, alive)
         target = scale.normalise(returns) if self.normalise_values else returns
         mean = pmean(weighted_mean(advantage, weight))
         std = jnp.sqrt(pmean(weighted_mean((advantage - mean) ** 2, weight)))
@@ -340,6 +346,7 @@ class ActorCritic(Algorithm):
             target=target,
             advantage=(advantage - mean) / (std + 1e-8),
             weight=weight,
+            alive=alive,
             starts=starts,
         )
         return batch, scale
@@ -392,7 +399,7 @@ class ActorCritic(Algorithm):
             near = batch.value + jnp.clip(value - batch.value, -self.clip, self.clip)
             error = jnp.maximum(error, (near - batch.target) ** 2)
         policy_loss = -weighted_mean(gain, batch.weight)
-        value_loss = 0.5 * weighted_mean(error, batch.weight)
+        value_loss = 0.5 * weighted_mean(error, batch.alive)
         entropy = weighted_mean(distribution.entropy(), batch.weight)
         loss = policy_loss + self.value_weight * value_loss - entropy_weight * entropy
         metrics = {
