@@ -23,7 +23,7 @@ from shoal.training.devices import prepare, share_out
 from shoal.training.evaluation import evaluate_policy
 from shoal.training.program import State
 from shoal.training.run_directory import RunDirectory, read_metrics
-from shoal.training.trainer import Trainer
+from shoal.training.trainer import Trainer, evaluation_report
 
 RUN_SETTINGS = ("total_steps", "num_envs", "unroll", "evaluations", "eval_episodes")
 DEFAULTS = {"total_steps": 1_000_000, "num_envs": 128, "unroll": 25}
@@ -199,6 +199,21 @@ def evaluate(
     for i, agent in enumerate(env.spec.agents):
         metrics[f"return/{agent}"] = summary(returns.per_agent[None, :, i])
     return Evaluation(**summary(returns.mean[None]), metrics=metrics)
+
+
+def evaluate_run(run: Run, *, episodes: int = 1000, seed: int = 1, greedy: bool = True) -> Json:
+    """Fresh episodes with every member's policy, in the form that `shoal eval --json` prints.
+
+    Raises:
+        UserError: if `episodes` is not positive.
+    """
+    require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
+    play = eqx.filter_jit(evaluate_policy)
+    key = jax.random.key(seed)
+    returns = [jax.device_get(play(p, run.env, key, episodes, greedy)) for p in run.policies]
+    stacked = jax.tree.map(lambda *xs: np.stack(xs), *returns)
+    config = dataclasses.replace(run.config, eval_episodes=episodes)
+    return evaluation_report(config, run.env, stacked) | {"seed": seed}
 
 
 def read_config(run: RunDirectory) -> Config:

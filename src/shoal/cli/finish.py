@@ -1,0 +1,36 @@
+"""What the verbs that train have in common: pictures at the end, and how a run may stop."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def guarded(out: Path, work: Callable[[], None]) -> int:
+    """Runs `work`; a stopped or diverged run is one line and exit code 1."""
+    from shoal.training.checkpoint import CheckpointError
+    from shoal.training.trainer import Diverged, Interrupted
+
+    try:
+        work()
+    except Interrupted as stop:
+        print(f"shoal: {stop}; continue with: shoal resume {out}", file=sys.stderr)
+        return 1
+    except (Diverged, CheckpointError) as error:
+        print(f"shoal: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def finish(run: Any, pictures: bool = True) -> None:
+    """Prints the final evaluation and makes the pictures of a finished run."""
+    score = run.evaluation["return"]
+    print(
+        f"return per agent {score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}] over "
+        f"{run.config.eval_episodes} episodes, {run.config.seeds} seeds · {run.directory}"
+    )
+    if pictures:
+        from shoal.cli.render import save_curve, save_replay
+
+        save_curve(run)
+        print(f"watch it: {save_replay(run, 'html', run.directory / 'replay.html')}")

@@ -1,0 +1,61 @@
+"""shoal info NAME: an algorithm's fields and presets, or an environment's spec."""
+
+import dataclasses
+from typing import Any
+
+from shoal import registry
+from shoal.cli.parse import take
+from shoal.core.errors import unknown
+
+
+def run(arguments: list[str]) -> int:
+    """Prints what is known of NAME."""
+    (name,), rest = take(arguments, ["NAME"], "shoal info NAME")
+    if rest:
+        raise unknown("option", rest[0], ["--help"])
+    if name in registry.ALGORITHMS:
+        _algorithm(name)
+    elif name in registry.ENVIRONMENTS:
+        _environment(name)
+    else:
+        raise unknown("name", name, [*registry.ALGORITHMS, *registry.ENVIRONMENTS])
+    return 0
+
+
+def _algorithm(name: str) -> None:
+    from shoal.training import presets
+
+    print(f"{name}: {registry.ALGORITHMS[name].summary}\n\nhyper-parameters (--algo.FIELD):")
+    _fields(registry.make_algorithm(name))
+    for table, settings in presets.tables(name).items():
+        print(f"\npreset '{table}':")
+        _settings(settings)
+
+
+def _environment(name: str) -> None:
+    from shoal.training import presets
+
+    env = registry.make(name)
+    spec = env.spec
+    print(f"{name}: {registry.ENVIRONMENTS[name].summary}\n\nfields (--env.FIELD):")
+    _fields(env)
+    print(f"\nhorizon {spec.horizon}, global state of {spec.state_size} numbers, agents:")
+    print(f"  {'name':<18}{'team':>5}{'role':>5}{'obs':>5}  actions")
+    for row in zip(spec.agents, spec.teams, spec.roles, spec.obs_sizes, spec.action.sizes):
+        print("  {:<18}{:>5}{:>5}{:>5}  {}".format(*row))
+    print(f"metrics: {', '.join(f'{m} ({how})' for m, how in spec.metrics)}")
+    for algorithm in registry.ALGORITHMS:
+        tables = presets.matching(algorithm, name, continuous=False)
+        print(f"preset of {algorithm}: {' + '.join(tables) or 'none'}")
+
+
+def _fields(thing: Any) -> None:
+    for field in dataclasses.fields(thing):
+        print(f"  {field.name:<22}{getattr(thing, field.name)!r}")
+
+
+def _settings(settings: dict[str, Any]) -> None:
+    flat = {k: v for k, v in settings.items() if k != "algo"}
+    flat |= {f"algo.{k}": v for k, v in settings.get("algo", {}).items()}
+    for key, value in flat.items():
+        print(f"  {key:<28}{value!r}")

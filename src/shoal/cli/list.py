@@ -1,0 +1,34 @@
+"""shoal list algorithms|environments: the names that exist."""
+
+import json
+from dataclasses import dataclass
+
+from shoal import registry
+from shoal.cli.parse import parse, take
+from shoal.core.errors import unknown
+
+KINDS = {"algorithms": registry.ALGORITHMS, "environments": registry.ENVIRONMENTS}
+
+
+@dataclass(frozen=True)
+class Options:
+    """List what exists."""
+
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+def run(arguments: list[str]) -> int:
+    """Prints names, with a line on each."""
+    (kind,), rest = take(arguments, ["algorithms|environments"], "shoal list algorithms|environments")
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
+    as_json = rest == ["--json"] or parse(Options, rest, f"shoal list {kind}").json
+    entries = KINDS[kind]
+    if as_json:
+        print(json.dumps({kind: list(entries)}))
+        return 0
+    width = max(map(len, entries))
+    for name, entry in entries.items():
+        print(f"{name:<{width}}  {entry.summary}")
+    return 0

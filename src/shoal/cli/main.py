@@ -1,0 +1,56 @@
+"""The `shoal` command: one verb, one file. Nothing heavy is imported before a verb is known."""
+
+import importlib
+import sys
+
+from shoal.core.errors import UserError, unknown
+
+VERBS = {
+    "train": "train an algorithm in an environment",
+    "resume": "continue an interrupted run",
+    "eval": "evaluate a run's policy",
+    "render": "make a replay: html, gif or mp4",
+    "compare": "compare finished runs",
+    "list": "list algorithms or environments",
+    "info": "show what is known of an algorithm or environment",
+    "bench": "measure speed",
+}
+
+USAGE = """usage: shoal VERB ... (shoal VERB --help tells more)
+
+  {verbs}
+
+  shoal train mappo mpe/simple_spread --steps 1000000
+"""
+
+
+def main() -> None:
+    """Runs the command line; exits 0 on success, 2 on a mistake of the user's, 1 on anything else."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command and returns its exit code."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        width = max(map(len, VERBS))
+        print(USAGE.format(verbs="\n  ".join(f"{v:<{width}}  {t}" for v, t in VERBS.items())))
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from importlib import metadata
+
+        print(metadata.version("shoal"))
+        return 0
+    verb, *rest = arguments
+    try:
+        if verb not in VERBS:
+            raise unknown("verb", verb, VERBS)
+        return importlib.import_module(f"shoal.cli.{verb}").run(rest) or 0
+    except UserError as error:
+        print(f"shoal: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("shoal: interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        sys.stderr.close()
+        return 1

@@ -1,0 +1,64 @@
+"""shoal render DIR: watch what a run's policy does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from shoal.cli.parse import parse, take
+
+
+@dataclass(frozen=True)
+class Options:
+    """Make a replay of a run's policy."""
+
+    format: Literal["html", "gif", "mp4"] = "html"
+    """What to make; mp4 needs the `video` extra."""
+    episodes: int = 5
+    """Episodes to show."""
+    seed: int = 0
+    """Seed of the episodes."""
+    greedy: bool = True
+    """Take the likeliest action (True) or draw (False)."""
+    best: bool = False
+    """Use the parameters that scored best during training, not the last ones."""
+    out: Path | None = None
+    """The file to write; replay.FORMAT in the run's directory if not given."""
+
+
+def run(arguments: list[str]) -> int:
+    """Renders and says where."""
+    (directory,), rest = take(arguments, ["DIR"], "shoal render DIR [--format html|gif|mp4]")
+    options = parse(Options, rest, "shoal render DIR")
+
+    from shoal.training.run import load
+
+    path = options.out or Path(directory) / f"replay.{options.format}"
+    loaded = load(Path(directory), best=options.best)
+    save_replay(loaded, options.format, path, options.episodes, options.seed, options.greedy)
+    print(path)
+    return 0
+
+
+def save_replay(
+    run: Any, format: str, path: Path, episodes: int = 5, seed: int = 0, greedy: bool = True
+) -> Path:
+    """Records episodes of a run's first policy and writes them as html, gif or mp4."""
+    import jax
+
+    from shoal.analysis.recording import record
+    from shoal.analysis.replay_html import save_replay as save_html
+
+    recording = record(
+        run.policy,
+        run.env,
+        jax.random.key(seed),
+        episodes,
+        greedy=greedy,
+        algorithm=run.config.algorithm,
+        seed=run.config.seed,
+    )
+    if format == "html":
+        return save_html(recording, path)
+    from shoal.analysis.video import save_gif, save_mp4
+
+    return (save_gif if format == "gif" else save_mp4)(recording, path)

@@ -1,0 +1,92 @@
+"""Steps per second, compile time and memory of a program, measured on this machine."""
+
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from shoal.core.algorithm import Algorithm
+from shoal.core.env import Env
+from shoal.core.errors import require
+from shoal.core.spaces import Box
+from shoal.training.devices import share_out
+from shoal.training.on_device import OnDevice, auto_reset
+from shoal.training.program import Program, stack
+
+REPEATS = 5
+
+
+def environment_speed(env: Env, num_envs: int, seconds: float = 3.0) -> dict[str, Any]:
+    """Random actions, observations and auto-reset in one compiled scan, on one device."""
+    require(num_envs >= 1, f"num_envs is {num_envs}, expected at least 1")
+    length = max(50, 200_000 // num_envs)
+    space, num_agents = env.spec.action, env.spec.num_agents
+
+    def act(key: jax.Array) -> jax.Array:
+        """Half a batch of random numbers would cost more than the physics: one draw for all steps."""
+        if isinstance(space, Box):
+            return jax.random.uniform(key, (num_envs, num_agents, space.size))
+        return jax.random.randint(key, (num_envs, num_agents), 0, jnp.array(space.sizes))
+
+    @jax.jit
+    def start(key: jax.Array) -> Any:
+        keys = jax.random.split(key, num_envs)
+        state, timestep = jax.vmap(env.reset)(keys)
+        return state, timestep, jnp.zeros((num_envs, num_agents)), act(key)
+
+    def step(loop: Any, key: jax.Array) -> tuple[Any, None]:
+        state, _, total, action = loop
+        key_step, key_reset = jax.random.split(key)
+        state, successor = jax.vmap(env.step)(jax.random.split(key_step, num_envs), state, action)
+        state, timestep = auto_reset(env, key_reset, state, successor)
+        return (state, timestep, total + successor.reward, jnp.roll(action, 1, 0)), None
+
+    @jax.jit
+    def run(loop: Any, key: jax.Array) -> Any:
+        return jax.lax.scan(step, loop, jax.random.split(key, length))[0]
+
+    key = jax.random.key(0)
+    loop = jax.block_until_ready(start(key))
+    return _measure(lambda loop: run(loop, key), loop, num_envs * length, seconds)
+
+
+def training_speed(
+    algorithm: Algorithm, env: Env, num_envs: int, unroll: int, seconds: float = 5.0
+) -> dict[str, Any]:
+    """Whole updates, on as many devices as there are."""
+    algorithm.check(env.spec)
+    devices = share_out(num_envs, getattr(algorithm, "minibatches", 1), jax.local_device_count())
+    algorithm = jax.tree.map(jnp.asarray, algorithm)
+    program = Program(stack([OnDevice(algorithm, env, num_envs, unroll, 1e6)]), devices)
+    state = jax.block_until_ready(program.init(jax.random.split(jax.random.key(0), 1)))
+    updates = max(1, 30_000 // (num_envs * unroll))
+    return _measure(
+        lambda state: program.run(state, updates)[0], state, num_envs * unroll * updates, seconds
+    )
+
+
+def _measure(
+    run: Callable[[Any], Any], state: Any, steps: int, seconds: float
+) -> dict[str, Any]:
+    """The median rate of repeated calls; the first call is compile time."""
+    begin = time.perf_counter()
+    state = jax.block_until_ready(run(state))
+    compile_seconds = time.perf_counter() - begin
+    rates = []
+    begin = time.perf_counter()
+    while len(rates) < REPEATS or time.perf_counter() - begin < seconds:
+        start = time.perf_counter()
+        state = jax.block_until_ready(run(state))
+        rates.append(steps / (time.perf_counter() - start))
+    device = jax.devices()[0]
+    memory = device.memory_stats() if device.platform != "cpu" else None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "steps_per_second": sorted(rates)[len(rates) // 2],
+        "compile_seconds": compile_seconds,
+        "peak_memory_bytes": memory["peak_bytes_in_use"] if memory else peak,
+        "device": device.device_kind if device.platform != "cpu" else "cpu",
+    }
