@@ -1,0 +1,134 @@
+"""Pictures as images, drawn without a display: three times too large, then scaled down."""
+
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from shoal.core.picture import Circle, Line, Picture, Ring, Text
+
+FINE = 3  # supersampling
+PAPER, INK, SOFT = "#ffffff", "#1d2127", "#6a707b"
+View = tuple[float, float, float, float]
+
+
+def draw_picture(
+    picture: Picture,
+    size: int = 480,
+    *,
+    caption: str = "",
+    names: dict[str, str] | None = None,
+    view: View | None = None,
+) -> Image.Image:
+    """A picture `size` pixels wide (RGB), with a line of text under it if there is a `caption`.
+
+    `names` shortens labels; `view` shows another part of the world than the picture says. Width
+    and height are even, as video codecs want them.
+    """
+    pen = _Pen(view or picture.view, size, names or {}, bar=34 if caption else 0)
+    for shape in picture.shapes:
+        pen.draw(shape)
+    for shape in picture.shapes:
+        if isinstance(shape, Circle) and picture.messages.get(shape.label):
+            pen.speech(shape, picture.messages[shape.label])
+    if caption:
+        pen.caption(caption)
+    return pen.image.reduce(FINE)
+
+
+class _Pen:
+    """Draws in world units on an image of `FINE` times the size."""
+
+    def __init__(self, view: View, size: int, names: dict[str, str], bar: int):
+        left, bottom, right, top = view
+        self.left, self.top, self.names = left, top, names
+        self.width = FINE * _even(size)
+        self.scale = self.width / (right - left)
+        self.bar = FINE * bar
+        self.height = FINE * _even((self.scale * (top - bottom) + self.bar) / FINE)
+        self.image = Image.new("RGB", (self.width, self.height), PAPER)
+        self.ink = ImageDraw.Draw(self.image, "RGBA")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        return self.scale * (x - self.left), self.scale * (self.top - y)
+
+    def draw(self, shape: Circle | Ring | Line | Text) -> None:
+        match shape:
+            case Circle():
+                self.disc(shape)
+            case Ring():
+                box = self.box(shape.x, shape.y, shape.radius * self.scale + self.stroke(shape) / 2)
+                self.ink.ellipse(box, outline=_rgba(shape), width=self.stroke(shape))
+            case Line():
+                self.line(shape)
+            case Text():
+                self.word(
+                    self.at(shape.x, shape.y), shape.text, shape.color, shape.size * self.scale
+                )
+
+    def disc(self, shape: Circle) -> None:
+        radius = shape.radius * self.scale
+        self.ink.ellipse(self.box(shape.x, shape.y, radius), fill=_rgba(shape))
+        label = self.names.get(shape.label, shape.label)
+        if not label:
+            return
+        x, y = self.at(shape.x, shape.y)
+        size = min(15 * FINE, max(9.5 * FINE, 0.85 * radius))
+        if _font(size).getlength(label) < 1.7 * radius and size < 1.7 * radius:
+            self.word((x, y), label, _contrast(shape.color), size)
+        else:
+            self.word((x, y + radius + 9 * FINE), label, SOFT, 11.5 * FINE)
+
+    def line(self, shape: Line) -> None:
+        """A line with round ends; they are too small to show where it is translucent."""
+        start, end = self.at(shape.x1, shape.y1), self.at(shape.x2, shape.y2)
+        if start == end:
+            return
+        self.ink.line((*start, *end), fill=_rgba(shape), width=self.stroke(shape))
+
+    def speech(self, speaker: Circle, text: str) -> None:
+        """A bubble above a disc."""
+        x, y = self.at(speaker.x, speaker.y)
+        tip = y - speaker.radius * self.scale - 3 * FINE
+        half = max(11 * FINE, _font(12.5 * FINE).getlength(text) / 2 + 7 * FINE)
+        bottom, height, edge = tip - 6 * FINE, 21 * FINE, round(1.5 * FINE)
+        box = (x - half, bottom - height, x + half, bottom)
+        self.ink.rounded_rectangle(box, 6 * FINE, PAPER, speaker.color, edge)
+        side = 5 * FINE
+        self.ink.polygon([(x - side, bottom - edge), (x, tip), (x + side, bottom - edge)], PAPER)
+        tail = [(x - side, bottom - edge / 2), (x, tip), (x + side, bottom - edge / 2)]
+        self.ink.line(tail, speaker.color, edge, joint="curve")
+        self.word((x, bottom - height / 2), text, INK, 12.5 * FINE)
+
+    def caption(self, text: str) -> None:
+        self.ink.rectangle((0, self.height - self.bar, self.width, self.height), PAPER)
+        place = (14 * FINE, self.height - self.bar / 2)
+        self.ink.text(place, text, SOFT, _font(13 * FINE), anchor="lm")
+
+    def word(self, at: tuple[float, float], text: str, color: str, size: float) -> None:
+        self.ink.text(at, text, color, _font(size), anchor="mm")
+
+    def box(self, x: float, y: float, radius: float) -> tuple[float, float, float, float]:
+        """The square around a circle of `radius` pixels."""
+        px, py = self.at(x, y)
+        return (px - radius, py - radius, px + radius, py + radius)
+
+    def stroke(self, shape: Ring | Line) -> int:
+        """The width of a stroke in pixels, from hundredths of the view."""
+        return max(FINE, round(shape.width / 100 * self.width))
+
+
+def _even(x: float) -> int:
+    return 2 * round(x / 2)
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font that Pillow brings along: the same on every machine."""
+    return ImageFont.load_default(round(size))
+
+
+def _rgba(shape: Circle | Ring | Line) -> tuple[int, ...]:
+    return (*ImageColor.getrgb(shape.color)[:3], round(255 * shape.opacity))
+
+
+def _contrast(color: str) -> str:
+    """Ink or paper, whichever is easier to read on a colour."""
+    r, g, b = ImageColor.getrgb(color)[:3]
+    return INK if 0.299 * r + 0.587 * g + 0.114 * b > 150 else PAPER

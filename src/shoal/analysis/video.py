@@ -1,0 +1,77 @@
+"""Recordings as films, made without a display: GIF with Pillow, MP4 with PyAV."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from shoal.analysis.raster import View, draw_picture
+from shoal.analysis.recording import Episode, Recording, short_names
+from shoal.core.errors import UserError, require
+
+HOLD = 1.0  # seconds that the last picture of an episode stays
+
+
+def frames(recording: Recording, *, size: int = 480, fps: int = 10) -> Iterator[Image.Image]:
+    """One image a step, all of one size; each episode's last is repeated for `HOLD` seconds."""
+    require(size >= 32, f"size is {size} pixels, expected at least 32")
+    require(fps >= 1, f"fps is {fps}, expected at least 1")
+    view, names = _view(recording), short_names(recording.agents)
+    for number, episode in enumerate(recording.episodes, 1):
+        for t, picture in enumerate(episode.pictures):
+            caption = _caption(recording, number, episode, t)
+            image = draw_picture(picture, size, caption=caption, names=names, view=view)
+            last = t == len(episode.rewards)
+            yield from [image] * (1 + round(HOLD * fps) if last else 1)
+
+
+def save_gif(recording: Recording, path: Path | str, *, size: int = 480, fps: int = 10) -> Path:
+    """An endless GIF. All frames share one palette, so that still things do not flicker."""
+    path, images = Path(path), list(frames(recording, size=size, fps=fps))
+    palette = _montage(images).quantize(128, Image.Quantize.MAXCOVERAGE)
+    flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    flat[0].save(path, save_all=True, append_images=flat[1:], duration=1000 // fps, loop=0)
+    return path
+
+
+def save_mp4(recording: Recording, path: Path | str, *, size: int = 480, fps: int = 10) -> Path:
+    """An H.264 film that every browser plays."""
+    try:
+        import av
+    except ImportError:
+        raise UserError(
+            "MP4 needs PyAV, which is not installed: pip install 'shoal[video]'"
+        ) from None
+    path, images = Path(path), frames(recording, size=size, fps=fps)
+    first = next(images)
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as film:
+        stream = film.add_stream("libx264", rate=fps, options={"crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = *first.size, "yuv420p"
+        for image in itertools.chain([first], images):
+            film.mux(stream.encode(av.VideoFrame.from_image(image)))
+        film.mux(stream.encode())
+    return path
+
+
+def _caption(recording: Recording, number: int, episode: Episode, t: int) -> str:
+    total = episode.returns[t].mean()
+    which = f"episode {number}   " if len(recording.episodes) > 1 else ""
+    return f"{which}step {t} of {len(episode.rewards)}   return per agent {total:.2f}"
+
+
+def _view(recording: Recording) -> View:
+    """What holds every picture, so that the camera stands still."""
+    views = np.array([p.view for e in recording.episodes for p in e.pictures])
+    (left, bottom), (right, top) = views[:, :2].min(0).tolist(), views[:, 2:].max(0).tolist()
+    return (left, bottom, right, top)
+
+
+def _montage(images: list[Image.Image], count: int = 6) -> Image.Image:
+    """A few of the images side by side: the colours of the film."""
+    chosen = images[:: max(1, len(images) // count)][:count]
+    wide = Image.new("RGB", (sum(i.width for i in chosen), chosen[0].height))
+    for k, image in enumerate(chosen):
+        wide.paste(image, (k * image.width, 0))
+    return wide
