@@ -29,7 +29,8 @@ class Curve(NamedTuple):
 
 def curve_from_rows(rows: Iterable[Mapping[str, Any]], label: str, name: str = "return") -> Curve:
     """The curve of metric `name` in rows with a `step` and a `seed`, such as a run's log has, all
-    of one setting of the hyper-parameters. Rows that lack the metric, and steps that not every seed reached, are left out.
+    of one setting of the hyper-parameters. Rows that lack the metric, and steps that not every
+    seed reached, are left out.
     """
     table: dict[int, dict[int, float]] = {}
     for row in rows:

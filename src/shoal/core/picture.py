@@ -67,10 +67,10 @@ def shades(color: str, n: int) -> tuple[str, ...]:
     colour itself in the middle. For agents that look alike but must be followed one by one."""
     channels = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, light, saturation = colorsys.rgb_to_hls(*channels)
-    step = min(35.0, 160.0 / max(n - 1, 1)) / 360
+    spread = min(160, max(50, 35 * (n - 1))) / 360  # in turns of the colour wheel
     out = []
     for k in range(n):
-        offset = k - (n - 1) / 2
-        rgb = colorsys.hls_to_rgb((hue + offset * step) % 1.0, light, saturation)
+        offset = k / (n - 1) - 0.5 if n > 1 else 0.0
+        rgb = colorsys.hls_to_rgb((hue + offset * spread) % 1.0, light, saturation)
         out.append("#" + "".join(f"{round(255 * x):02x}" for x in rgb))
     return tuple(out)

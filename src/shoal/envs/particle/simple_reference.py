@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from shoal.core.env import Action
+from shoal.core.picture import Shape
 from shoal.envs.particle import palette
+from shoal.envs.particle.drawing import agent_colors, ring
 from shoal.envs.particle.scripted import steer
 from shoal.envs.particle.world import (
     REACHED,
@@ -85,6 +87,14 @@ class SimpleReference(ParticleWorld):
             "goals_reached": reached.sum(),
             "success": reached.all(),
         }
+
+    def goal_marks(self, scene: Scene) -> list[Shape]:
+        """Around each goal a ring in the colour of the agent that should go there."""
+        colors = agent_colors(self)
+        marks = enumerate(int(g) for g in scene.goal)
+        return [
+            ring(self.landmarks[k], scene.landmarks[k], colors[1 - i], layer=i) for i, k in marks
+        ]
 
     def scripted(self, state: ParticleState) -> Action:
         """Each says the index of its partner's goal and goes to its own."""
