@@ -114,6 +114,14 @@ def test_a_bare_leaf_and_an_empty_tree_come_back(tmp_path):
         assert_same(load(tmp_path, tree, config_hash=RUN).state, tree)
 
 
+def test_arrays_of_any_layout_come_back(tmp_path):
+    x = np.arange(24, dtype=np.float32).reshape(4, 6)
+    tree = {"turned": x.T, "strided": x[::2, ::-3], "column": x[:, 1], "spread": x[:, None] * 1}
+    tree["one"] = np.broadcast_to(np.float32(7), (3, 2))
+    save(tmp_path, 1, tree, config_hash=RUN, extra={}, keep=1)
+    assert_same(load(tmp_path, tree, config_hash=RUN).state, tree)
+
+
 def test_extra_comes_back_as_it_was(tmp_path):
     extra = {"offset": 2**53 + 1, "best": float("-inf"), "log": {"ü": [1.1, None, True]}}
     commit(tmp_path, 1, extra=extra)
@@ -347,31 +355,41 @@ def header(entries: dict, length: int | None = None) -> bytes:
 
 
 def declared(dtype: str, shape: list[int], size: int) -> dict:
-    return {"['n']": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}
+    """The header of `numbered`, but with another leaf `n`."""
+    x = {"dtype": "F32", "shape": [5, 3], "data_offsets": [0, 60]}
+    n = {"dtype": dtype, "shape": shape, "data_offsets": [60, 60 + size]}
+    return {"['x']": x, "['n']": n}
 
 
-HUGE = 2**36
-BOMBS = {
-    "table and file are huge": (header(declared("I32", [HUGE], 4 * HUGE)), 4 * HUGE, "[n]"),
-    "file is huge": (header(declared("I32", [HUGE], 4 * HUGE)), 4 * HUGE, None),
-    "shape is huge": (header(declared("I32", [HUGE], 16)), 16, None),
-    "shape overflows": (header(declared("I32", [2**62, 2**62], 16)), 16, None),
-    "header is huge": (header({}, 2**62), 0, None),
-    "type is another": (header(declared("F32", [4], 16)), 16, None),
+HUGE = 2**32
+BOMBS = {  # the start of the file, its size, and what the manifest says of the leaf `n`
+    "file and manifest are huge": (declared("I32", [HUGE], 4 * HUGE), 4 * HUGE, f"int32[{HUGE}]"),
+    "file is huge": (declared("I32", [HUGE], 4 * HUGE), 4 * HUGE, "int32[4]"),
+    "shape is huge": (declared("I32", [HUGE], 16), 76, "int32[4]"),
+    "shape overflows": (declared("I32", [2**62, 2**62], 16), 76, "int32[4]"),
+    "shape is another": (declared("I32", [2, 2], 16), 76, "int32[4]"),
+    "type is another": (declared("F32", [4], 16), 76, "int32[4]"),
 }
 
 
 @pytest.mark.parametrize("case", BOMBS)
 def test_a_bomb_is_refused_before_anything_is_allocated(root, case):
-    start, size, table = BOMBS[case]
+    entries, size, table = BOMBS[case]
+    refuse_bomb(root, header(entries), size, table)
+
+
+def test_a_huge_header_is_refused_before_anything_is_allocated(root):
+    refuse_bomb(root, header({}, length=2**62), 76, "int32[4]")
+
+
+def refuse_bomb(root: Path, start: bytes, size: int, table: str) -> None:
     bomb = root / "step_2" / "state.safetensors"
     bomb.write_bytes(start)
     os.truncate(bomb, len(start) + size)  # a hole: it takes no space
     identity = {"bytes": bomb.stat().st_size, "sha256": ""}
     if size < HUGE:
         identity = checkpoint._identity(bomb)
-    changes = {"tensors": {"['n']": f"int32[{HUGE}]"}} if table else {}
-    forge(root / "step_2", file=identity, **changes)
+    forge(root / "step_2", file=identity, tensors={"['n']": table, "['x']": "float32[5, 3]"})
     tracemalloc.start()
     began = time.perf_counter()
     loaded = recover(root)
