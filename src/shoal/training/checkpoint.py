@@ -178,7 +178,7 @@ def _series(root: Path, name: str | None) -> Path:
 
 
 def _order(path: Path) -> tuple[int, int]:
-    """The step of a checkpoint directory and the suffix of a repeated save; (-1, 0) if it is none."""
+    """The step of a checkpoint and the suffix of a repeated save; (-1, 0) of anything else."""
     match = _DIRECTORY.fullmatch(path.name)
     return (int(match[1]), int(match[2] or 0)) if match else (-1, 0)
 
