@@ -32,5 +32,6 @@ def finish(run: Any, pictures: bool = True) -> None:
     if pictures:
         from shoal.cli.render import save_curve, save_replay
 
-        save_curve(run)
+        if any(row["return"] is not None for row in run.metrics):
+            save_curve(run)
         print(f"watch it: {save_replay(run, 'html', run.directory / 'replay.html')}")

@@ -62,3 +62,22 @@ def save_replay(
     from shoal.analysis.video import save_gif, save_mp4
 
     return (save_gif if format == "gif" else save_mp4)(recording, path)
+
+
+def save_curve(run: Any) -> Path:
+    """Draws `curve.png`: the return during training, with the scripted score where there is one."""
+    from shoal import evaluate
+    from shoal.analysis.curve import curve_from_rows
+    from shoal.analysis.curve import save_curve as save
+    from shoal.envs.particle.world import ParticleWorld
+
+    config = run.config
+    curve = curve_from_rows(run.metrics, config.algorithm)
+    known = isinstance(run.env, ParticleWorld)
+    return save(
+        run.directory / "curve.png",
+        [curve],
+        title=f"{config.algorithm} in {config.environment}",
+        horizon=run.env.spec.horizon,
+        scripted=evaluate("scripted", run.env, episodes=1000).mean if known else None,
+    )

@@ -1,7 +1,7 @@
 """Policies, algorithms and learners: a few pure functions each."""
 
 import abc
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -92,6 +92,7 @@ class Algorithm(eqx.Module):
         return self.policy(state).initial_carry()
 
 
+@runtime_checkable
 class Learner(Protocol):
     """What the trainer runs. `update` is compiled by the trainer."""
 

@@ -59,7 +59,7 @@ def apply_gradient(
 ) -> tuple[Any, Optimizer, Float[Array, ""]]:
     """The second half of `descend`, for gradients that no loss gave (evolution strategies)."""
     grads = pmean(grads)
-    norm = optax.global_norm(grads)
+    norm = optax.tree.norm(grads)
     finite: Bool[Array, ""] = jnp.isfinite(norm)
     scale = jnp.minimum(1.0, max_grad_norm / jnp.maximum(norm, 1e-8))
     clipped = jax.tree.map(lambda g: g * scale, grads)

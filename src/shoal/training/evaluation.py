@@ -5,7 +5,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Policy
 from shoal.core.env import Env, TimeStep
@@ -14,14 +15,15 @@ BATCH = 1000  # environments that are stepped together
 
 
 class Returns(eqx.Module):
-    """E episodes. A return is undiscounted, summed over steps; `mean` is over agents."""
+    """E episodes, perhaps of K members; on a device or not. A return is undiscounted and summed
+    over steps."""
 
-    per_agent: Array  # [E, N]
-    metrics: dict[str, Array]  # [E] each
+    per_agent: Float[Array | np.ndarray, "*K E N"]
+    metrics: dict[str, Float[Array | np.ndarray, "*K E"]]
 
     @property
-    def mean(self) -> Array:
-        """`[E]`: the return of each episode, averaged over agents."""
+    def mean(self) -> Float[Array | np.ndarray, "*K E"]:
+        """The return of each episode, averaged over agents."""
         return self.per_agent.mean(-1)
 
 

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Int, Key
 
 from shoal.core.algorithm import Learner, Metrics
 from shoal.core.parallel import AXIS
@@ -35,7 +35,7 @@ class Program:
             self._run_members, (_REPLICATED, _SHARDED, _REPLICATED), donate=(1,)
         )
 
-    def init(self, keys: PRNGKeyArray) -> State:
+    def init(self, keys: Key[Array, "K"]) -> State:
         """A fresh state for K keys."""
         return self._init(self._arrays, keys)
 
@@ -46,7 +46,7 @@ class Program:
         total, last = jax.tree.map(lambda x: x[0], metrics)
         return state, total, last
 
-    def template(self, keys: PRNGKeyArray) -> State:
+    def template(self, keys: Key[Array, "K"]) -> State:
         """Shapes and dtypes of a state, for checkpoints; computes nothing."""
         return jax.eval_shape(self._init, self._arrays, keys)
 
@@ -65,11 +65,13 @@ class Program:
     def _learner(self, arrays: Any) -> Learner:
         return eqx.combine(arrays, self._static)
 
-    def _init_members(self, arrays: Any, keys: PRNGKeyArray) -> State:
+    def _init_members(self, arrays: Any, keys: Key[Array, "K"]) -> State:
         states = self._map(lambda x: self._learner(x[0]).init(x[1]), (arrays, keys))
         return _add_device_axis(states)
 
-    def _run_members(self, arrays: Any, states: State, updates: Array) -> tuple[State, Metrics]:
+    def _run_members(
+        self, arrays: Any, states: State, updates: Int[Array, ""]
+    ) -> tuple[State, tuple[Metrics, Metrics]]:
         states = jax.tree.map(lambda x: x[0], states)
         out = self._map(lambda x: _repeat(self._learner(x[0]), x[1], updates), (arrays, states))
         return _add_device_axis(out)
@@ -87,7 +89,9 @@ def stack(learners: list[Learner]) -> Learner:
     return jax.tree.map(join, *learners)
 
 
-def _repeat(learner: Learner, state: State, updates: Array) -> tuple[State, tuple[Metrics, Metrics]]:
+def _repeat(
+    learner: Learner, state: State, updates: Int[Array, ""]
+) -> tuple[State, tuple[Metrics, Metrics]]:
     """`updates` updates in one loop, whose length is not compiled in."""
     shapes = jax.eval_shape(learner.update, state)[1]
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Key
 
 from shoal.analysis.statistics import summary
 from shoal.core.algorithm import Algorithm, Policy
@@ -157,7 +157,7 @@ class Trainer:
 
     # Evaluation, always of the current parameters.
 
-    def _evaluate_members(self, state: State, key: PRNGKeyArray) -> tuple[Returns, Returns]:
+    def _evaluate_members(self, state: State, key: Key[Array, ""]) -> tuple[Returns, Returns]:
         """Greedy and sampled, `[K, E]`, all members on the same episodes' starts."""
 
         def one(algorithm_state: Any) -> tuple[Returns, Returns]:

@@ -1,0 +1,119 @@
+"""Trains every algorithm in every particle world and keeps one row each in learning/mpe.csv.
+
+    python benchmarks/learning.py                     # what is missing from the table
+    python benchmarks/learning.py --algorithms mappo --environments mpe/simple_spread
+
+Rows hold the final parameters' greedy evaluation (1,000 episodes a seed). A return is averaged over
+agents and summed over 25 steps; in worlds with opponents all sides learn at once, so that a return
+says how the sides stand to each other, not how strong either is. `scripted` is the hand-written
+controller's return, `random` that of uniform actions, both over 1,000 episodes.
+"""
+
+import argparse
+import csv
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import shoal
+from shoal import registry
+from shoal.training.devices import prepare
+from shoal.training.run import hardware, versions
+
+TABLE = Path(__file__).parent / "learning" / "mpe.csv"
+MAIN_METRIC = {
+    "mpe/simple_spread": "landmarks_covered",
+    "mpe/simple_tag": "captures",
+    "mpe/simple_world_comm": "captures",
+    "mpe/simple_crypto": "secrecy",
+}
+COLUMNS = (
+    "algorithm environment actions steps seeds return_mean return_low return_high return_iqm "
+    "return_sampled metric metric_mean metric_scripted scripted random seconds "
+    "return_by_seed metrics device versions"
+).split()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--algorithms", nargs="+", default=list(registry.ALGORITHMS))
+    parser.add_argument("--environments", nargs="+", default=list(registry.ENVIRONMENTS))
+    parser.add_argument("--actions", default="discrete", choices=["discrete", "continuous"])
+    parser.add_argument("--steps", type=int, default=2_000_000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    options = parser.parse_args()
+    prepare()
+    for algorithm in options.algorithms:
+        for environment in options.environments:
+            key = (algorithm, environment, options.actions, options.steps, options.seeds)
+            if key in _known(options.table):
+                continue
+            try:
+                row = measure(*key)
+            except shoal.UserError as error:  # this algorithm does not fit this action space
+                print(f"{algorithm} {environment} {options.actions}: left out: {error}")
+                continue
+            _append(options.table, row)
+            print(*(row[c] for c in COLUMNS[:9]), f"{row['seconds']} s", flush=True)
+
+
+def measure(algorithm: str, environment: str, actions: str, steps: int, seeds: int) -> dict:
+    """Trains and evaluates; one row of the table."""
+    env = shoal.make(environment, continuous_actions=actions == "continuous")
+    out = Path(tempfile.mkdtemp(prefix="shoal-")) / "run"
+    run = shoal.train(algorithm, env, total_steps=steps, seeds=seeds, out=out)
+    report, last = run.evaluation, run.metrics[-1]
+    assert report is not None
+    shutil.rmtree(out.parent)
+    scripted = shoal.evaluate("scripted", env, episodes=1000)
+    random = shoal.evaluate("random", env, episodes=1000)
+    metric = MAIN_METRIC.get(environment, "success")
+    score = report["return"]
+    return {
+        "algorithm": algorithm,
+        "environment": environment,
+        "actions": actions,
+        "steps": steps,
+        "seeds": seeds,
+        "return_mean": f"{score['mean']:.3f}",
+        "return_low": f"{score['low']:.3f}",
+        "return_high": f"{score['high']:.3f}",
+        "return_iqm": f"{score['iqm']:.3f}",
+        "return_sampled": f"{report['sampled']['mean']:.3f}",
+        "metric": metric,
+        "metric_mean": f"{report['metrics'][metric]['mean']:.3f}",
+        "metric_scripted": f"{scripted.metrics[metric]['mean']:.3f}",
+        "scripted": f"{scripted.mean:.3f}",
+        "random": f"{random.mean:.3f}",
+        "seconds": f"{last['seconds']:.0f}",
+        "return_by_seed": json.dumps([round(m["return"], 3) for m in report["members"]]),
+        "metrics": json.dumps({k: round(v["mean"], 3) for k, v in report["metrics"].items()}),
+        "device": f"{hardware()['device']} x {hardware()['devices']}",
+        "versions": json.dumps(versions()),
+    }
+
+
+def _known(table: Path) -> set[tuple]:
+    if not table.is_file():
+        return set()
+    with open(table, newline="") as file:
+        return {
+            (r["algorithm"], r["environment"], r["actions"], int(r["steps"]), int(r["seeds"]))
+            for r in csv.DictReader(file)
+        }
+
+
+def _append(table: Path, row: dict) -> None:
+    table.parent.mkdir(exist_ok=True)
+    new = not table.is_file()
+    with open(table, "a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main()

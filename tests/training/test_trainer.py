@@ -1,0 +1,198 @@
+"""Whole runs: what is written, exact resume, kills, signals, divergence, members."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.core.errors import UserError
+from shoal.envs.particle.simple import Simple
+from shoal.training import run as runs
+from shoal.training.trainer import WALL_CLOCK, Diverged
+
+SETTINGS = dict(total_steps=1_000, num_envs=8, unroll=5, evaluations=2, eval_episodes=8)
+SMALL = dict(hidden=(8,), minibatches=2, epochs=1)
+
+
+def start(out: Path, algorithm: ActorCritic | None = None, **settings) -> runs.Run:
+    """A run of 25 updates."""
+    algorithm = algorithm or ActorCritic(**SMALL)
+    return runs.start("ippo", algorithm, Simple(), out, quiet=True, **(SETTINGS | settings))
+
+
+def rows(path: Path) -> list[dict]:
+    """The metrics without their wall-clock fields."""
+    lines = (path / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(x).items() if k not in WALL_CLOCK} for x in lines]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
+    return start(tmp_path_factory.mktemp("runs") / "finished", seeds=2)
+
+
+def test_a_run_leaves_what_it_promises(finished: runs.Run) -> None:
+    config = json.loads((finished.directory / "config.json").read_text())
+    assert config["algorithm"] == "ippo" and config["environment"] == "mpe/simple"
+    assert {"versions", "hardware", "seed"} <= config.keys()
+    assert (finished.directory / "tensorboard" / "seed_1").is_dir()
+    report = finished.evaluation
+    assert report is not None
+    assert report["return"]["low"] <= report["return"]["mean"] <= report["return"]["high"]
+    last = finished.metrics[-1]
+    assert last["step"] == 1_000 and last["seed"] == 1
+
+
+def test_the_final_evaluation_is_of_the_last_parameters(finished: runs.Run) -> None:
+    """The row of the last update and `eval.json` saw the same parameters and the same episodes."""
+    last = [row["eval_return"] for row in finished.metrics if row["step"] == 1_000]
+    assert finished.evaluation is not None
+    assert [m["return"] for m in finished.evaluation["members"]] == pytest.approx(last)
+
+
+def test_a_member_is_what_it_would_be_alone(finished: runs.Run, tmp_path: Path) -> None:
+    alone = start(tmp_path / "alone", seed=1)
+    together = [row for row in finished.metrics if row["seed"] == 1]
+    for a, b in zip(alone.metrics, together):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-3, abs=1e-5)
+
+
+def test_a_sweep_trains_every_value(tmp_path: Path) -> None:
+    run = start(tmp_path / "sweep", sweep={"learning_rate": [1e-9, 1e-2]}, seeds=2)
+    assert [(r["learning_rate"], r["seed"]) for r in run.metrics[:4]] == [
+        (1e-9, 0),
+        (1e-9, 1),
+        (1e-2, 0),
+        (1e-2, 1),
+    ]
+    fixed, learned = run.policies[0], run.policies[2]
+    fresh = ActorCritic(**SMALL).init(Simple().spec, jax.random.split(jax.random.key(0), 3)[0])
+    still = np.asarray(fixed.network.stack.head.bias)
+    np.testing.assert_allclose(still, fresh.params.actor.network.stack.head.bias, atol=1e-6)
+    assert np.abs(np.asarray(learned.network.stack.head.bias)).max() > 1e-4
+
+
+def test_load_gives_the_last_policy(finished: runs.Run) -> None:
+    loaded = runs.load(finished.directory)
+    for a, b in zip(jax.tree.leaves(loaded.policies), jax.tree.leaves(finished.policies)):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_ten_updates_without_a_gradient_stop_the_run(tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="diverged"):
+        start(tmp_path / "nan", ActorCritic(**SMALL, value_weight=float("inf")))
+    assert list((tmp_path / "nan" / "checkpoints" / "diverged").glob("step_*/state.safetensors"))
+
+
+SCRIPT = """
+import sys
+from shoal.training.devices import prepare
+prepare(deterministic=True)
+from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.envs.particle.simple import Simple
+from shoal.training import run as runs
+from shoal.training.trainer import Interrupted
+out, resume = sys.argv[1], sys.argv[2] == "resume"
+try:
+    if resume:
+        runs.resume(out)
+    else:
+        runs.start("ippo", ActorCritic(hidden=(8,), minibatches=2, epochs=1, recurrent=4), Simple(),
+            __import__("pathlib").Path(out), quiet=True, total_steps=int(sys.argv[3]), num_envs=8,
+            unroll=5, evaluations=2, eval_episodes=8, deterministic=True, checkpoint_seconds=0.05)
+except Interrupted:
+    sys.exit(1)
+"""
+
+
+def spawn(out: Path, mode: str, steps: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", SCRIPT, str(out), mode, str(steps)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def wait_for_rows(process: subprocess.Popen[bytes], out: Path, count: int) -> None:
+    """Until the run has written that many rows (or has ended)."""
+    path = out / "metrics.jsonl"
+    while process.poll() is None and not (path.is_file() and len(rows(out)) >= count):
+        time.sleep(0.01)
+
+
+STEPS = 24_000  # 200 rows
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert spawn(out, "start", STEPS).wait() == 0
+    return out
+
+
+def test_killed_runs_resume_to_the_same_bytes(uninterrupted: Path, tmp_path: Path) -> None:
+    out, chance = tmp_path / "killed", random.Random(0)
+    process, done = spawn(out, "start", STEPS), 0
+    for _ in range(3):
+        wait_for_rows(process, out, done + 30)
+        time.sleep(chance.random() * 0.1)  # anywhere, inside a save too
+        process.kill()
+        process.wait()
+        done = len(rows(out))
+        process = spawn(out, "resume", STEPS)
+    assert process.wait() == 0, process.stderr
+    assert rows(out) == rows(uninterrupted)
+    assert (out / "eval.json").read_bytes() == (uninterrupted / "eval.json").read_bytes()
+
+
+def test_sigterm_saves_and_leaves_within_ten_seconds(uninterrupted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stopped"
+    process = spawn(out, "start", STEPS)
+    wait_for_rows(process, out, 20)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 1
+    assert time.monotonic() - begin < 10
+    assert spawn(out, "resume", STEPS).wait() == 0
+    assert rows(out) == rows(uninterrupted)
+
+
+def test_schedules_do_not_depend_on_chunks() -> None:
+    """A learner is told its progress by updates, whoever cuts them into chunks."""
+    from shoal.training.on_device import OnDevice
+    from shoal.training.program import Program, stack
+
+    learner = OnDevice(jax.tree.map(jnp.asarray, ActorCritic(**SMALL)), Simple(), 8, 5, 4.0)
+    program = Program(stack([learner]))
+    keys = jax.random.split(jax.random.key(0), 1)
+    at_once, *_ = program.run(program.init(keys), 4)
+    in_parts = program.init(keys)
+    for updates in (1, 3):
+        in_parts, *_ = program.run(in_parts, updates)
+    for a, b in zip(jax.tree.leaves(at_once.algorithm), jax.tree.leaves(in_parts.algorithm)):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_two_devices_hold_the_same_parameters() -> None:
+    from shoal.training.on_device import OnDevice
+    from shoal.training.program import Program, stack
+
+    if jax.local_device_count() < 2:
+        pytest.skip("needs two devices")
+    learner = OnDevice(jax.tree.map(jnp.asarray, ActorCritic(**SMALL)), Simple(), 8, 5, 4.0)
+    program = Program(stack([learner]), 2)
+    state, total, _ = program.run(program.init(jax.random.split(jax.random.key(0), 1)), 5)
+    for leaf in jax.tree.leaves(state.algorithm):
+        np.testing.assert_array_equal(leaf[0], leaf[1])
+    assert float(total["episodes"][0]) * 2 == 8  # 25 steps: each environment ended once
+
+
+def test_resuming_what_is_no_run_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no run"):
+        runs.resume(tmp_path)
