@@ -29,6 +29,7 @@ lint: $(DEV) ## Check style, formatting and types
 	$(BIN)/pyright
 
 docs: $(DEV) ## Build the documentation, warnings are errors
+	rm -rf docs/_build/api
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 
 bench: $(RUNTIME) ## Measure the speed of environments and of training

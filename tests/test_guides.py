@@ -1,8 +1,10 @@
-"""The environment that the guide writes: its rules by hand, and that it can be learned."""
+"""What the guides write: the environment's rules by hand, and that the algorithms learn in it."""
 
 import importlib.util
 from pathlib import Path
+from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
@@ -10,10 +12,18 @@ import pytest
 from shoal.agents.policy_gradient.actor_critic import ActorCritic
 from shoal.training.on_device import OnDevice
 
-_PATH = Path(__file__).parents[1] / "docs" / "guides" / "rendezvous.py"
-_SPEC = importlib.util.spec_from_file_location("rendezvous", _PATH)
-guide = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(guide)
+_GUIDES = Path(__file__).parents[1] / "docs" / "guides"
+
+
+def _load(name):
+    spec = importlib.util.spec_from_file_location(name, _GUIDES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+guide = _load("rendezvous")
+Reinforce = _load("reinforce").Reinforce
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +62,40 @@ def test_each_agent_sees_how_far_ahead_the_other_is(env):
     assert jnp.allclose(ahead, jnp.array([[0.0, 3.0], [-3.0, 0.0]]), atol=1e-4)
 
 
+def _train(algorithm, env, updates):
+    """The mean return of the episodes that ended in each update."""
+    learner = OnDevice(algorithm, env, num_envs=64, unroll=20, total_updates=float(updates))
+    update = eqx.filter_jit(learner.update)
+    state = learner.init(jax.random.key(0))
+    returns = []
+    for _ in range(updates):
+        state, metrics = update(state)
+        returns.append(float(metrics["return_sum"] / metrics["episodes"]))
+    return returns
+
+
 def test_ippo_learns_to_meet(env):
     """The best team meets in 1 step from distances 0, 1 and 2 and in 2 steps from 3 and 4. Of the 9
     distances around the ring 5 are of the first kind and 4 of the second."""
-    algorithm = ActorCritic(learning_rate=5e-3, hidden=(32,))
-    learner = OnDevice(algorithm, env, num_envs=64, unroll=20, total_updates=30.0)
-    update = jax.jit(learner.update)
-    state = learner.init(jax.random.key(0))
-    returns = []
-    for _ in range(30):
-        state, metrics = update(state)
-        returns.append(metrics["return_sum"] / metrics["episodes"])
-    assert returns[0] < 0.2
+    returns = _train(ActorCritic(learning_rate=5e-3, hidden=(32,)), env, updates=30)
     best = (5 * 0.9 + 4 * 0.8) / 9
+    assert returns[0] < 0.2
     assert sum(returns[-5:]) / 5 == pytest.approx(best, abs=0.03)
+
+
+def test_reinforce_learns_too(env):
+    returns = _train(Reinforce(), env, updates=40)
+    assert returns[0] < 0.2
+    assert sum(returns[-5:]) / 5 > 0.7
+
+
+class _Ends(NamedTuple):
+    reward: jax.Array
+    done: jax.Array
+
+
+def test_returns_of_reinforce_stop_at_the_end_of_an_episode():
+    reward = jnp.array([1.0, 2.0, 4.0, 8.0])[:, None, None]
+    done = jnp.array([False, True, False, False])[:, None]
+    returns = Reinforce(discount=0.5)._returns(_Ends(reward, done))
+    assert returns[:, 0, 0].tolist() == [1 + 1, 2, 4 + 4, 8]

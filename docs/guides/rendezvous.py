@@ -51,7 +51,9 @@ class Rendezvous(Env):
         return state, self._show(state, jnp.full(self.num_agents, reward), met)
 
     def _show(self, state: Ring, reward: Float[Array, "N"], met: Bool[Array, ""]) -> TimeStep:
-        apart = state.cell[None, :] - state.cell[:, None]  # how far ahead of each agent the others are
+        apart = (
+            state.cell[None, :] - state.cell[:, None]
+        )  # how far ahead of each agent the others are
         angle = 2 * jnp.pi * apart / self.cells
         obs = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], -1)
         return TimeStep(
