@@ -234,6 +234,8 @@ class ParticleWorld(Env):
             state.goal,
             state.time + 1,
         )
+        # Without it the compiler works out the physics again for every part of the observations.
+        state = jax.lax.optimization_barrier(state)
         reward = jnp.stack([jnp.asarray(r, jnp.float32) for r in self.reward(self.scene(state))])
         return state, self._show(state, reward)
 
