@@ -51,7 +51,7 @@ def _environment(name: str) -> None:
 
 def _fields(thing: Any) -> None:
     for field in dataclasses.fields(thing):
-        print(f"  {field.name:<22}{getattr(thing, field.name)!r}")
+        print(f"  {field.name:<24}{getattr(thing, field.name)!r}")
 
 
 def _settings(settings: dict[str, Any]) -> None:

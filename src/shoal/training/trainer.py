@@ -88,6 +88,7 @@ class Trainer:
         else:
             state, counters = self.program.init(self.keys), Counters()
             self._save(state, counters, log, reporter)
+        state, *_ = self.program.run(state, 0)  # compiles, so that rates below are of training
         saved_at = time.monotonic()
         while counters.updates < config.total_updates:
             start = time.monotonic()

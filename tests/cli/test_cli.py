@@ -1,0 +1,140 @@
+"""The command as a user meets it: verbs, JSON, and mistakes answered in one line."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from shoal.cli.main import run
+
+SMALL = (
+    "--steps 400 --num-envs 8 --unroll 25 --evaluations 1 --eval-episodes 4 "
+    "--algo.hidden 8 --algo.minibatches 2 --algo.epochs 1 --pictures False"
+).split()
+
+
+def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a mistake leaves; nothing else may be printed."""
+    assert run(list(arguments)) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith("shoal: "), err
+    return err
+
+
+TRAIN = ("train", "mappo", "mpe/simple")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tran",), "did you mean 'train'?"),
+        (("train",), "ALGORITHM is missing"),
+        (("train", "mapo", "mpe/simple"), "did you mean 'mappo'?"),
+        (("train", "mappo", "mpe/simple_spred"), "did you mean 'mpe/simple_spread'?"),
+        ((*TRAIN, "--stepz", "5"), "did you mean '--steps'?"),
+        ((*TRAIN, "--algo.learning-rat", "1"), "did you mean '--algo.learning-rate'?"),
+        ((*TRAIN, "--env.dampin", "1"), "did you mean '--env.damping'?"),
+        ((*TRAIN, "--preset", "mpe/simpl"), "unknown preset 'mpe/simpl'"),
+        ((*TRAIN, "--steps", "many"), "--steps"),
+        ((*TRAIN, "--algo.learning-rate", "fast"), "--algo.learning-rate"),
+        ((*TRAIN, "--algo.learning-rate", "-1"), "learning_rate is -1.0, expected a positive"),
+        ((*TRAIN, "--algo.discount", "1.5"), "discount is 1.5, expected a number in [0, 1]"),
+        ((*TRAIN, "--algo.surrogate", "ppo_clp"), "did you mean 'ppo_clip'?"),
+        ((*TRAIN, "--num-envs", "0"), "num_envs is 0, expected at least 1"),
+        ((*TRAIN, "--steps", "0"), "total_steps is 0, expected at least 1"),
+        ((*TRAIN, "--algo.minibatches", "7"), "expected a multiple of minibatches, which is 7"),
+        (("train", "vdn", "mpe/simple", "--env.continuous-actions", "True"), "discrete actions"),
+        (("list", "algorithm"), "did you mean 'algorithms'?"),
+        (("info", "mapo"), "did you mean 'mappo'?"),
+        (("bench", "env", "mpe/simple", "--num-envs", "0"), "num_envs is 0"),
+        (("eval", "no/such/run"), "holds no run"),
+        (("resume", "no/such/run"), "holds no run"),
+        (("compare", "one"), "two run directories or more"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in error(capsys, *arguments)
+    assert list(tmp_path.iterdir()) == []  # nothing was left behind
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "first"
+    assert run([*TRAIN, *SMALL, "--out", str(out)]) == 0
+    return out
+
+
+def test_a_directory_that_holds_a_run_is_not_overwritten(
+    capsys: pytest.CaptureFixture[str], finished: Path
+) -> None:
+    before = (finished / "metrics.jsonl").read_bytes()
+    assert "shoal resume" in error(capsys, *TRAIN, *SMALL, "--out", str(finished))
+    assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_eval_prints_one_json_object(capsys: pytest.CaptureFixture[str], finished: Path) -> None:
+    assert run(["eval", str(finished), "--episodes", "5", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["environment"] == "mpe/simple" and report["episodes"] == 5
+    assert set(report["return"]) == {"mean", "iqm", "low", "high"}
+    assert set(report["metrics"]["success"]) == {"mean", "iqm", "low", "high"}
+
+
+def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
+    before = (finished / "metrics.jsonl").read_bytes()
+    assert run(["resume", str(finished), "--pictures", "False"]) == 0
+    assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_compare_names_the_settings_that_differ(
+    capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "second"
+    assert run([*TRAIN, *SMALL, "--algo.clip", "0.1", "--out", str(other)]) == 0
+    capsys.readouterr()
+    assert run(["compare", str(finished), str(other), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    settings = {r["directory"]: r["settings"] for r in report["runs"]}
+    assert settings == {str(finished): {"algo.clip": 0.2}, str(other): {"algo.clip": 0.1}}
+
+
+def test_compare_refuses_different_worlds(
+    capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(
+        (finished / "config.json").read_text().replace("mpe/simple", "mpe/simple_tag")
+    )
+    (tmp_path / "eval.json").write_bytes((finished / "eval.json").read_bytes())
+    assert "different worlds" in error(capsys, "compare", str(finished), str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["algorithms", "environments"])
+def test_list_prints_one_json_object(capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    assert run(["list", kind, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)[kind]) >= 6
+
+
+def test_help_does_not_import_jax() -> None:
+    script = "import sys; from shoal.cli.main import run; run(['--help']); run(['list', 'algorithms'])"
+    check = f"{script}; assert not {{'jax', 'numpy', 'equinox'}} & set(sys.modules)"
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-c", check], check=True, stdout=subprocess.DEVNULL)
+    assert time.monotonic() - start < 5  # half a second on a quiet machine
+
+
+def test_bench_prints_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--num-envs", "8", "--seconds", "0.01", "--json"]
+    assert run(["bench", "env", "mpe/simple", *small]) == 0
+    report = json.loads(capsys.readouterr().out)
+    keys = {"steps_per_second", "compile_seconds", "peak_memory_bytes", "device"}
+    assert set(report) == keys and report["steps_per_second"] > 0
