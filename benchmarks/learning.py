@@ -28,14 +28,16 @@ MAIN_METRIC = {
     "mpe/simple_world_comm": "captures",
     "mpe/simple_crypto": "secrecy",
 }
-COLUMNS = (
-    "algorithm environment actions steps seeds return_mean return_low return_high return_iqm "
-    "return_sampled metric metric_mean metric_scripted scripted random seconds "
-    "return_by_seed metrics device versions"
-).split()
+COLUMNS = [
+    *("algorithm", "environment", "actions", "steps", "seeds"),
+    *("return_mean", "return_low", "return_high", "return_iqm", "return_sampled", "return_by_seed"),
+    *("metric", "metric_mean", "metric_scripted", "metrics", "scripted", "random"),
+    *("seconds", "device", "versions"),
+]
 
 
 def main() -> None:
+    """Fills the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--algorithms", nargs="+", default=list(registry.ALGORITHMS))
     parser.add_argument("--environments", nargs="+", default=list(registry.ENVIRONMENTS))

@@ -2,11 +2,16 @@
 
     python benchmarks/speed.py --peer-python .venv-jaxmarl/bin/python --jaxmarl ../JaxMARL
 
-`--peer-python` is an interpreter with `shoal[bench]`'s packages; `--jaxmarl` is a checkout of JaxMARL's
-repository, whose training scripts are not in its package (none of its code is here). Writes
-speed/environment.csv and speed/training.csv: the median of `--rounds` rounds, each in a process of its
-own, alternating. A step is one step of one environment with all its agents, auto-reset and
-observations included, compile time excluded.
+`--peer-python` is an interpreter with `shoal[bench]`'s packages; `--jaxmarl` is a checkout of
+JaxMARL's repository, whose training scripts are not in its package (none of its code is here).
+Writes speed/environment.csv and speed/training.csv: the median of `--rounds` rounds, each in a
+process of its own, alternating. A step is one step of one environment with all its agents,
+auto-reset and observations included, compile time excluded.
+
+With `--time-to-return` it writes speed/time_to_return.csv instead: how long Shoal's preset of MAPPO
+takes to the return that JaxMARL's own settings of IPPO end with after 10 M steps, compile time
+excluded on both sides. Both returns are of training, with sampled actions, per agent; JaxMARL's
+episodes have 26 steps and are scaled to 25.
 """
 
 import argparse
@@ -25,12 +30,18 @@ NUM_ENVS, NUM_STEPS, EPOCHS, MINIBATCHES, WIDTH = 128, 128, 4, 4, 64
 
 
 def main() -> None:
+    """Measures and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer-python", required=True)
     parser.add_argument("--jaxmarl", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=HERE / "speed")
+    parser.add_argument("--time-to-return", action="store_true")
     options = parser.parse_args()
+    options.out.mkdir(exist_ok=True)
+    if options.time_to_return:
+        _write(options.out / "time_to_return.csv", [time_to_return(options)])
+        return
     interpreters = {"shoal": sys.executable, "jaxmarl": options.peer_python}
     results: dict[str, list[dict]] = {"shoal": [], "jaxmarl": []}
     for i in range(options.rounds):
@@ -39,7 +50,6 @@ def main() -> None:
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             results[name].append(json.loads(out.splitlines()[-1]))
             print(i, name, out.splitlines()[-1], flush=True)
-    options.out.mkdir(exist_ok=True)
     _write(options.out / "environment.csv", _environment_rows(results))
     _write(options.out / "training.csv", _training_rows(results))
 
@@ -73,7 +83,9 @@ def _environment_rows(results: dict[str, list[dict]]) -> list[dict]:
 
 def _training_rows(results: dict[str, list[dict]]) -> list[dict]:
     rounds = list(zip(results["shoal"], results["jaxmarl"]))
-    ratios = [a["training"]["steps_per_second"] / b["training"]["steps_per_second"] for a, b in rounds]
+    ratios = [
+        a["training"]["steps_per_second"] / b["training"]["steps_per_second"] for a, b in rounds
+    ]
     shares = [a["training"]["steps_per_second"] / a["bound"] for a in results["shoal"]]
     row = {"ratio": f"{statistics.median(ratios):.2f}", "lowest_ratio": f"{min(ratios):.2f}"}
     row |= {"bound_steps_per_second": round(_median(results["shoal"], "bound"))}
@@ -91,6 +103,72 @@ def _write(path: Path, rows: list[dict]) -> None:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def time_to_return(options: argparse.Namespace) -> dict:
+    """JaxMARL's last return, and the first report of a run of ours that is as good."""
+    command = [options.peer_python, __file__, "--worker", "jaxmarl-long", str(options.jaxmarl)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    peer = json.loads(out.splitlines()[-1])
+    import tempfile
+
+    import shoal
+
+    run = shoal.train(
+        "mappo", "mpe/simple_spread", total_steps=2_000_000, out=Path(tempfile.mkdtemp()) / "run"
+    )
+    reached = next(row for row in run.metrics if (row["return"] or -1e9) >= peer["return"])
+    return {
+        "jaxmarl_return": f"{peer['return']:.2f}",
+        "jaxmarl_steps": peer["steps"],
+        "jaxmarl_seconds": f"{peer['seconds']:.1f}",
+        "shoal_return": f"{reached['return']:.2f}",
+        "shoal_steps": reached["step"],
+        "shoal_seconds": f"{reached['seconds']:.1f}",
+        "share_of_time": f"{reached['seconds'] / peer['seconds']:.4f}",
+    }
+
+
+def theirs_long(checkout: str) -> dict:
+    """JaxMARL's script with its own settings (16 environments), one seed, 10 M steps."""
+    import jax
+
+    script, config = (
+        _script(checkout),
+        _peer_config() | {"NUM_ENVS": 16, "TOTAL_TIMESTEPS": 10_000_000},
+    )
+    key = jax.random.PRNGKey(30)
+    train = jax.jit(script.make_train(config)).lower(key).compile()
+    start = time.perf_counter()
+    out = jax.block_until_ready(train(key))
+    seconds = time.perf_counter() - start
+    summed_over_agents = float(out["metrics"]["returned_episode_returns"][-50:].mean())
+    return {"return": summed_over_agents / 3 * 25 / 26, "seconds": seconds, "steps": 10_000_000}
+
+
+def _script(checkout: str):
+    """JaxMARL's training script as a module."""
+    import importlib.util
+
+    import wandb
+
+    path = Path(checkout) / "baselines" / "IPPO" / "ippo_ff_mpe.py"
+    spec = importlib.util.spec_from_file_location("ippo_ff_mpe", path)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    wandb.init(mode="disabled")
+    return script
+
+
+def _peer_config() -> dict:
+    """The settings in its ippo_ff_mpe.yaml, but for the number of environments."""
+    return dict(
+        LR=2.5e-4, NUM_ENVS=NUM_ENVS, NUM_STEPS=NUM_STEPS, UPDATE_EPOCHS=EPOCHS,
+        NUM_MINIBATCHES=MINIBATCHES, GAMMA=0.99, GAE_LAMBDA=0.95, CLIP_EPS=0.2, ENT_COEF=0.01,
+        VF_COEF=0.5, MAX_GRAD_NORM=0.5, ACTIVATION="tanh", ENV_NAME="MPE_simple_spread_v3",
+        ENV_KWARGS={}, ANNEAL_LR=True,
+    )  # fmt: skip
 
 
 def ours() -> dict:
@@ -145,12 +223,9 @@ def bound(num_agents: int, obs_size: int, num_actions: int) -> float:
 
 def theirs(checkout: str) -> dict:
     """The same of JaxMARL: its environment as its scripts step it, and its own training script."""
-    import importlib.util
-
     import jax
     import jax.numpy as jnp
     import jaxmarl
-    import wandb
 
     env = jaxmarl.make("MPE_simple_spread_v3")
     speeds = {}
@@ -173,22 +248,11 @@ def theirs(checkout: str) -> dict:
         total = {a: jnp.zeros(num_envs) for a in env.agents}
         loop = (state, obs, total, dict(zip(env.agents, draw)))
         speeds[num_envs] = _rate(jax.jit(run), loop, keys[0], num_envs * length, 1.5)
-    path = Path(checkout) / "baselines" / "IPPO" / "ippo_ff_mpe.py"
-    spec = importlib.util.spec_from_file_location("ippo_ff_mpe", path)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    wandb.init(mode="disabled")
     updates = 20
-    config = dict(
-        LR=2.5e-4, NUM_ENVS=NUM_ENVS, NUM_STEPS=NUM_STEPS, UPDATE_EPOCHS=EPOCHS,
-        NUM_MINIBATCHES=MINIBATCHES, GAMMA=0.99, GAE_LAMBDA=0.95, CLIP_EPS=0.2, ENT_COEF=0.01,
-        VF_COEF=0.5, MAX_GRAD_NORM=0.5, ACTIVATION="tanh", ENV_NAME="MPE_simple_spread_v3",
-        ENV_KWARGS={}, ANNEAL_LR=True, TOTAL_TIMESTEPS=updates * NUM_ENVS * NUM_STEPS,
-    )  # fmt: skip
+    config = _peer_config() | {"TOTAL_TIMESTEPS": updates * NUM_ENVS * NUM_STEPS}
     key = jax.random.PRNGKey(0)
     start = time.perf_counter()
-    train = jax.jit(script.make_train(config)).lower(key).compile()
+    train = jax.jit(_script(checkout).make_train(config)).lower(key).compile()
     compile_seconds = time.perf_counter() - start
     jax.block_until_ready(train(key))
     rates = []
@@ -214,6 +278,7 @@ def _rate(run, loop, key, steps: int, seconds: float) -> float:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
-        print(json.dumps(ours() if sys.argv[2] == "shoal" else theirs(sys.argv[3])))
+        workers = {"shoal": lambda _: ours(), "jaxmarl": theirs, "jaxmarl-long": theirs_long}
+        print(json.dumps(workers[sys.argv[2]](*sys.argv[3:])))
     else:
         main()
