@@ -6,7 +6,6 @@ guess: it is paid and charged nothing.
 """
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from shoal.core.env import Action
@@ -92,4 +91,4 @@ class SimpleCrypto(ParticleWorld):
     def goal_marks(self, scene: Scene) -> list[Shape]:
         """A ring around the landmark that stands for the bit."""
         k = int(scene.goal[0])
-        return [ring(self.landmarks[k], np.asarray(scene.landmarks[k]))]
+        return [ring(self.landmarks[k], scene.landmarks[k])]
