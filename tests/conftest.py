@@ -1,4 +1,4 @@
-"""Two CPU devices; code that compiles fast rather than runs fast; declared shapes and types checked."""
+"""Two CPU devices; programs that compile fast rather than run fast; declared shapes checked."""
 
 import os
 
@@ -11,8 +11,8 @@ os.environ["XLA_FLAGS"] = " ".join(
     )
 )
 
-import jax  # noqa: E402
-import jaxtyping  # noqa: E402
+import jax
+import jaxtyping
 
 jax.config.update("jax_num_cpu_devices", 2)
 jaxtyping.install_import_hook("shoal", "beartype.beartype")

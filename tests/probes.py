@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from shoal.core.algorithm import Algorithm, AlgState, Trajectory
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
 from shoal.core.spaces import Discrete
+from shoal.training.on_device import OnDevice
 
 N, A = 2, 3
 DISCOUNT = 0.9
@@ -137,7 +139,7 @@ class SeenAction(Probe):
 
 
 class RememberedAction(Probe):
-    """The cue shows at the first of three steps; only the last action is paid, as in `SeenAction`."""
+    """`SeenAction` of three steps: the cue shows at the first, only the last action is paid."""
 
     length = 3
 
@@ -192,7 +194,7 @@ class DyingAgent(Probe):
 
 
 class Coordination(Probe):
-    """Both are paid 1 where both choose 2, 0.5 where both choose the same otherwise, 0 elsewhere."""
+    """Both are paid 1 where both choose 2, 0.5 for another choice in common, 0 elsewhere."""
 
     def reward(self, state, action):
         same = action[0] == action[1]
@@ -200,8 +202,8 @@ class Coordination(Probe):
 
 
 class TakingTurns(Probe):
-    """The agents act in turn, twice each, and see nothing out of turn. Each is paid 1 for the action
-    that it sees, but only when the second has moved."""
+    """The agents act in turn, twice each, and see nothing out of turn. Each is paid 1 for the
+    action that it sees, but only when the second has moved."""
 
     length = 4
 
@@ -272,3 +274,20 @@ class AnyProbe(Env):
         self, key: PRNGKeyArray, state: ProbeState, action: Action
     ) -> tuple[ProbeState, TimeStep]:
         return jax.lax.switch(self.which, [p.step for p in PROBES], key, state, action)
+
+
+def collect(
+    algorithm: Algorithm, env: Env, num_envs: int, unroll: int, seed: int = 0
+) -> tuple[AlgState, Trajectory]:
+    """A fresh state of the algorithm, and a trajectory that it acted in."""
+
+    class Keep(type(algorithm)):
+        """Hands the trajectory out instead of learning."""
+
+        def learn(self, state, trajectory, key):
+            return (state, trajectory), {}
+
+    keep = Keep(**{f.name: getattr(algorithm, f.name) for f in dataclasses.fields(algorithm)})
+    learner = OnDevice(keep, env, num_envs, unroll)
+    run = jax.jit(lambda key: learner.update(learner.init(key)))
+    return run(jax.random.key(seed))[0].algorithm

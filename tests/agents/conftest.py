@@ -4,31 +4,32 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import pytest
 from jaxtyping import Array
 
-from shoal.core.algorithm import Algorithm, Policy, Trajectory, Transition, where_done
+from shoal.core.algorithm import Algorithm, Policy, Transition
 from shoal.core.env import Env
-from shoal.training.on_device import OnDevice, auto_reset, batch_carry
+from shoal.training.on_device import OnDevice, batch_carry
 
 EPISODES = 128
 
 
 class Trained(NamedTuple):
-    """What training left, what it paid at each update, and what the policy's best actions led to."""
+    """What training left, what each update reported, and where the best actions then led."""
 
     state: Any
     metrics: dict[str, Array]
-    steps: Transition  # [T, B, ...], T of 6 steps, B of EPISODES
+    steps: Transition  # [T, B, ...], T of 5 steps, B of EPISODES
 
     @property
     def returns(self) -> Array:
-        """Undiscounted return of the first episode of each environment, `[B, N]`."""
-        done = self.steps.successor.done
-        first = jnp.cumsum(done, 0) - done == 0
-        alive = ~self.steps.timestep.terminated
-        return (self.steps.successor.reward * first[..., None] * alive).sum(0)
+        """Undiscounted returns, each agent's until its own end, `[B, N]`."""
+        return (self.steps.successor.reward * self.alive).sum(0)
+
+    @property
+    def alive(self) -> Array:
+        """Which agents' episodes were still on, `[T, B, N]`."""
+        return ~(self.steps.timestep.terminated | self.steps.timestep.done[..., None])
 
 
 @pytest.fixture(scope="module")
@@ -49,23 +50,21 @@ def train_probe():
     return train
 
 
-def follow(policy: Policy, env: Env, steps: int = 6) -> Transition:
-    """`steps` steps of the policy's most likely actions."""
+def follow(policy: Policy, env: Env, steps: int = 5) -> Transition:
+    """`steps` steps of the policy's most likely actions, with no reset."""
     key_reset, key_steps = jax.random.split(jax.random.key(1))
     state, timestep = jax.vmap(env.reset)(jax.random.split(key_reset, EPISODES))
-    fresh = batch_carry(policy.initial_carry(), EPISODES)
+    carry = batch_carry(policy.initial_carry(), EPISODES)
 
     def step(loop, key):
         state, timestep, carry = loop
-        key_policy, key_step, key_reset = jax.random.split(key, 3)
+        key_policy, key_step = jax.random.split(key)
         distribution, carry = policy(
             timestep.obs, carry, action_mask=timestep.action_mask, key=key_policy
         )
         action = distribution.mode()
         state, successor = jax.vmap(env.step)(jax.random.split(key_step, EPISODES), state, action)
-        state, following = auto_reset(env, key_reset, state, successor)
-        carry = where_done(successor.done, fresh, carry)
-        return (state, following, carry), Transition(timestep, action, None, successor)
+        return (state, successor, carry), Transition(timestep, action, None, successor)
 
-    loop = (state, timestep, fresh)
+    loop = (state, timestep, carry)
     return jax.lax.scan(step, loop, jax.random.split(key_steps, steps))[1]

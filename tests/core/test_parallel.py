@@ -1,0 +1,101 @@
+"""One device or two: the same data must give the same update."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+from probes import collect
+
+from shoal.agents.evolution.openai_es import openai_es
+from shoal.agents.policy_gradient.ippo import ippo
+from shoal.core.algorithm import Trajectory
+from shoal.core.descend import descend, init_optimizer
+from shoal.core.parallel import (
+    AXIS,
+    all_gather,
+    num_shards,
+    pmean,
+    shard_index,
+    weighted_mean,
+)
+from shoal.envs.particle.simple_spread import SimpleSpread
+
+EVERYWHERE = P()
+
+
+def on_two(fn: Callable, *specs: P, out: P = EVERYWHERE) -> Callable:
+    """`fn` on two devices, compiled."""
+    mesh = jax.make_mesh((2,), (AXIS,), axis_types=(AxisType.Auto,))
+    return jax.jit(jax.shard_map(fn, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False))
+
+
+def test_helpers_know_how_many_devices_there_are():
+    def each(x):
+        return all_gather(x)[None], pmean(x.sum())[None], jnp.array([num_shards(), shard_index()])
+
+    gathered, mean, ids = on_two(each, P(AXIS), out=P(AXIS))(jnp.arange(6.0))
+    np.testing.assert_array_equal(gathered, np.tile(np.arange(6.0), (2, 1)))
+    np.testing.assert_array_equal(mean, [7.5, 7.5])  # (0 + 1 + 2, 3 + 4 + 5)
+    np.testing.assert_array_equal(ids, [2, 0, 2, 1])
+    one = jnp.arange(6.0)
+    np.testing.assert_array_equal(all_gather(one), one)
+    assert (num_shards(), shard_index(), pmean(one.sum())) == (1, 0, 15)
+
+
+X = jnp.array([1.0, 2.0, 3.0, 4.0])
+WEIGHT = jnp.array([1.0, 0.0, 1.0, 1.0])  # uneven: half as much on the first device
+
+
+def test_weighted_mean_is_global_however_the_weights_fall():
+    expected = (1 + 3 + 4) / 3
+    np.testing.assert_allclose(weighted_mean(X, WEIGHT), expected, rtol=1e-6)
+    shared = on_two(lambda x, w: pmean(weighted_mean(x, w)), P(AXIS), P(AXIS))
+    np.testing.assert_allclose(shared(X, WEIGHT), expected, rtol=1e-6)
+
+
+def test_gradients_are_averaged_and_not_added_up():
+    """d/dp of the weighted mean of (p - x)^2 at p = 0 is -2 * 8 / 3 on any number of devices."""
+
+    def step(p, x, weight):
+        def loss(p):
+            return weighted_mean((p - x) ** 2, weight), {}
+
+        p, _, info = descend(loss, p, init_optimizer(p), learning_rate=0.1, max_grad_norm=1e9)
+        return info["grad_norm"]
+
+    zero = jnp.zeros(())
+    np.testing.assert_allclose(step(zero, X, WEIGHT), 16 / 3, rtol=1e-6)
+    two = on_two(step, EVERYWHERE, P(AXIS), P(AXIS))
+    np.testing.assert_allclose(two(zero, X, WEIGHT), 16 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [ippo(hidden=(8,), epochs=2, minibatches=1), openai_es(hidden=(4,), population=4)],
+    ids=["ippo", "openai_es"],
+)
+def test_two_devices_learn_what_one_does(algorithm):
+    state, trajectory = collect(algorithm, SimpleSpread(horizon=4), num_envs=4, unroll=6)
+
+    def learn(state, transitions, ends, progress):
+        trajectory = Trajectory(transitions, *ends, progress)
+        state, metrics = algorithm.learn(state, trajectory, jax.random.key(1))
+        return state, pmean(metrics)
+
+    ends = (trajectory.carry, trajectory.last, trajectory.last_carry)
+    inputs = (state, trajectory.transitions, ends, trajectory.progress)
+    one = jax.jit(learn)(*inputs)
+    two = on_two(learn, EVERYWHERE, P(None, AXIS), P(AXIS), EVERYWHERE)(*inputs)
+    assert not np.allclose(_numbers(one[0]), _numbers(state))
+    np.testing.assert_allclose(_numbers(two[0]), _numbers(one[0]), rtol=1e-5, atol=1e-6)
+    for name, value in one[1].items():
+        np.testing.assert_allclose(two[1][name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def _numbers(state) -> np.ndarray:
+    leaves = [x for x in jax.tree.leaves(state) if x.dtype == jnp.float32]
+    return np.concatenate([np.ravel(x) for x in leaves])
