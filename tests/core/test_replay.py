@@ -1,0 +1,97 @@
+"""The replay gives back what it was given, and nothing else."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shoal.core.errors import UserError
+from shoal.core.replay import Replay
+
+T, B = 4, 3
+CAPACITY = 30  # room for two chunks, and six records that stay unused
+
+
+def chunk(number: int):
+    """Every record knows its time and its environment; times run on from chunk to chunk."""
+    time = number * T + jnp.arange(T)[:, None] + jnp.zeros((T, B), jnp.int32)
+    env = jnp.broadcast_to(jnp.arange(B), (T, B))
+    return {
+        "time": time,
+        "env": env,
+        "stamp": jnp.stack([time, env], -1) + 0.5,
+        "odd": time % 2 == 1,
+    }
+
+
+def empty() -> Replay:
+    return Replay.empty(jax.tree.map(lambda x: x[0, 0], chunk(0)), CAPACITY)
+
+
+@jax.jit
+def filled(chunks: jax.Array) -> Replay:
+    return jax.lax.fori_loop(0, chunks, lambda i, r: r.add(chunk(i)), empty())
+
+
+def draw(replay: Replay, count=600, length=1, stride=1):
+    sample = jax.jit(
+        lambda r: r.sample(jax.random.key(1), count, chunk=(T, B), length=length, stride=stride)
+    )
+    return jax.tree.map(np.asarray, sample(replay))
+
+
+def test_types_are_kept():
+    data = filled(1).data
+    assert data["odd"].dtype == bool and data["time"].dtype == jnp.int32
+    assert data["stamp"].shape == (CAPACITY, 2)
+
+
+@pytest.mark.parametrize("chunks, times", [(1, range(0, 4)), (2, range(0, 8)), (5, range(12, 20))])
+def test_everything_stored_is_drawn_and_nothing_else(chunks, times):
+    """Also after the ring has wrapped, and never a record that was not written."""
+    batch = draw(filled(chunks))
+    pairs = set(zip(batch["time"].ravel().tolist(), batch["env"].ravel().tolist()))
+    assert pairs == {(t, b) for t in times for b in range(B)}
+
+
+def test_fields_stay_together():
+    batch = draw(filled(5))
+    np.testing.assert_array_equal(batch["stamp"][..., 0], batch["time"] + 0.5)
+    np.testing.assert_array_equal(batch["stamp"][..., 1], batch["env"] + 0.5)
+    np.testing.assert_array_equal(batch["odd"], batch["time"] % 2 == 1)
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 3, 4, 5])
+def test_sequences_are_of_one_environment_and_in_order(chunks):
+    """Two chunks fit, so a sequence may cross from one to the next, but never from the newest
+    record to the oldest."""
+    batch = draw(filled(chunks), length=3)
+    assert batch["time"].shape == (3, 600)
+    assert (np.diff(batch["time"], axis=0) == 1).all()
+    np.testing.assert_array_equal(batch["env"], np.broadcast_to(batch["env"][0], (3, 600)))
+    newest = chunks * T - 1
+    oldest = max(0, chunks - 2) * T
+    assert set(batch["time"][0].tolist()) == set(range(oldest, newest - 1))
+
+
+def test_a_stride_of_a_chunk_keeps_sequences_within_chunks():
+    batch = draw(filled(4), length=T, stride=T)
+    assert set(batch["time"][0].tolist()) == {2 * T, 3 * T}
+
+
+def test_draws_are_uniform():
+    batch = draw(filled(3), count=6000)
+    counts = np.bincount(batch["time"].ravel())[T:]
+    assert counts.shape == (2 * T,)
+    np.testing.assert_allclose(counts, 750, rtol=0.15)  # 5 standard deviations
+
+
+def test_too_small_a_replay_is_a_clear_mistake():
+    small = Replay.empty(jax.tree.map(lambda x: x[0, 0], chunk(0)), T * B - 1)
+    with pytest.raises(UserError, match="holds 11 transitions, expected room for the 12"):
+        small.add(chunk(0))
+
+
+def test_longer_sequences_than_a_chunk_are_a_clear_mistake():
+    with pytest.raises(UserError, match="sequences of 5 steps, expected at most the 4"):
+        draw(filled(2), length=5)
