@@ -1,0 +1,409 @@
+"""Targets, weights and schedules of Q-learning, on steps made by hand."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from shoal.agents.cooperative.experience import experience_of
+from shoal.agents.cooperative.iql import iql
+from shoal.agents.cooperative.q_learning import QLearning, QState
+from shoal.agents.cooperative.vdn import vdn
+from shoal.core.algorithm import Trajectory, Transition
+from shoal.core.env import EnvSpec, TimeStep
+from shoal.core.errors import UserError
+from shoal.core.spaces import Box, Discrete
+from shoal.envs.particle.simple_spread import SimpleSpread
+from shoal.nn.mixers import MIXERS, Mixer
+from shoal.training.on_device import OnDevice
+
+GAMMA = 0.9
+N = 2
+
+
+def spec(teams=(0, 0), state_size=0, action=None) -> EnvSpec:
+    n = len(teams)
+    action = action or Discrete((2,) * n)
+    names = tuple(f"agent_{i}" for i in range(n))
+    return EnvSpec("tiny", names, teams, (0,) * n, (1,) * n, action, state_size, 10)
+
+
+def plain(make=iql, **settings) -> QLearning:
+    """One linear layer, one environment a batch, no discounting of the learning rate."""
+    defaults = dict(
+        hidden=(), agent_id=False, discount=GAMMA, loss="squared", capacity=12, batch_size=8
+    )
+    return make(**{**defaults, "learning_starts": 0, "anneal_learning_rate": False, **settings})
+
+
+def set_weights(state: QState, online: tuple[float, float], target: tuple[float, float]) -> QState:
+    """Q(o, 0) = w_0 o and Q(o, 1) = w_1 o, for the network and for the target network."""
+    return eqx.tree_at(
+        lambda s: [p.q.network.stack.head.weight for p in (s.learner.params, s.learner.target)],
+        state,
+        [jnp.array([[online]], jnp.float32), jnp.array([[target]], jnp.float32)],
+    )
+
+
+def hand_made(state: QState) -> QState:
+    """The network prefers action 1 where o > 0; the target network gives it 10 o, action 0 3 o."""
+    return set_weights(state, (1.0, 2.0), (3.0, 10.0))
+
+
+def timesteps(obs, reward, terminated, truncated, active, mask=None, global_state=None) -> TimeStep:
+    """From lists `[T][N]`; of one environment."""
+
+    def array(x, dtype):
+        return jnp.asarray(x, dtype)[:, None]
+
+    return TimeStep(
+        obs=array(obs, jnp.float32)[..., None],
+        reward=array(reward, jnp.float32),
+        terminated=array(terminated, bool),
+        truncated=array(truncated, bool),
+        active=array(active, bool),
+        action_mask=None if mask is None else array(mask, bool),
+        global_state=None if global_state is None else array(global_state, jnp.float32),
+        metrics={},
+    )
+
+
+YES, NO = (True, True), (False, False)
+
+# Five steps. Step 1 runs into the time limit at (10, 20), and (3, 4) is what a reset shows; in step
+# 2 agent 1 terminates, in step 3 agent 0 too, and (7, 8) is what a reset shows.
+OBS = [(1, 2), (2, 3), (3, 4), (4, 5), (7, 8)]
+NEXT_OBS = [(2, 3), (10, 20), (4, 5), (6, 6), (8, 9)]
+REWARD = [(1, 10), (2, 20), (3, 30), (4, 40), (5, 50)]
+TERMINATED = [NO, NO, (False, True), YES, NO]
+TRUNCATED = [False, True, False, False, False]
+ACTIVE = [YES, YES, YES, (True, False), YES]
+NEXT_ACTIVE = [YES, YES, YES, (False, True), YES]  # whatever it says: who terminated is out
+ACTIONS = [(0, 1), (1, 0), (0, 0), (1, 1), (0, 1)]
+
+
+def trajectory(progress=0.0, **changes) -> Trajectory:
+    """The five steps, with changes to the successors' fields or, as `now_*`, the steps' own."""
+    none = np.zeros((5, N), bool)
+    now = dict(obs=OBS, reward=none, terminated=none, truncated=none[:, 0], active=ACTIVE)
+    then = dict(
+        obs=NEXT_OBS, reward=REWARD, terminated=TERMINATED, truncated=TRUNCATED, active=NEXT_ACTIVE
+    )
+    now |= {k[4:]: v for k, v in changes.items() if k.startswith("now_")}
+    then |= {k: v for k, v in changes.items() if not k.startswith("now_")}
+    action = jnp.asarray(ACTIONS, jnp.int32)[:, None]
+    now_steps, then_steps = timesteps(**now), timesteps(**then)
+    last = jax.tree.map(lambda x: x[-1], then_steps)
+    transitions = Transition(now_steps, action, None, then_steps)
+    return Trajectory(transitions, None, last, None, jnp.float32(progress))
+
+
+def targets(algorithm: QLearning, trajectory: Trajectory, environment=None):
+    state = hand_made(algorithm.init(environment or spec(), jax.random.key(0)))
+    keep = state.learner.params.mixer.needs_state
+    batch = experience_of(trajectory, state.space, keep)
+    returns, weight = algorithm._targets(state.learner, batch)
+    return returns[:, 0], weight[:, 0], batch, state
+
+
+# Targets.
+
+INDEPENDENT = np.array(
+    [
+        (1 + 9 * 2, 10 + 9 * 3),  # 0.9 * 10 o' = 9 o'
+        (2 + 9 * 10, 20 + 9 * 20),  # the time limit: bootstrap, from before the reset
+        (3 + 9 * 4, 30),  # agent 1 terminated
+        (4, 40),  # both have
+        (5 + 9 * 8, 50 + 9 * 9),
+    ]
+)
+
+
+def test_each_agents_target_by_hand():
+    returns, weight, _, _ = targets(plain(), trajectory())
+    np.testing.assert_allclose(returns, INDEPENDENT, rtol=1e-6)
+    np.testing.assert_array_equal(weight, np.array(ACTIVE))
+
+
+def test_a_team_is_paid_the_mean_and_bootstraps_from_the_sum_of_those_still_acting():
+    returns, weight, _, _ = targets(plain(vdn), trajectory())
+    expected = [5.5 + 9 * 5, 11 + 9 * 30, 16.5 + 9 * 4, 22, 27.5 + 9 * 17]
+    np.testing.assert_allclose(returns[:, 0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(weight, np.ones((5, 1)))
+
+
+def test_rewards_stay_within_a_team():
+    returns, _, _, _ = targets(plain(vdn), trajectory(), spec(teams=(1, 0)))
+    np.testing.assert_allclose(returns, INDEPENDENT[:, ::-1], rtol=1e-6)
+
+
+def test_a_time_limit_never_bootstraps_from_the_reset():
+    """What a reset shows, and whatever else an episode sees later, changes no target before it."""
+    later = trajectory(now_obs=[*OBS[:2], (1000, 1000), *OBS[3:]])
+    np.testing.assert_allclose(targets(plain(), later)[0], INDEPENDENT, rtol=1e-6)
+
+
+def test_an_end_belongs_to_the_step_that_led_to_it():
+    """Terminations one step late, or one early, give other targets: the check above can fail."""
+    for shift in (-1, 1):
+        moved = np.roll(np.array(TERMINATED), shift, 0)
+        assert not np.allclose(targets(plain(), trajectory(terminated=moved))[0], INDEPENDENT)
+
+
+@pytest.mark.parametrize("double, worth", [(True, 3), (False, 10)])
+def test_who_picks_the_action_that_values_a_successor(double, worth):
+    """The network prefers action 1 and the target network action 0: to it 3 o and 10 o."""
+    algorithm = plain(double=double)
+    state = algorithm.init(spec(), jax.random.key(0))
+    state = set_weights(state, (1.0, 2.0), (10.0, 3.0))
+    batch = experience_of(trajectory(), state.space, False)
+    returns, _ = algorithm._targets(state.learner, batch)
+    expected = [1 + 0.9 * worth * 2, 10 + 0.9 * worth * 3]
+    np.testing.assert_allclose(returns[0, 0], expected, rtol=1e-6)
+
+
+def test_illegal_actions_of_the_successor_are_not_its_best():
+    mask = np.ones((5, N, 2), bool)
+    mask[0, 0] = [True, False]
+    returns, *_ = targets(plain(), trajectory(mask=mask))
+    expected = INDEPENDENT.astype(float)
+    expected[0, 0] = 1 + 0.9 * 3 * 2
+    np.testing.assert_allclose(returns, expected, rtol=1e-6)
+
+
+def test_longer_horizons_stop_at_ends():
+    """With lambda 1, steps 0 and 1 look to the time limit, and steps 2 and 3 to the true end."""
+    returns, *_ = targets(plain(td_lambda=1.0), trajectory())
+    np.testing.assert_allclose(returns[0], 0.9 * INDEPENDENT[1] + REWARD[0], rtol=1e-6)
+    np.testing.assert_allclose(returns[1], INDEPENDENT[1], rtol=1e-6)
+    np.testing.assert_allclose(returns[2], [3 + 0.9 * 4, 30], rtol=1e-6)
+
+
+def test_a_turn_that_is_not_mine_passes_rewards_on():
+    """Agent 0 moves at steps 0 and 2, agent 1 at 1 and 3."""
+    none, turns = np.zeros((5, N), bool), np.array([(t % 2 == 0, t % 2 == 1) for t in range(6)])
+    taken = trajectory(
+        terminated=none, truncated=none[:, 0], now_active=turns[:-1], active=turns[1:]
+    )
+    returns, weight, _, _ = targets(plain(), taken)
+    np.testing.assert_allclose(returns[0, 0], 1 + 0.9 * (2 + 9 * 10), rtol=1e-6)
+    np.testing.assert_allclose(returns[1, 1], 20 + 0.9 * (30 + 9 * 5), rtol=1e-6)
+    # The last step leaves agent 0's return open.
+    np.testing.assert_array_equal(weight, [(1, 0), (0, 1), (1, 0), (0, 1), (0, 0)])
+
+
+class StateMixer(Mixer):
+    """Weighs a team's sum by the global state, to see that the right one arrives."""
+
+    needs_state = True
+
+    def __call__(self, q, global_state):
+        return self.sum(q) * global_state[..., :1]
+
+
+def test_mixers_read_the_state_of_the_step_and_of_its_true_successor(monkeypatch):
+    monkeypatch.setitem(MIXERS, "state", lambda spec, key: StateMixer((0, 0)))
+    states = np.arange(1, 6)[:, None]
+    made = trajectory(now_global_state=states, global_state=100 * states)
+    algorithm = plain(mixer="state")
+    returns, weight, batch, state = targets(algorithm, made, spec(state_size=1))
+    np.testing.assert_allclose(returns[1, 0], 11 + 9 * 30 * 200, rtol=1e-6)
+    loss, metrics = algorithm._loss(
+        state.learner.params, batch, jnp.zeros((5, 1, 1)), weight[:, None]
+    )
+    values = [(1 * 1 + 2 * 2) * 1, (2 * 2 + 3) * 2, (3 + 4) * 3, 2 * 4 * 4, (7 + 16) * 5]
+    np.testing.assert_allclose(metrics["q_mean"], np.mean(values), rtol=1e-6)
+    np.testing.assert_allclose(loss, np.mean(np.square(values)) / 2, rtol=1e-6)
+    # Without a global state the observations are one.
+    alone, *_ = targets(algorithm, trajectory())
+    np.testing.assert_allclose(alone[0, 0], 5.5 + 9 * 5 * 2, rtol=1e-6)
+
+
+# The loss.
+
+
+@pytest.mark.parametrize("make", [iql, vdn])
+def test_what_an_inactive_agent_sees_and_does_weighs_nothing(make):
+    """Agent 1 is inactive in step 3, and has terminated after steps 2 and 3."""
+    algorithm = plain(make)
+
+    def loss_and_gradient(made):
+        returns, weight, batch, state = targets(algorithm, made)
+        return jax.value_and_grad(
+            lambda p: algorithm._loss(p, batch, returns[:, None], weight[:, None])[0]
+        )(state.learner.params)
+
+    strange = [*OBS[:3], (4, 777), OBS[4]]
+    strange_next = [*NEXT_OBS[:2], (4, 777), (777, 777), NEXT_OBS[4]]
+    usual = loss_and_gradient(trajectory())
+    same = loss_and_gradient(trajectory(now_obs=strange, obs=strange_next))
+    other = loss_and_gradient(trajectory(now_obs=[*OBS[:3], (777, 5), OBS[4]]))
+    jax.tree.map(np.testing.assert_array_equal, usual, same)
+    assert usual[0] != other[0]
+
+
+def test_the_loss_is_the_mean_over_what_weighs():
+    returns, weight, batch, state = targets(plain(), trajectory())
+    q = np.array([(1, 4), (4, 3), (3, 4), (8, 0), (7, 16)])
+    used = np.array(ACTIVE)
+    for loss, each in (
+        ("squared", lambda e: e**2 / 2),
+        ("huber", lambda e: np.where(np.abs(e) < 1, e**2 / 2, np.abs(e) - 0.5)),
+    ):
+        ours, metrics = plain(loss=loss)._loss(
+            state.learner.params, batch, returns[:, None], weight[:, None]
+        )
+        np.testing.assert_allclose(ours, each(q - INDEPENDENT)[used].mean(), rtol=1e-6)
+        np.testing.assert_allclose(metrics["q_mean"], q[used].mean(), rtol=1e-6)
+
+
+# Learning.
+
+
+def same_step(number: float) -> Trajectory:
+    """One step, five times: o = `number`, action 0, reward 1, a true end."""
+    made = trajectory(
+        now_obs=[(number, number)] * 5,
+        now_active=[YES] * 5,
+        terminated=[YES] * 5,
+        reward=[(1, 1)] * 5,
+    )
+    return eqx.tree_at(lambda t: t.transitions.action, made, jnp.zeros((5, 1, N), jnp.int32))
+
+
+def test_a_gradient_step_by_hand_and_the_target_network_follows():
+    """Q(o, 0) = w o: the first step of Adam moves w by the learning rate towards 1 / o."""
+    algorithm = plain(learning_rate=0.1, updates_per_learn=1, target_interval=2, target_rate=0.25)
+    state = hand_made(algorithm.init(spec(), jax.random.key(0)))
+    learn = jax.jit(algorithm.learn)
+    once, metrics = learn(state, same_step(2.0), jax.random.key(1))
+    np.testing.assert_allclose(metrics["loss"], (1 * 2 - 1) ** 2 / 2, rtol=1e-6)
+    np.testing.assert_allclose(metrics["grad_norm"], np.hypot(2, 1), rtol=1e-6)  # weight and bias
+    np.testing.assert_allclose(metrics["q_mean"], 2.0, rtol=1e-6)
+    weight = once.learner.params.q.network.stack.head.weight[0, 0]
+    np.testing.assert_allclose(weight, [0.9, 2.0], rtol=1e-4)
+    np.testing.assert_array_equal(
+        once.learner.target.q.network.stack.head.weight[0, 0], [3.0, 10.0]
+    )
+    twice, _ = learn(once, same_step(2.0), jax.random.key(2))
+    weight = twice.learner.params.q.network.stack.head.weight[0, 0]
+    expected = 0.25 * weight + 0.75 * np.array([3.0, 10.0])
+    np.testing.assert_allclose(
+        twice.learner.target.q.network.stack.head.weight[0, 0], expected, rtol=1e-6
+    )
+
+
+def test_two_devices_descend_the_mean_of_their_gradients():
+    """Each device's replay holds its own step; the gradient is by hand, of both."""
+    algorithm = plain(updates_per_learn=1, capacity=24)
+    mesh = jax.make_mesh((2,), ("shards",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def body(numbers):
+        state = hand_made(algorithm.init(spec(), jax.random.key(0)))
+        made = jax.tree.map(jnp.asarray, same_step(1.0))
+        obs = jnp.full_like(made.transitions.timestep.obs, numbers[0])
+        made = eqx.tree_at(lambda t: t.transitions.timestep.obs, made, obs)
+        state, metrics = algorithm.learn(state, made, jax.random.key(3))
+        assert jax.tree.leaves(state.replay.data)[0].shape[0] == 12  # half of the capacity
+        weights = state.learner.params.q.network.stack.head.weight
+        return jax.tree.map(lambda x: x[None], (weights, metrics["grad_norm"], metrics["loss"]))
+
+    run = jax.shard_map(
+        body, mesh=mesh, in_specs=P("shards"), out_specs=P("shards"), check_vma=False
+    )
+    weights, norm, loss = jax.jit(run)(jnp.array([2.0, 4.0]))
+    np.testing.assert_array_equal(weights[0], weights[1])
+    # Errors are 1 and 3; d/dw = error * o, d/db = error.
+    np.testing.assert_allclose(norm, np.hypot((2 + 12) / 2, (1 + 3) / 2), rtol=1e-6)
+    np.testing.assert_allclose(loss.mean(), (0.5 + 4.5) / 2, rtol=1e-6)
+
+
+def test_learning_waits_for_data_and_a_recurrent_network_learns():
+    algorithm = plain(
+        recurrent=3, hidden=(4,), agent_id=True, capacity=10, learning_starts=10, batch_size=10
+    )
+    state = algorithm.init(spec(), jax.random.key(0))
+    learn = jax.jit(algorithm.learn)
+    waited, metrics = learn(state, trajectory(), jax.random.key(1))
+    assert metrics["loss"] == 0 and waited.learner.updates == 0
+    jax.tree.map(np.testing.assert_array_equal, waited.learner.params, state.learner.params)
+    learned, metrics = learn(waited, trajectory(), jax.random.key(2))
+    assert metrics["loss"] > 0 and learned.learner.updates == algorithm.updates_per_learn
+    assert metrics["skipped_updates"] == 0
+    weight = lambda s: s.learner.params.q.network.stack.cell.hidden.weight  # noqa: E731
+    assert not np.allclose(weight(learned), weight(waited))
+
+
+def test_it_learns_on_device_without_compiling_twice():
+    learner = OnDevice(
+        vdn(hidden=(8,), capacity=64, learning_starts=40, batch_size=16, updates_per_learn=2),
+        SimpleSpread(),
+        num_envs=4,
+        unroll=5,
+        total_updates=4.0,
+    )
+    state = jax.jit(learner.init)(jax.random.key(0))
+    update = jax.jit(learner.update)
+    history = []
+    for _ in range(4):
+        state, metrics = update(state)
+        history.append({k: float(v) for k, v in metrics.items()})
+    assert update._cache_size() == 1
+    assert [m["loss"] > 0 for m in history] == [False, True, True, True]
+    np.testing.assert_allclose([m["epsilon"] for m in history], [1.0, 1.0, 0.05, 0.05])
+    assert all(np.isfinite(v) for m in history for v in m.values())
+    names = {"loss", "grad_norm", "q_mean", "epsilon", "skipped_updates", "skipped_in_a_row"}
+    assert names <= history[0].keys()
+
+
+# Schedules and mistakes.
+
+
+def test_epsilon_falls_linearly_and_then_stays():
+    algorithm = iql(epsilon_start=0.9, epsilon_end=0.1, exploration_fraction=0.5)
+    values = [float(algorithm.epsilon(p)) for p in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    np.testing.assert_allclose(values, [0.9, 0.5, 0.1, 0.1, 0.1], rtol=1e-6)
+
+
+def test_acting_explores_and_the_policy_hardly_does():
+    algorithm = plain(epsilon_start=1.0, epsilon_end=0.0)
+    state = hand_made(algorithm.init(spec(), jax.random.key(0)))
+    made = trajectory(now_obs=[(1, 1)] * 5).transitions.timestep
+    many = jax.tree.map(lambda x: jnp.repeat(x[0], 400, 0), made)
+    action, _, _ = algorithm.act(state, many, None, jax.random.key(1))
+    assert 0.4 < action.mean() < 0.6
+    distribution, _ = algorithm.policy(state)(many.obs, None, action_mask=None)
+    assert (distribution.sample(jax.random.key(1)) == 1).all()
+
+
+def test_iql_and_vdn_differ_by_the_mixer_alone():
+    assert eqx.tree_equal(dataclasses.replace(iql(), mixer="sum"), vdn())
+    assert vdn(discount=0.5).discount == 0.5
+
+
+def test_continuous_actions_are_refused_with_advice():
+    with pytest.raises(UserError, match="discrete actions and tiny has continuous ones: use ippo"):
+        vdn().check(spec(action=Box(-1.0, 1.0, (2, 2))))
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"mixer": "summ"}, "unknown mixer 'summ': did you mean 'sum'?"),
+        ({"loss": "hubert"}, "unknown loss 'hubert': did you mean 'huber'?"),
+        ({"discount": 1.5}, r"discount is 1.5, expected a number in \[0, 1\]"),
+        (
+            {"exploration_fraction": 0.0},
+            r"exploration_fraction is 0.0, expected a number in \(0, 1\]",
+        ),
+        ({"window": 0}, "window is 0, expected at least 1"),
+        ({"capacity": 5000}, "learning_starts is 10000, expected at most the capacity, 5000"),
+    ],
+)
+def test_bad_settings_are_clear_mistakes(settings, message):
+    with pytest.raises(UserError, match=message):
+        iql(**settings).check(spec())
