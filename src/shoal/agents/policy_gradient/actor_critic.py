@@ -129,13 +129,16 @@ class ValueScale(eqx.Module):
     def update(
         self, x: Float[Array, "T B N"], weight: Float[Array, "T B N"], rate: float = 0.01
     ) -> "ValueScale":
+        """Moves a little towards the moments of `x`; where one is not finite, not at all."""
         total = jnp.maximum(pmean(weight.sum((0, 1))), 1e-8)
         mean, square = pmean(((x * weight).sum((0, 1)), (x**2 * weight).sum((0, 1))))
-        return ValueScale(
+        moved = ValueScale(
             (1 - rate) * self.mean + rate * mean / total,
             (1 - rate) * self.square + rate * square / total,
             (1 - rate) * self.weight + rate,
         )
+        finite = jnp.isfinite(square).all()
+        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, self)
 
 
 class Params(eqx.Module):
