@@ -6,7 +6,9 @@ from shoal.core.picture import Circle, Line, Picture, Ring, Text
 
 FINE = 3  # supersampling
 PAPER, INK, SOFT = "#ffffff", "#1d2127", "#6a707b"
-View = tuple[float, float, float, float]
+Real = float | int
+View = tuple[Real, Real, Real, Real]
+Point = tuple[float, float]
 
 
 def draw_picture(
@@ -46,7 +48,7 @@ class _Pen:
         self.image = Image.new("RGB", (self.width, self.height), PAPER)
         self.ink = ImageDraw.Draw(self.image, "RGBA")
 
-    def at(self, x: float, y: float) -> tuple[float, float]:
+    def at(self, x: Real, y: Real) -> Point:
         return self.scale * (x - self.left), self.scale * (self.top - y)
 
     def draw(self, shape: Circle | Ring | Line | Text) -> None:
@@ -99,13 +101,15 @@ class _Pen:
 
     def caption(self, text: str) -> None:
         self.ink.rectangle((0, self.height - self.bar, self.width, self.height), PAPER)
-        place = (14 * FINE, self.height - self.bar / 2)
-        self.ink.text(place, text, SOFT, _font(13 * FINE), anchor="lm")
+        left, size = 14 * FINE, 13 * FINE
+        fit = (self.width - 2 * left) / _font(size).getlength(text)
+        font = _font(size * min(1, fit))
+        self.ink.text((left, self.height - self.bar / 2), text, SOFT, font, anchor="lm")
 
-    def word(self, at: tuple[float, float], text: str, color: str, size: float) -> None:
+    def word(self, at: Point, text: str, color: str, size: Real) -> None:
         self.ink.text(at, text, color, _font(size), anchor="mm")
 
-    def box(self, x: float, y: float, radius: float) -> tuple[float, float, float, float]:
+    def box(self, x: Real, y: Real, radius: Real) -> View:
         """The square around a circle of `radius` pixels."""
         px, py = self.at(x, y)
         return (px - radius, py - radius, px + radius, py + radius)
@@ -115,11 +119,11 @@ class _Pen:
         return max(FINE, round(shape.width / 100 * self.width))
 
 
-def _even(x: float) -> int:
+def _even(x: Real) -> int:
     return 2 * round(x / 2)
 
 
-def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: Real) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The font that Pillow brings along: the same on every machine."""
     return ImageFont.load_default(round(size))
 

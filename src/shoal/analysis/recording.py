@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Key, PRNGKeyArray
 
 from shoal.core.algorithm import Carry, Policy
 from shoal.core.env import Action, Env, EnvState, TimeStep
@@ -64,16 +64,24 @@ def record(
     seed: int | None = None,
 ) -> Recording:
     """Plays `episodes` episodes with `policy`: its likeliest actions if `greedy`, else samples."""
+    act, carry = _PolicyAct(policy, greedy), policy.initial_carry()
+    return record_act(act, env, key, episodes, carry=carry, algorithm=algorithm, seed=seed)
 
-    def act(state: EnvState, timestep: TimeStep, carry: Carry, key: PRNGKeyArray):
+
+class _PolicyAct(eqx.Module):
+    """A policy as an `Act`: a module, so that like policies share a compiled program."""
+
+    policy: Policy
+    greedy: bool = eqx.field(static=True)
+
+    def __call__(
+        self, state: EnvState, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
+    ) -> tuple[Action, Carry]:
         key_policy, key_sample = jax.random.split(key)
-        distribution, carry = policy(
+        distribution, carry = self.policy(
             timestep.obs, carry, action_mask=timestep.action_mask, key=key_policy
         )
-        return distribution.mode() if greedy else distribution.sample(key_sample), carry
-
-    carry = policy.initial_carry()
-    return record_act(act, env, key, episodes, carry=carry, algorithm=algorithm, seed=seed)
+        return distribution.mode() if self.greedy else distribution.sample(key_sample), carry
 
 
 def record_act(
@@ -92,9 +100,8 @@ def record_act(
     """
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
     keys = jax.random.split(key, episodes)
-    rollouts = eqx.filter_jit(jax.vmap(lambda k: _rollout(act, env, carry, k)))(keys)
-    rollouts = jax.device_get(rollouts)
-    each = [_episode(env, jax.tree.map(lambda x, e=e: x[e], rollouts)) for e in range(episodes)]
+    rollouts = jax.device_get(_rollouts(act, env, carry, keys))
+    each = [_episode(env, *jax.tree.map(lambda x, e=e: x[e], rollouts)) for e in range(episodes)]
     spec = env.spec
     return Recording(
         environment=spec.name,
@@ -107,9 +114,14 @@ def record_act(
     )
 
 
+@eqx.filter_jit
+def _rollouts(act: Act, env: Env, carry: Carry, keys: Key[Array, "E"]) -> Any:
+    return jax.vmap(lambda key: _rollout(act, env, carry, key))(keys)
+
+
 def _rollout(act: Act, env: Env, carry: Carry, key: PRNGKeyArray) -> Any:
-    """One episode of `horizon` steps, compiled: the first (state, timestep) and the T that follow.
-    What comes after an early end is cut off by `_episode`."""
+    """One episode of `horizon` steps: states, timesteps and whether they end the episode, at the
+    start and after each step. What comes after an early end is cut off by `_episode`."""
     key_reset, key_steps = jax.random.split(key)
     first = env.reset(key_reset)
 
@@ -122,18 +134,20 @@ def _rollout(act: Act, env: Env, carry: Carry, key: PRNGKeyArray) -> Any:
 
     keys = jax.random.split(key_steps, env.spec.horizon)
     _, rest = jax.lax.scan(step, (*first, carry), keys)
-    join = lambda a, b: jnp.concatenate([a[None], b])  # noqa: E731
-    return jax.tree.map(join, first, rest)
+    states, timesteps = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
+    return states, timesteps, timesteps.done
 
 
-def _episode(env: Env, rollout: tuple[EnvState, TimeStep]) -> Episode:
+def _episode(env: Env, states: EnvState, timesteps: TimeStep, done: np.ndarray) -> Episode:
     """From `[T + 1, ...]` arrays on the host to plain data, up to the first `done`."""
-    states, timesteps = rollout
-    ended = np.flatnonzero(timesteps.done[1:])
-    length = int(ended[0]) + 1 if ended.size else len(timesteps.reward) - 1
-    pictures = [env.draw(jax.tree.map(lambda x, t=t: x[t], states)) for t in range(length + 1)]
+    ended = np.flatnonzero(done[1:])
+    length = int(ended[0]) + 1 if ended.size else len(done) - 1
+
+    def state(t: int) -> EnvState:
+        return jax.tree.map(lambda x: jnp.asarray(x[t]), states)
+
     return Episode(
-        pictures=tuple(pictures),
+        pictures=tuple(env.draw(state(t)) for t in range(length + 1)),
         rewards=np.asarray(timesteps.reward[1 : length + 1]),
         metrics={k: np.asarray(v[1 : length + 1]) for k, v in timesteps.metrics.items()},
         terminated=bool(timesteps.terminated[length].all()),

@@ -73,6 +73,6 @@ def _fields(shape: Shape) -> dict[str, Any]:
     return {k: v if isinstance(v, str) else number(v) for k, v in shape._asdict().items()}
 
 
-def number(x: float) -> float | None:
+def number(x: float | int | np.number) -> float | None:
     """Five significant digits, which no screen can tell from more."""
     return float(f"{float(x):.5g}") if math.isfinite(x) else None

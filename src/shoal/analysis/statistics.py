@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 LEVEL = 0.95
 RESAMPLES = 2000
+Numbers = np.ndarray | np.floating  # NumPy's own view of an array without axes
 
 
 def scores(returns: Float[np.ndarray, "*P K E"]) -> Float[np.ndarray, "*P U"]:
@@ -20,7 +21,7 @@ def scores(returns: Float[np.ndarray, "*P K E"]) -> Float[np.ndarray, "*P U"]:
     return returns[..., 0, :] if returns.shape[-2] == 1 else returns.mean(-1)
 
 
-def iqm(x: Float[np.ndarray, "*P U"]) -> Float[np.ndarray, "*P"]:
+def iqm(x: Float[np.ndarray, "*P U"]) -> Float[Numbers, "*P"]:
     """The interquartile mean over the last axis: the mean of what is left when the lowest and the
     highest `floor(U / 4)` are dropped."""
     cut = x.shape[-1] // 4
@@ -33,7 +34,7 @@ def bootstrap_interval(
     seed: int = 0,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
-) -> tuple[Float[np.ndarray, "*P"], Float[np.ndarray, "*P"]]:
+) -> tuple[Float[Numbers, "*P"], Float[Numbers, "*P"]]:
     """The percentile bootstrap interval of the mean over the last axis.
 
     Each resample draws U of the U scores with replacement; its mean is a product of the scores

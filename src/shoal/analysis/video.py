@@ -30,7 +30,7 @@ def frames(recording: Recording, *, size: int = 480, fps: int = 10) -> Iterator[
 def save_gif(recording: Recording, path: Path | str, *, size: int = 480, fps: int = 10) -> Path:
     """An endless GIF. All frames share one palette, so that still things do not flicker."""
     path, images = Path(path), list(frames(recording, size=size, fps=fps))
-    palette = _montage(images).quantize(128, Image.Quantize.MAXCOVERAGE)
+    palette = _palette(images)
     flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     flat[0].save(path, save_all=True, append_images=flat[1:], duration=1000 // fps, loop=0)
     return path
@@ -68,10 +68,12 @@ def _view(recording: Recording) -> View:
     return (left, bottom, right, top)
 
 
-def _montage(images: list[Image.Image], count: int = 6) -> Image.Image:
-    """A few of the images side by side: the colours of the film."""
-    chosen = images[:: max(1, len(images) // count)][:count]
-    wide = Image.new("RGB", (sum(i.width for i in chosen), chosen[0].height))
-    for k, image in enumerate(chosen):
-        wide.paste(image, (k * image.width, 0))
-    return wide
+def _palette(images: list[Image.Image], samples: int = 6, size: int = 128) -> Image.Image:
+    """An image with the colours of a few of the images, and with paper that stays white."""
+    chosen = images[:: max(1, len(images) // samples)][:samples]
+    montage = Image.fromarray(np.concatenate([np.asarray(i) for i in chosen]))
+    palette = montage.quantize(size, Image.Quantize.MAXCOVERAGE)
+    colors = np.array(palette.getpalette() or []).reshape(-1, 3)
+    colors[(colors > 240).all(1)] = 255
+    palette.putpalette(colors.ravel().tolist())
+    return palette

@@ -1,4 +1,4 @@
-"""Pictures of particle worlds: landmarks below, goals marked, moving and speaking agents above."""
+"""Pictures of particle worlds: landmarks below, agents that move and speak, goals marked on top."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Array
 
 from shoal.core.picture import Circle, Line, Picture, Ring, Shape, shades
 
@@ -21,20 +22,21 @@ AGENT_OPACITY = 0.88  # a landmark under a large agent stays visible
 
 def draw_world(world: ParticleWorld, state: ParticleState) -> Picture:
     """The picture of one concrete state."""
-    bodies = world.agents + world.landmarks
-    position = np.asarray(state.position, float)
+    bodies, position = world.agents + world.landmarks, np.asarray(state.position)
     n = len(world.agents)
     landmarks = [s for b, p in zip(world.landmarks, position[n:]) for s in _landmark(b, p)]
     colors = agent_colors(world)
     speed = [
         _velocity(b, p, v, c)
-        for b, p, v, c in zip(world.agents, position, np.asarray(state.velocity, float), colors)
+        for b, p, v, c in zip(world.agents, position, np.asarray(state.velocity), colors)
         if b.movable
     ]
     agents = [_disc(b, p, c, b.name) for b, p, c in zip(world.agents, position, colors)]
     marks = world.goal_marks(world.scene(state))
-    words = {b.name: _word(world, m) for b, m in zip(world.agents, state.message) if b.speaks}
-    return Picture((*landmarks, *marks, *speed, *agents), _view(bodies, position), words)
+    words = {
+        b.name: _word(world, m) for b, m in zip(world.agents, np.asarray(state.message)) if b.speaks
+    }
+    return Picture((*landmarks, *speed, *agents, *marks), _view(bodies, position), words)
 
 
 def agent_colors(world: ParticleWorld) -> tuple[str, ...]:
@@ -44,7 +46,7 @@ def agent_colors(world: ParticleWorld) -> tuple[str, ...]:
     return tuple(next(families[c]) for c in colors)
 
 
-def ring(body: Body, place: np.ndarray, color: str = GOAL, layer: int = 0) -> Ring:
+def ring(body: Body, place: Array, color: str = GOAL, layer: int = 0) -> Ring:
     """A ring around a body; rings around the same body nest by `layer`."""
     x, y = map(float, place)
     return Ring(x, y, float(body.size) + 0.04 * (1 + layer), color, 0.8)
@@ -91,7 +93,6 @@ def _velocity(body: Body, place: np.ndarray, velocity: np.ndarray, color: str) -
 
 def _word(world: ParticleWorld, message: np.ndarray) -> str:
     """A letter for a symbol, the numbers of a vector, nothing for silence."""
-    message = np.asarray(message)
     if not message.any():
         return ""
     if world.continuous_actions:
