@@ -10,10 +10,11 @@ import pytest
 
 from shoal.cli.main import run
 
-SMALL = (
-    "--steps 400 --num-envs 8 --unroll 25 --evaluations 1 --eval-episodes 4 "
-    "--algo.hidden 8 --algo.minibatches 2 --algo.epochs 1 --pictures False"
-).split()
+SMALL = [
+    *("--steps", "400", "--num-envs", "8", "--unroll", "25", "--evaluations", "1"),
+    *("--eval-episodes", "4", "--algo.hidden", "8", "--algo.minibatches", "2"),
+    *("--algo.epochs", "1", "--pictures", "False"),
+]
 
 
 def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -125,7 +126,9 @@ def test_list_prints_one_json_object(capsys: pytest.CaptureFixture[str], kind: s
 
 
 def test_help_does_not_import_jax() -> None:
-    script = "import sys; from shoal.cli.main import run; run(['--help']); run(['list', 'algorithms'])"
+    script = (
+        "import sys; from shoal.cli.main import run; run(['--help']); run(['list', 'algorithms'])"
+    )
     check = f"{script}; assert not {{'jax', 'numpy', 'equinox'}} & set(sys.modules)"
     start = time.monotonic()
     subprocess.run([sys.executable, "-c", check], check=True, stdout=subprocess.DEVNULL)

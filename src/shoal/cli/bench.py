@@ -39,7 +39,7 @@ def _environment(arguments: list[str]) -> dict:
     class Bench:
         """Measure an environment alone: random actions, observations, auto-reset."""
 
-        env: type(default) = field(default_factory=lambda: default)
+        env: type(default) = field(default_factory=lambda: default)  # pyright: ignore
         """Fields of the environment."""
         num_envs: int = 1024
         """Environments that are stepped together."""
@@ -65,9 +65,9 @@ def _training(arguments: list[str]) -> dict:
     class Bench:
         """Measure training: collecting, learning and auto-reset in one program."""
 
-        algo: type(learner) = field(default_factory=lambda: learner)
+        algo: type(learner) = field(default_factory=lambda: learner)  # pyright: ignore
         """Hyper-parameters of the algorithm."""
-        env: type(world) = field(default_factory=lambda: world)
+        env: type(world) = field(default_factory=lambda: world)  # pyright: ignore
         """Fields of the environment."""
         num_envs: int = 128
         """Environments that are stepped together."""

@@ -1,4 +1,4 @@
-"""shoal compare DIR...: final scores of runs side by side, and the settings in which they differ."""
+"""shoal compare DIR...: final scores side by side, and the settings in which runs differ."""
 
 import json
 from dataclasses import dataclass
@@ -39,10 +39,9 @@ def run(arguments: list[str]) -> int:
     print(f"{worlds.pop()}: return per agent, final parameters, 95 % interval over seeds")
     for r in runs:
         score = r["return"]
-        print(
-            f"  {r['directory']:<32}{score['mean']:>9.2f}  [{score['low']:.2f}, {score['high']:.2f}]"
-            f"  iqm {score['iqm']:.2f}  {r['seeds']} seeds"
-        )
+        interval = f"[{score['low']:.2f}, {score['high']:.2f}]"
+        name, mean = f"  {r['directory']:<32}", f"{score['mean']:>9.2f}"
+        print(f"{name}{mean}  {interval}  iqm {score['iqm']:.2f}  {r['seeds']} seeds")
         for key, value in r["settings"].items():
             print(f"      {key} = {value}")
     return 0

@@ -25,8 +25,12 @@ class Options:
 
 def run(arguments: list[str]) -> int:
     """Evaluates and prints."""
-    (directory,), rest = take(arguments, ["DIR"], "shoal eval DIR [--episodes N] [--seed S] [--json]")
-    rest = [w for word in rest for w in ((word, "True") if word in ("--json", "--best") else (word,))]
+    (directory,), rest = take(
+        arguments, ["DIR"], "shoal eval DIR [--episodes N] [--seed S] [--json]"
+    )
+    rest = [
+        w for word in rest for w in ((word, "True") if word in ("--json", "--best") else (word,))
+    ]
     options = parse(Options, rest, "shoal eval DIR")
 
     from shoal.training.run import evaluate_run, load

@@ -20,7 +20,9 @@ class Options:
 
 def run(arguments: list[str]) -> int:
     """Prints names, with a line on each."""
-    (kind,), rest = take(arguments, ["algorithms|environments"], "shoal list algorithms|environments")
+    (kind,), rest = take(
+        arguments, ["algorithms|environments"], "shoal list algorithms|environments"
+    )
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
     as_json = rest == ["--json"] or parse(Options, rest, f"shoal list {kind}").json

@@ -25,7 +25,7 @@ USAGE = """usage: shoal VERB ... (shoal VERB --help tells more)
 
 
 def main() -> None:
-    """Runs the command line; exits 0 on success, 2 on a mistake of the user's, 1 on anything else."""
+    """Runs the command line: exit code 0 is success, 2 a mistake of the user's, 1 anything else."""
     sys.exit(run(sys.argv[1:]))
 
 

@@ -69,15 +69,14 @@ def save_curve(run: Any) -> Path:
     from shoal import evaluate
     from shoal.analysis.curve import curve_from_rows
     from shoal.analysis.curve import save_curve as save
-    from shoal.envs.particle.world import ParticleWorld
+    from shoal.training.evaluation import has_script
 
     config = run.config
     curve = curve_from_rows(run.metrics, config.algorithm)
-    known = isinstance(run.env, ParticleWorld)
     return save(
         run.directory / "curve.png",
         [curve],
         title=f"{config.algorithm} in {config.environment}",
         horizon=run.env.spec.horizon,
-        scripted=evaluate("scripted", run.env, episodes=1000).mean if known else None,
+        scripted=evaluate("scripted", run.env, episodes=1000).mean if has_script(run.env) else None,
     )

@@ -29,9 +29,7 @@ def run(arguments: list[str]) -> int:
     return guarded(
         out,
         lambda: finish(
-            start(
-                algorithm, options.algo, options.env, out, total_steps=options.steps, **settings
-            ),
+            start(algorithm, options.algo, options.env, out, total_steps=options.steps, **settings),
             options.pictures,
         ),
     )
@@ -58,9 +56,9 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     class Train:
         """Train an algorithm in an environment."""
 
-        algo: type(learner) = field(default_factory=lambda: learner)
+        algo: type(learner) = field(default_factory=lambda: learner)  # pyright: ignore
         """Hyper-parameters of the algorithm."""
-        env: type(world) = field(default_factory=lambda: world)
+        env: type(world) = field(default_factory=lambda: world)  # pyright: ignore
         """Fields of the environment."""
         steps: int = table["total_steps"]
         """Environment steps to make; one step moves all agents of one environment."""
@@ -95,7 +93,9 @@ def _plain_flags(arguments: list[str]) -> list[str]:
         last = i + 1 == len(arguments) or arguments[i + 1].startswith("--")
         if word == "--deterministic" and last:
             out[out.index(word)] = "--deterministic=True"
-    return [part for word in out for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    return [
+        part for word in out for part in (word.split("=", 1) if word.startswith("--") else [word])
+    ]
 
 
 def _value(arguments: list[str], *names: str) -> str | None:

@@ -22,7 +22,7 @@ class Policy(eqx.Module):
 
     @abc.abstractmethod
     def initial_carry(self) -> Carry:
-        """The recurrent state at the start of an episode, for one environment; `None` if there is none."""
+        """The recurrent state of one environment at the start of an episode; `None` for none."""
 
     @abc.abstractmethod
     def __call__(

@@ -1,4 +1,4 @@
-"""One gradient step, the same for every algorithm: averaged over devices, checked, clipped, applied."""
+"""One gradient step for every algorithm: averaged over devices, checked, clipped, applied."""
 
 from collections.abc import Callable
 from typing import Any
@@ -66,7 +66,9 @@ def apply_gradient(
     updates, moments = _adam.update(clipped, optimizer.moments)
     updated = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
     params, moments = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old), (updated, moments), (params, optimizer.moments)
+        lambda new, old: jnp.where(finite, new, old),
+        (updated, moments),
+        (params, optimizer.moments),
     )
     skipped = Optimizer(
         moments,

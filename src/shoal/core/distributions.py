@@ -45,7 +45,7 @@ class Categorical(Distribution):
         for k in range(1, probs.shape[-1]):
             sums.append(sums[-1] + probs[..., k])
         point = jax.random.uniform(key, probs.shape[:-1]) * sums[-1]
-        return sum((point >= s).astype(jnp.int32) for s in sums)
+        return jnp.stack([point >= s for s in sums]).sum(0, dtype=jnp.int32)
 
     def mode(self) -> Int[Array, "*B N"]:
         return jnp.argmax(self.log_probs, -1)

@@ -21,7 +21,8 @@ class EnvSpec(eqx.Module):
 
     Agents of one *team* share an interest; agents of one *role* see and do the same kind of
     thing, so that they can share parameters. Observations are padded to `obs_size` with zeros.
-    `metrics` names each metric of a step and how an episode reduces it: `sum`, `mean`, `last` or `max`.
+    `metrics` names each metric of a step and how an episode reduces it: `sum`, `mean`, `last` or
+    `max`.
     """
 
     name: str = eqx.field(static=True)
@@ -82,6 +83,11 @@ class Env(eqx.Module):
     @abc.abstractmethod
     def step(self, key: PRNGKeyArray, state: EnvState, action: Action) -> tuple[EnvState, TimeStep]:
         """Advances one step. `action` is Int `[N]` or Float `[N, A]`. Never resets."""
+
+    def scripted(self, state: EnvState) -> Action | None:
+        """What a hand-written controller that sees the whole state would do: a known score to put
+        beside learned ones. `None` where a world has no such controller."""
+        return None
 
     def draw(self, state: EnvState) -> Picture:
         """What one (unbatched, concrete) state looks like; nothing unless a world overrides it."""

@@ -1,4 +1,4 @@
-"""Action spaces, padded over agents: arrays have one size, `sizes` says what is real for each agent."""
+"""Action spaces, padded over agents: arrays have one size, `sizes` says what each agent has."""
 
 import equinox as eqx
 import numpy as np

@@ -79,7 +79,9 @@ def fields_of(thing: Any) -> Json:
             value = list(value)
         if not isinstance(value, (bool, int, float, str, list, type(None))):
             kind = type(value).__name__
-            raise UserError(f"{type(thing).__name__}.{f.name} is a {kind}: cannot be kept in a config")
+            raise UserError(
+                f"{type(thing).__name__}.{f.name} is a {kind}: cannot be kept in a config"
+            )
         out[f.name] = value
     return out
 

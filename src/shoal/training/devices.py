@@ -1,4 +1,4 @@
-"""What must be settled before JAX starts: how many CPU devices, one thread or several, the cache."""
+"""What must be settled before JAX starts: how many CPU devices, how many cores, the cache."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def prepare(deterministic: bool = False) -> None:
     if not started:
         cores = 1 if deterministic else len(os.sched_getaffinity(0))
         jax.config.update("jax_num_cpu_devices", min(cores, MAX_CPU_DEVICES))
-    if jax.config.jax_compilation_cache_dir is None:
+    if getattr(jax.config, "jax_compilation_cache_dir") is None:  # noqa: B009
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -44,6 +44,4 @@ def share_out(num_envs: int, parts: int, available: int) -> int:
     for devices in range(min(available, num_envs), 0, -1):
         if num_envs % (devices * parts) == 0:
             return devices
-    raise UserError(
-        f"num_envs is {num_envs}, expected a multiple of minibatches, which is {parts}"
-    )
+    raise UserError(f"num_envs is {num_envs}, expected a multiple of minibatches, which is {parts}")

@@ -9,7 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Policy
+from shoal.core.distributions import Categorical
 from shoal.core.env import Env, TimeStep
+from shoal.core.errors import require
+from shoal.core.spaces import Box
 
 BATCH = 1000  # environments that are stepped together
 
@@ -40,7 +43,9 @@ def play(env: Env, act: Any, carry: Any, key: PRNGKeyArray, episodes: int) -> Re
         action, carry = act(state, timestep, carry, key_act)
         state, timestep = jax.vmap(env.step)(jax.random.split(key_step, episodes), state, action)
         returns = returns + jnp.where(alive[:, None], timestep.reward, 0.0)
-        metrics = {k: _reduce(reductions[k], metrics[k], timestep.metrics[k], alive) for k in metrics}
+        metrics = {
+            k: _reduce(reductions[k], metrics[k], timestep.metrics[k], alive) for k in metrics
+        }
         return (state, timestep, carry, alive & ~timestep.done, returns, metrics), alive
 
     zero = {k: jnp.full(episodes, -jnp.inf if r == "max" else 0.0) for k, r in reductions.items()}
@@ -79,10 +84,17 @@ def evaluate_policy(
     return play(env, act, carry, key, episodes)
 
 
-def evaluate_scripted(env: Any, key: PRNGKeyArray, episodes: int) -> Returns:
-    """Plays with the environment's hand-written controller."""
+def has_script(env: Env) -> bool:
+    """Whether the environment has a hand-written controller."""
+    state, _ = jax.eval_shape(env.reset, jax.random.key(0))
+    return jax.eval_shape(env.scripted, state) is not None
 
-    def act(state: Any, timestep: TimeStep, carry: Any, key: PRNGKeyArray) -> tuple[Array, Any]:
+
+def evaluate_scripted(env: Env, key: PRNGKeyArray, episodes: int) -> Returns:
+    """Plays with the environment's hand-written controller."""
+    require(has_script(env), f"{env.spec.name} has no scripted controller")
+
+    def act(state: Any, timestep: TimeStep, carry: Any, key: PRNGKeyArray) -> tuple[Any, Any]:
         return jax.vmap(env.scripted)(state), carry
 
     return play(env, act, None, key, episodes)
@@ -90,9 +102,6 @@ def evaluate_scripted(env: Any, key: PRNGKeyArray, episodes: int) -> Returns:
 
 def evaluate_random(env: Env, key: PRNGKeyArray, episodes: int) -> Returns:
     """Plays uniformly random legal actions."""
-    from shoal.core.distributions import Categorical
-    from shoal.core.spaces import Box
-
     space = env.spec.action
 
     def act(state: Any, timestep: TimeStep, carry: Any, key: PRNGKeyArray) -> tuple[Array, Any]:

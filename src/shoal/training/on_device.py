@@ -5,7 +5,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from shoal.core.algorithm import AlgState, Algorithm, Carry, Metrics, Trajectory, Transition, where_done
+from shoal.core.algorithm import (
+    Algorithm,
+    AlgState,
+    Carry,
+    Metrics,
+    Trajectory,
+    Transition,
+    where_done,
+)
 from shoal.core.env import Env, EnvState, TimeStep
 from shoal.core.errors import require
 from shoal.core.parallel import num_shards, pmean, shard_index
@@ -122,7 +130,7 @@ def auto_reset(
 def count_episodes(
     episodes: Episodes, successor: TimeStep
 ) -> tuple[Episodes, tuple[Bool[Array, "B"], Float[Array, "B"], Int[Array, "B"]]]:
-    """Adds a step; also returns (ended, return averaged over agents, length) of each environment."""
+    """Adds a step; also returns each environment's (ended, return over agents, length)."""
     returns, length = episodes.returns + successor.reward, episodes.length + 1
     done = successor.done
     kept = Episodes(jnp.where(done[:, None], 0.0, returns), jnp.where(done, 0, length))

@@ -1,7 +1,7 @@
 """Tuned settings as data: one TOML file an algorithm, one table a world.
 
-Tables are merged from the general to the special: `default`, then patterns such as `mpe/*`, then the
-world, then `world:continuous` where actions are continuous.
+Tables are merged from the general to the special: `default`, then patterns such as `mpe/*`, then
+the world, then `world:continuous` where actions are continuous.
 """
 
 import fnmatch

@@ -5,15 +5,19 @@ one learner, and K members (seeds, or a sweep's settings) that know nothing of e
 members run one after another, which keeps branches branches; elsewhere side by side.
 """
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+import numpy as np
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Key
 
 from shoal.core.algorithm import Learner, Metrics
+from shoal.core.errors import require
 from shoal.core.parallel import AXIS
 
 State = Any
@@ -24,16 +28,27 @@ class Program:
     """`learners` is a learner whose array leaves have a leading axis K (see `stack`)."""
 
     def __init__(self, learners: Learner, num_devices: int = 1):
-        devices = jax.devices()[:num_devices]
-        self._mesh = jax.make_mesh(
-            (num_devices,), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
-        )
+        self._num_devices = num_devices
         self._arrays, self._static = eqx.partition(learners, eqx.is_array)
-        self._map = jax.lax.map if devices[0].platform == "cpu" else _vmap
-        self._init = self._compile(self._init_members, (_REPLICATED, _REPLICATED))
-        self._run = self._compile(
-            self._run_members, (_REPLICATED, _SHARDED, _REPLICATED), donate=(1,)
+
+    @cached_property
+    def _mesh(self) -> Mesh:
+        available = jax.devices()
+        require(
+            self._num_devices <= len(available),
+            f"the run needs {self._num_devices} devices, there are {len(available)}",
         )
+        devices = np.array(available[: self._num_devices])
+        return Mesh(devices, (AXIS,), axis_types=(AxisType.Auto,))
+
+    @cached_property
+    def _init(self) -> Any:
+        return jax.jit(self._share(self._init_members, self._mesh, (_REPLICATED, _REPLICATED)))
+
+    @cached_property
+    def _run(self) -> Any:
+        specs = (_REPLICATED, _SHARDED, _REPLICATED)
+        return jax.jit(self._share(self._run_members, self._mesh, specs), donate_argnums=1)
 
     def init(self, keys: Key[Array, "K"]) -> State:
         """A fresh state for K keys."""
@@ -47,20 +62,23 @@ class Program:
         return state, total, last
 
     def template(self, keys: Key[Array, "K"]) -> State:
-        """Shapes and dtypes of a state, for checkpoints; computes nothing."""
-        return jax.eval_shape(self._init, self._arrays, keys)
+        """Shapes and dtypes of a state, for checkpoints; computes nothing and needs no devices."""
+        mesh = AbstractMesh((self._num_devices,), (AXIS,), axis_types=(AxisType.Auto,))
+        init = self._share(self._init_members, mesh, (_REPLICATED, _REPLICATED))
+        return jax.eval_shape(init, self._arrays, keys)
 
     def place(self, state: State) -> State:
         """Puts a state from a checkpoint onto the devices."""
         return jax.device_put(state, NamedSharding(self._mesh, _SHARDED))
 
-    def _compile(self, fn: Any, in_specs: tuple, donate: tuple[int, ...] = ()) -> Any:
+    def _share(self, fn: Any, mesh: Mesh | AbstractMesh, in_specs: tuple) -> Any:
         # check_vma=False: the average over devices is taken of gradients (core.descend), which is
         # right only without the automatic sums that the check brings along.
-        sharded = jax.shard_map(
-            fn, mesh=self._mesh, in_specs=in_specs, out_specs=_SHARDED, check_vma=False
-        )
-        return jax.jit(sharded, donate_argnums=donate)
+        return jax.shard_map(fn, mesh=mesh, in_specs=in_specs, out_specs=_SHARDED, check_vma=False)
+
+    def _map(self, fn: Any, xs: Any) -> Any:
+        """Over members: one after another on a CPU, which keeps branches branches."""
+        return jax.lax.map(fn, xs) if jax.default_backend() == "cpu" else jax.vmap(fn)(xs)
 
     def _learner(self, arrays: Any) -> Learner:
         return eqx.combine(arrays, self._static)
@@ -77,7 +95,7 @@ class Program:
         return _add_device_axis(out)
 
 
-def stack(learners: list[Learner]) -> Learner:
+def stack(learners: Sequence[Learner]) -> Learner:
     """Joins learners of one structure. Arrays, and numbers that differ, get a leading axis K; a
     number that all have in common stays a constant of the program."""
 
@@ -103,10 +121,6 @@ def _repeat(
 
     state, total, last = jax.lax.fori_loop(0, updates, body, (state, zeros, zeros))
     return state, (total, last)
-
-
-def _vmap(fn: Any, xs: Any) -> Any:
-    return jax.vmap(fn)(xs)
 
 
 def _add_device_axis(tree: Any) -> Any:

@@ -66,11 +66,8 @@ class Reporter:
         elif last or time.monotonic() - self._last_line > LINE_SECONDS:
             self._last_line = time.monotonic()
             left = (self._total - row["step"]) / max(row["steps_per_second"], 1e-9)
-            print(
-                f"{row['step']:>12,} / {self._total:,} steps · {numbers} · {max(left, 0):.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+            done = f"{row['step']:>12,.0f} / {self._total:,} steps"
+            print(f"{done} · {numbers} · {max(left, 0):.0f} s left", file=sys.stderr, flush=True)
 
 
 _SHOWN = ("return", "eval_return", "loss", "entropy")

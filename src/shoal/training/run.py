@@ -17,15 +17,18 @@ from shoal.analysis.statistics import summary
 from shoal.core.algorithm import Algorithm, Policy
 from shoal.core.env import Env
 from shoal.core.errors import UserError, require, unknown
+from shoal.core.spaces import Box
 from shoal.training import checkpoint, presets
 from shoal.training.config import Config, Json, fields_of, from_fields
 from shoal.training.devices import prepare, share_out
-from shoal.training.evaluation import evaluate_policy
+from shoal.training.durable import read_json
+from shoal.training.evaluation import evaluate_policy, evaluate_random, evaluate_scripted
 from shoal.training.program import State
 from shoal.training.run_directory import RunDirectory, read_metrics
 from shoal.training.trainer import Trainer, evaluation_report
 
 RUN_SETTINGS = ("total_steps", "num_envs", "unroll", "evaluations", "eval_episodes")
+CONTROLLERS = {"scripted": evaluate_scripted, "random": evaluate_random}
 DEFAULTS = {"total_steps": 1_000_000, "num_envs": 128, "unroll": 25}
 
 
@@ -59,8 +62,6 @@ class Run:
     @property
     def evaluation(self) -> Json | None:
         """The content of `eval.json`, once training has finished."""
-        from shoal.training.durable import read_json
-
         path = self.directory / "eval.json"
         return read_json(path) if path.is_file() else None
 
@@ -87,7 +88,7 @@ def train(
         env: an environment, or its name.
         total_steps: environment steps to make (a step moves all agents of one environment).
         seed: the first of `seeds` consecutive seeds, which are trained together.
-        sweep: values to try for some hyper-parameters; every combination is trained with every seed.
+        sweep: values of some hyper-parameters; every combination is trained with every seed.
         out: the run's directory; a new one under `runs/` if not given.
         preset: `auto`, `none`, or the name of one of the algorithm's presets.
         deterministic: one core, one device: the same bits every time.
@@ -99,9 +100,10 @@ def train(
     """
     registry.find("algorithm", algorithm, registry.ALGORITHMS)
     prepare(deterministic)
-    env = registry.make(env) if isinstance(env, str) else env
-    continuous = bool(getattr(env, "continuous_actions", False))
-    table = presets.resolve(algorithm, env.spec.name, continuous, preset)
+    world: Env = registry.make(env) if isinstance(env, str) else env
+    spec = world.spec
+    continuous = isinstance(spec.action, Box)
+    table = presets.resolve(algorithm, spec.name, continuous, preset)
     algo = registry.make_algorithm(algorithm, **from_fields(table.pop("algo") | (settings or {})))
     for name in run_settings:
         if name not in RUN_SETTINGS:
@@ -110,10 +112,18 @@ def train(
     if total_steps is not None:
         chosen["total_steps"] = total_steps
     return start(
-        algorithm, algo, env, Path(out) if out else free_directory(algorithm, env.spec.name),
-        seed=seed, seeds=seeds, sweep={k: list(v) for k, v in (sweep or {}).items()},
-        deterministic=deterministic, preset=preset, quiet=quiet, **chosen,
-    )  # fmt: skip
+        algorithm,
+        algo,
+        world,
+        Path(out) if out else free_directory(algorithm, spec.name),
+        quiet=quiet,
+        seed=seed,
+        seeds=seeds,
+        sweep={name: list(values) for name, values in (sweep or {}).items()},
+        deterministic=deterministic,
+        preset=preset,
+        **chosen,
+    )
 
 
 def start(
@@ -152,10 +162,6 @@ def resume(directory: Path | str, *, env: Env | None = None, quiet: bool = True)
         config = read_config(run)
         prepare(config.deterministic)
         run.lock()
-        require(
-            config.devices <= jax.local_device_count(),
-            f"the run was started on {config.devices} devices, there are {jax.local_device_count()}",
-        )
         trainer = Trainer(config, *rebuild(config, env), run)
         state = trainer.run(resume=True, quiet=quiet)
         return _run(trainer, state)
@@ -166,10 +172,6 @@ def load(directory: Path | str, *, best: bool = False, env: Env | None = None) -
     run = RunDirectory.open(Path(directory))
     config = read_config(run)
     prepare(config.deterministic)
-    require(
-        config.devices <= jax.local_device_count(),
-        f"the run was made on {config.devices} devices, there are {jax.local_device_count()}",
-    )
     trainer = Trainer(config, *rebuild(config, env), run)
     loaded = checkpoint.load(
         run.checkpoints,
@@ -184,17 +186,16 @@ def evaluate(
     policy: Policy | str, env: Env, *, episodes: int = 100, seed: int = 0, greedy: bool = True
 ) -> Evaluation:
     """Plays whole episodes and summarises them. `policy` may be `"scripted"` or `"random"`."""
-    from shoal.training.evaluation import evaluate_random, evaluate_scripted
-
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
     key = jax.random.key(seed)
-    if policy == "scripted":
-        returns = jax.jit(lambda k: evaluate_scripted(env, k, episodes))(key)
-    elif policy == "random":
-        returns = jax.jit(lambda k: evaluate_random(env, k, episodes))(key)
+    if isinstance(policy, str):
+        if policy not in CONTROLLERS:
+            raise unknown("controller", policy, CONTROLLERS)
+        play = CONTROLLERS[policy]
+        returns = jax.device_get(jax.jit(lambda k: play(env, k, episodes))(key))
     else:
-        returns = eqx.filter_jit(evaluate_policy)(policy, env, key, episodes, greedy)
-    returns = jax.device_get(returns)
+        play = eqx.filter_jit(evaluate_policy)
+        returns = jax.device_get(play(policy, env, key, episodes, greedy))
     metrics = {name: summary(np.asarray(v)[None]) for name, v in returns.metrics.items()}
     for i, agent in enumerate(env.spec.agents):
         metrics[f"return/{agent}"] = summary(returns.per_agent[None, :, i])
@@ -221,15 +222,17 @@ def read_config(run: RunDirectory) -> Config:
     try:
         return Config.from_json(run.read_config())
     except TypeError as error:
-        raise UserError(f"{run.path / 'config.json'} is not a run's configuration: {error}") from error
+        raise UserError(
+            f"{run.path / 'config.json'} is not a run's configuration: {error}"
+        ) from error
 
 
 def rebuild(config: Config, env: Env | None = None) -> tuple[Algorithm, Env]:
     """The algorithm and environment that a configuration names."""
     algorithm = registry.make_algorithm(config.algorithm, **from_fields(config.algorithm_fields))
-    if env is None:
-        env = registry.make(config.environment, **from_fields(config.environment_fields))
-    return algorithm, env
+    if env is not None:
+        return algorithm, env
+    return algorithm, registry.make(config.environment, **from_fields(config.environment_fields))
 
 
 def free_directory(algorithm: str, environment: str) -> Path:

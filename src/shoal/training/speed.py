@@ -26,7 +26,7 @@ def environment_speed(env: Env, num_envs: int, seconds: float = 3.0) -> dict[str
     space, num_agents = env.spec.action, env.spec.num_agents
 
     def act(key: jax.Array) -> jax.Array:
-        """Half a batch of random numbers would cost more than the physics: one draw for all steps."""
+        """Drawing in each step would cost more than the physics: one draw, rolled on."""
         if isinstance(space, Box):
             return jax.random.uniform(key, (num_envs, num_agents, space.size))
         return jax.random.randint(key, (num_envs, num_agents), 0, jnp.array(space.sizes))
@@ -68,9 +68,7 @@ def training_speed(
     )
 
 
-def _measure(
-    run: Callable[[Any], Any], state: Any, steps: int, seconds: float
-) -> dict[str, Any]:
+def _measure(run: Callable[[Any], Any], state: Any, steps: int, seconds: float) -> dict[str, Any]:
     """The median rate of repeated calls; the first call is compile time."""
     begin = time.perf_counter()
     state = jax.block_until_ready(run(state))

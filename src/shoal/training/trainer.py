@@ -108,11 +108,17 @@ class Trainer:
             reporter.update(_average(rows), last=finished)
             if max(row.get("skipped_in_a_row", 0) for row in rows) >= MAX_SKIPPED:
                 self._dump(state, counters)
-            if finished or stopper.requested or time.monotonic() - saved_at > config.checkpoint_seconds:
+            if (
+                finished
+                or stopper.requested
+                or time.monotonic() - saved_at > config.checkpoint_seconds
+            ):
                 self._save(state, counters, log, reporter)
                 saved_at = time.monotonic()
             if stopper.requested and not finished:
-                raise Interrupted(f"stopped by {stopper.requested.name} at update {counters.updates}")
+                raise Interrupted(
+                    f"stopped by {stopper.requested.name} at update {counters.updates}"
+                )
         self.write_evaluation(state)
         return state
 
@@ -128,7 +134,10 @@ class Trainer:
         return min(self._chunk() - done % self._chunk(), until_evaluation)
 
     def _evaluation_points(self) -> list[int]:
-        n, total = min(self.config.evaluations, self.config.total_updates), self.config.total_updates
+        n, total = (
+            min(self.config.evaluations, self.config.total_updates),
+            self.config.total_updates,
+        )
         return [round(total * (i + 1) / n) for i in range(n)]
 
     def _evaluation_due(self, done: int) -> bool:
@@ -219,7 +228,9 @@ class Trainer:
         if name is None:
             checkpoint.save(root, step, state, config_hash=self.config.hash, extra=extra, keep=KEEP)
         else:
-            checkpoint.save_named(root, name, step, state, config_hash=self.config.hash, extra=extra)
+            checkpoint.save_named(
+                root, name, step, state, config_hash=self.config.hash, extra=extra
+            )
 
     def _save(self, state: State, counters: Counters, log, reporter: Reporter) -> None:
         """A disk that is full costs a warning: the last good checkpoint is still there."""
