@@ -29,7 +29,9 @@ ALGORITHMS: dict[str, Entry] = {
     "mappo": Entry(f"{_COOPERATIVE}.mappo:mappo", "PPO with a centralised critic"),
     "a2c": Entry(f"{_POLICY_GRADIENT}.a2c:a2c", "advantage actor-critic, one pass over the data"),
     "iql": Entry(f"{_COOPERATIVE}.iql:iql", "independent Q-learning with replay"),
-    "vdn": Entry(f"{_COOPERATIVE}.vdn:vdn", "value decomposition: a team's Q is the sum of its agents'"),
+    "vdn": Entry(
+        f"{_COOPERATIVE}.vdn:vdn", "value decomposition: a team's Q is the sum of its agents'"
+    ),
     "openai_es": Entry("shoal.agents.evolution.openai_es:openai_es", "evolution strategies"),
 }
 

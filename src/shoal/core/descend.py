@@ -20,7 +20,8 @@ class Optimizer(eqx.Module):
     skipped_in_a_row: Int[Array, ""]
 
 
-_adam = optax.scale_by_adam(eps=1e-5)
+# eps_root keeps the square root differentiable at 0, for gradients through whole updates.
+_adam = optax.scale_by_adam(eps=1e-5, eps_root=1e-16)
 
 
 def init_optimizer(params: Any) -> Optimizer:

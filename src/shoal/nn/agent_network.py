@@ -49,7 +49,9 @@ class AgentNetwork(eqx.Module):
             torso = MLP(size_in, hidden, activation, key=key_torso)
             width = hidden[-1] if hidden else size_in
             cell = GRU(width, recurrent, key=key_cell) if recurrent else None
-            return _Stack(torso, cell, Linear(recurrent or width, size_out, head_gain, key=key_head))
+            return _Stack(
+                torso, cell, Linear(recurrent or width, size_out, head_gain, key=key_head)
+            )
 
         self.stack = jax.vmap(build)(jax.random.split(key, groups.count))
         self.groups = groups
@@ -77,7 +79,9 @@ class AgentNetwork(eqx.Module):
         if carry is None:
             out = self._per_group(lambda s, x: s.head(s.torso(x)), split(x))
             return join(out, num_agents), None
-        h = self._per_group(lambda s, x, h: s.cell(s.cell.project(s.torso(x)), h), split(x), split(carry))
+        h = self._per_group(
+            lambda s, x, h: s.cell(s.cell.project(s.torso(x)), h), split(x), split(carry)
+        )
         out = self._per_group(lambda s, h: s.head(h), h)
         return join(out, num_agents), join(h, num_agents)
 
@@ -93,6 +97,7 @@ class AgentNetwork(eqx.Module):
             return self.step(x.reshape(T * B, N, -1), None)[0].reshape(T, B, N, -1)
 
         def run(s: _Stack, x: Array, h: Array, starts: Array) -> Array:
+            assert s.cell is not None
             projected = s.cell.project(s.torso(x.reshape(-1, x.shape[-1])))
             h = unroll(s.cell, projected.reshape(T, h.shape[0], -1), h, starts)
             return s.head(h.reshape(-1, h.shape[-1]))

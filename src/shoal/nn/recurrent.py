@@ -48,7 +48,7 @@ def unroll(
     h: Float[Array, "M H"],
     starts: Bool[Array, "T M"],
 ) -> Float[Array, "T M H"]:
-    """Hidden states after each step. Where `starts`, an episode begins and the state is zero first."""
+    """Hidden states after each step. Where `starts`, an episode begins: the state is zero first."""
 
     def step(h, inputs):
         x, start = inputs

@@ -36,7 +36,7 @@ class Groups(eqx.Module):
 
     @property
     def _members(self) -> np.ndarray:
-        """Int `[G, n]`: the agents of each group, short groups filled up with their first member."""
+        """Int `[G, n]`: the agents of each group, short groups filled with their first member."""
         lists = [[i for i, g in enumerate(self.of_agent) if g == k] for k in range(self.count)]
         n = max(map(len, lists))
         return np.array([m + [m[0]] * (n - len(m)) for m in lists])

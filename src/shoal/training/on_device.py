@@ -98,6 +98,9 @@ class OnDevice(eqx.Module):
         (env, timestep, carry, episodes), (transitions, finished) = jax.lax.scan(step, loop, keys)
         progress = jnp.minimum(state.updates / self.total_updates, 1.0)
         trajectory = Trajectory(transitions, carry_0, timestep, carry, progress)
+        trajectory = jax.lax.stop_gradient(
+            trajectory
+        )  # data, also where a learner is differentiated
         algorithm, metrics = self.algorithm.learn(state.algorithm, trajectory, key_learn)
         metrics = pmean(metrics | summarise(finished))
         return (

@@ -73,7 +73,7 @@ class QLearning(Algorithm):
     """Share of training over which random actions become rare."""
     learning_starts: int = 10_000
     """Environment steps to collect before the first gradient step."""
-    target_rate: float = 0.02
+    target_rate: float = 0.01
     """Share of the network that the target network takes on at a time, 1 for a plain copy."""
     target_interval: int = 1
     """Gradient steps from one change of the target network to the next."""
@@ -97,13 +97,13 @@ class QLearning(Algorithm):
     """Non-linearity of the layers: tanh, relu, gelu or silu."""
     capacity: int = eqx.field(static=True, default=2**17)
     """Environment steps that the replay holds, all devices together."""
-    batch_size: int = eqx.field(static=True, default=512)
+    batch_size: int = eqx.field(static=True, default=256)
     """Environment steps in a gradient step, all devices together."""
     window: int = eqx.field(static=True, default=1)
     """Steps in a row that are sampled together. More than 1 where `td_lambda` is not 0 or agents
     take turns: enough to reach an agent's next turn. A GRU takes all that were collected."""
-    updates_per_learn: int = eqx.field(static=True, default=16)
-    """Gradient steps each time that data arrives."""
+    updates_per_learn: int = eqx.field(static=True, default=32)
+    """Gradient steps each time that data arrives; tuned with 3200 steps at a time."""
     anneal_learning_rate: bool = eqx.field(static=True, default=True)
     """Whether the learning rate falls linearly to 0."""
 

@@ -59,6 +59,7 @@ class Actor(Policy):
     ) -> Distribution:
         """From the network's output. Box actions: a mean around the middle, a width a dimension."""
         if isinstance(self.space, Box):
+            assert self.log_std is not None
             half = (self.space.high - self.space.low) / 2
             mean = self.space.low + half * (1 + out)
             log_std = self.log_std[jnp.array(self.network.groups.of_agent)] + jnp.log(half)
@@ -142,11 +143,15 @@ class ValueScale(eqx.Module):
 
 
 class Params(eqx.Module):
+    """What gradients are taken of."""
+
     actor: Actor
     critic: Critic
 
 
 class ActorCriticState(eqx.Module):
+    """What training changes."""
+
     params: Params
     optimizer: Optimizer
     scale: ValueScale
@@ -415,4 +420,5 @@ class ActorCritic(Algorithm):
 
 
 def where_done_carry(done: Bool[Array, "B"], new: Array, old: Array) -> Array:
+    """A carry `[B, N, H]`, fresh where an episode ended."""
     return jnp.where(done[:, None, None], new, old)
