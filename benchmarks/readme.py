@@ -1,0 +1,125 @@
+"""Writes the README's results section from the tables in this folder: python benchmarks/readme.py"""
+
+import csv
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+
+
+def main() -> None:
+    """Replaces what stands between the two comments."""
+    sections = [_long_runs(), _learning(), _environment(), _training(), _time_to_return()]
+    text = "\n\n".join(section for section in sections if section)
+    readme = README.read_text()
+    pattern = r"(<!-- results: begin\..*?-->\n).*?(<!-- results: end -->)"
+    README.write_text(re.sub(pattern, lambda m: f"{m[1]}{text}\n{m[2]}", readme, flags=re.S))
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    path = HERE / name
+    if not path.is_file():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _long_runs() -> str:
+    rows = _rows("learning/spread_10m.csv")
+    if not rows:
+        return ""
+    note = (
+        "**Spread, three agents.** Return per agent over 25 steps with `local_ratio` 0.5, final "
+        "parameters, greedy, 1,000 episodes a seed, mean over seeds with a 95 % bootstrap interval "
+        "([data](benchmarks/learning/spread_10m.csv), `benchmarks/learning.py`)."
+    )
+    body = [
+        [
+            f"{r['algorithm'].upper()}, {r['actions']} actions",
+            f"{int(r['steps']):,} steps, {r['seeds']} seeds",
+            f"**{float(r['return_mean']):.2f}** [{float(r['return_low']):.2f}, "
+            f"{float(r['return_high']):.2f}]",
+            f"{float(r['scripted']):.2f}",
+            f"{float(r['random']):.2f}",
+        ]
+        for r in rows
+    ]
+    head = ["", "trained for", "return", "hand-written controller", "random"]
+    return f"{note}\n\n{_table(head, body)}"
+
+
+def _learning() -> str:
+    rows = [r for r in _rows("learning/mpe.csv") if r["actions"] == "discrete"]
+    if not rows:
+        return ""
+    algorithms = list(dict.fromkeys(r["algorithm"] for r in rows))
+    worlds = list(dict.fromkeys(r["environment"] for r in rows))
+    cell = {(r["environment"], r["algorithm"]): f"{float(r['return_mean']):.2f}" for r in rows}
+    first = {w: next(r for r in rows if r["environment"] == w) for w in worlds}
+    body = [
+        [
+            w.removeprefix("mpe/"),
+            *(cell.get((w, a), "not run") for a in algorithms),
+            f"{float(first[w]['scripted']):.2f}",
+            f"{float(first[w]['random']):.2f}",
+        ]
+        for w in worlds
+    ]
+    note = (
+        f"**Particle worlds**, {int(rows[0]['steps']):,} steps, {rows[0]['seeds']} seeds, the same "
+        "scale. Where sides compete, all of them learn at once and the mean over agents says how "
+        "they stand to each other; returns by agent, intervals and domain metrics are in "
+        "[the data](benchmarks/learning/mpe.csv)."
+    )
+    return f"{note}\n\n{_table(['', *algorithms, 'hand-written', 'random'], body)}"
+
+
+def _environment() -> str:
+    rows = _rows("speed/environment.csv")
+    if not rows:
+        return ""
+    keys = ("num_envs", "shoal_steps_per_second", "jaxmarl_steps_per_second", "ratio")
+    body = [[f"{float(r[k]):,.0f}" for k in keys[:3]] + [f"{r['ratio']}×"] for r in rows]
+    note = (
+        "**Spread alone**, auto-reset and observations included, environment steps per second; "
+        "median of interleaved rounds ([data](benchmarks/speed/environment.csv), "
+        "`benchmarks/speed.py`)."
+    )
+    return f"{note}\n\n{_table(['environments', 'Shoal', 'JaxMARL 0.2.0', 'ratio'], body)}"
+
+
+def _training() -> str:
+    rows = _rows("speed/training.csv")
+    if not rows:
+        return ""
+    r = rows[0]
+    return (
+        "**Training**, IPPO with JaxMARL's hyper-parameters (128 environments × 128 steps, 4 epochs "
+        f"× 4 minibatches, 64 × 64 tanh): {float(r['shoal_steps_per_second']):,.0f} environment "
+        f"steps per second against {float(r['jaxmarl_steps_per_second']):,.0f}, {r['ratio']}×, on "
+        f"{r['device']}; {r['share_of_bound']} of what this machine's matrix products allow "
+        "([data](benchmarks/speed/training.csv))."
+    )
+
+
+def _time_to_return() -> str:
+    rows = _rows("speed/time_to_return.csv")
+    if not rows:
+        return ""
+    r = rows[0]
+    return (
+        f"**Time to a return.** JaxMARL's IPPO with its own settings ends at {r['jaxmarl_return']} "
+        f"after {int(r['jaxmarl_steps']):,} steps and {float(r['jaxmarl_seconds']):,.0f} s; Shoal's "
+        f"MAPPO preset is there after {int(r['shoal_steps']):,} steps and {r['shoal_seconds']} s "
+        "([data](benchmarks/speed/time_to_return.csv))."
+    )
+
+
+if __name__ == "__main__":
+    main()
