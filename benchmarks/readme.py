@@ -1,4 +1,4 @@
-"""Writes the README's results section from the tables in this folder: python benchmarks/readme.py"""
+"""Writes the README's results from the tables in this folder: python benchmarks/readme.py"""
 
 import csv
 import re
@@ -85,7 +85,7 @@ def _environment() -> str:
     if not rows:
         return ""
     keys = ("num_envs", "shoal_steps_per_second", "jaxmarl_steps_per_second", "ratio")
-    body = [[f"{float(r[k]):,.0f}" for k in keys[:3]] + [f"{r['ratio']}×"] for r in rows]
+    body = [[f"{float(r[k]):,.0f}" for k in keys[:3]] + [f"{r['ratio']}x"] for r in rows]
     note = (
         "**Spread alone**, auto-reset and observations included, environment steps per second; "
         "median of interleaved rounds ([data](benchmarks/speed/environment.csv), "
@@ -100,10 +100,11 @@ def _training() -> str:
         return ""
     r = rows[0]
     return (
-        "**Training**, IPPO with JaxMARL's hyper-parameters (128 environments × 128 steps, 4 epochs "
-        f"× 4 minibatches, 64 × 64 tanh): {float(r['shoal_steps_per_second']):,.0f} environment "
-        f"steps per second against {float(r['jaxmarl_steps_per_second']):,.0f}, {r['ratio']}×, on "
-        f"{r['device']}; {r['share_of_bound']} of what this machine's matrix products allow "
+        "**Training**, IPPO with JaxMARL's hyper-parameters (128 environments x 128 steps, 4 epochs "
+        f"x 4 minibatches, 64 x 64 tanh): {float(r['shoal_steps_per_second']):,.0f} "
+        "environment steps per second against "
+        f"{float(r['jaxmarl_steps_per_second']):,.0f}, {r['ratio']}x, on {r['device']}; "
+        f"{r['share_of_bound']} of what this machine's matrix products allow "
         "([data](benchmarks/speed/training.csv))."
     )
 
@@ -114,9 +115,9 @@ def _time_to_return() -> str:
         return ""
     r = rows[0]
     return (
-        f"**Time to a return.** JaxMARL's IPPO with its own settings ends at {r['jaxmarl_return']} "
-        f"after {int(r['jaxmarl_steps']):,} steps and {float(r['jaxmarl_seconds']):,.0f} s; Shoal's "
-        f"MAPPO preset is there after {int(r['shoal_steps']):,} steps and {r['shoal_seconds']} s "
+        "**Time to a return.** JaxMARL's IPPO with its own settings ends at "
+        f"{r['jaxmarl_return']} after {int(r['jaxmarl_steps']):,} steps and "
+        f"{float(r['jaxmarl_seconds']):,.0f} s; Shoal's MAPPO preset is there after {int(r['shoal_steps']):,} steps and {r['shoal_seconds']} s "
         "([data](benchmarks/speed/time_to_return.csv))."
     )
 
