@@ -99,13 +99,12 @@ def _training() -> str:
     if not rows:
         return ""
     r = rows[0]
+    ours, theirs = (float(r[f"{name}_steps_per_second"]) for name in ("shoal", "jaxmarl"))
     return (
-        "**Training**, IPPO with JaxMARL's hyper-parameters (128 environments x 128 steps, 4 epochs "
-        f"x 4 minibatches, 64 x 64 tanh): {float(r['shoal_steps_per_second']):,.0f} "
-        "environment steps per second against "
-        f"{float(r['jaxmarl_steps_per_second']):,.0f}, {r['ratio']}x, on {r['device']}; "
-        f"{r['share_of_bound']} of what this machine's matrix products allow "
-        "([data](benchmarks/speed/training.csv))."
+        "**Training**, IPPO with JaxMARL's hyper-parameters (128 environments x 128 steps, "
+        f"4 epochs x 4 minibatches, 64 x 64 tanh): {ours:,.0f} environment steps per second "
+        f"against {theirs:,.0f}, {r['ratio']}x, on {r['device']}; {r['share_of_bound']} of what "
+        "its matrix products allow ([data](benchmarks/speed/training.csv))."
     )
 
 
@@ -114,10 +113,11 @@ def _time_to_return() -> str:
     if not rows:
         return ""
     r = rows[0]
+    steps, seconds = int(r["jaxmarl_steps"]), float(r["jaxmarl_seconds"])
     return (
         "**Time to a return.** JaxMARL's IPPO with its own settings ends at "
-        f"{r['jaxmarl_return']} after {int(r['jaxmarl_steps']):,} steps and "
-        f"{float(r['jaxmarl_seconds']):,.0f} s; Shoal's MAPPO preset is there after {int(r['shoal_steps']):,} steps and {r['shoal_seconds']} s "
+        f"{r['jaxmarl_return']} after {steps:,} steps and {seconds:,.0f} s; Shoal's MAPPO preset "
+        f"is there after {int(r['shoal_steps']):,} steps and {r['shoal_seconds']} s "
         "([data](benchmarks/speed/time_to_return.csv))."
     )
 
