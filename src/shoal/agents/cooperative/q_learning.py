@@ -59,7 +59,7 @@ class QState(eqx.Module):
 class QLearning(Algorithm):
     """Q-learning from replay with a chosen mixer. Fields that are numbers can be swept."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Adam's step size."""
     discount: float = 0.95
     """Weight of a reward one step later, in [0, 1]."""
