@@ -100,3 +100,13 @@ def test_without_pyav_the_error_says_what_to_install(recording, tmp_path, monkey
 def test_a_film_too_small_is_an_error(recording):
     with pytest.raises(UserError, match="size is 8"):
         next(frames(recording, size=8))
+
+
+def test_a_picture_that_asks_for_more_room_gets_it_in_a_frame_of_the_same_size(recording):
+    (first, *rest) = recording.episodes[0].pictures
+    far = rest[0]._replace(view=(-3.0, -2.5, 5.0, 3.5))  # twice as much around the same middle
+    episode = recording.episodes[0]._replace(pictures=(first, far, *rest[1:]))
+    images = list(frames(recording._replace(episodes=(episode,)), size=SIZE))
+    assert {image.size for image in images} == {(SIZE, 184)}
+    assert near(images[1].getpixel((25 * 3 + 12 + 3, 55)), RED)  # 25 pixels a unit now
+    assert near(images[2].getpixel(pixel(1.15, 1.3)), RED)
