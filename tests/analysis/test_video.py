@@ -108,5 +108,5 @@ def test_a_picture_that_asks_for_more_room_gets_it_in_a_frame_of_the_same_size(r
     episode = recording.episodes[0]._replace(pictures=(first, far, *rest[1:]))
     images = list(frames(recording._replace(episodes=(episode,)), size=SIZE))
     assert {image.size for image in images} == {(SIZE, 184)}
-    assert near(images[1].getpixel((25 * 3 + 12 + 3, 55)), RED)  # 25 pixels a unit now
+    assert near(images[1].getpixel((92, 55)), RED)  # 25 pixels a unit now: around (87.5, 55)
     assert near(images[2].getpixel(pixel(1.15, 1.3)), RED)

@@ -75,7 +75,7 @@ class _Pen:
         size = min(15 * FINE, max(9.5 * FINE, 0.85 * radius))
         if _font(size).getlength(label) < 1.7 * radius and size < 1.7 * radius:
             self.word((x, y), label, _contrast(shape.color), size)
-        else:
+        elif radius >= 4 * FINE:  # not from far away
             self.word((x, y + radius + 9 * FINE), label, SOFT, 11.5 * FINE)
 
     def line(self, shape: Line) -> None:

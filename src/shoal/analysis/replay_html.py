@@ -49,14 +49,13 @@ def to_json(recording: Recording) -> dict[str, Any]:
 
 
 def _episode(episode: Episode, recording: Recording) -> dict[str, Any]:
-    views = np.array([p.view for p in episode.pictures])
     metrics = {
         name: [number(x) for x in running(episode.metrics[name], how)]
         for name, how in recording.reductions.items()
     }
     return {
         "terminated": episode.terminated,
-        "view": [number(x) for x in (*views[:, :2].min(0), *views[:, 2:].max(0))],
+        "views": [[number(x) for x in p.view] for p in episode.pictures],
         "frames": [_shapes(p) for p in episode.pictures],
         "messages": [[p.messages.get(a, "") for a in recording.agents] for p in episode.pictures],
         "rewards": [[number(x) for x in row] for row in episode.rewards],

@@ -18,10 +18,13 @@ def frames(recording: Recording, *, size: int = 480, fps: int = 10) -> Iterator[
     """One image a step, all of one size; each episode's last is repeated for `HOLD` seconds."""
     require(size >= 32, f"size is {size} pixels, expected at least 32")
     require(fps >= 1, f"fps is {fps}, expected at least 1")
-    view, names = _view(recording), short_names(recording.agents)
+    names = short_names(recording.agents)
+    left, bottom, right, top = recording.episodes[0].pictures[0].view
+    aspect = (right - left) / (top - bottom)
     for number, episode in enumerate(recording.episodes, 1):
         for t, picture in enumerate(episode.pictures):
             caption = _caption(recording, number, episode, t)
+            view = _widened(picture.view, aspect)
             image = draw_picture(picture, size, caption=caption, names=names, view=view)
             last = t == len(episode.rewards)
             yield from [image] * (1 + round(HOLD * fps) if last else 1)
@@ -61,11 +64,12 @@ def _caption(recording: Recording, number: int, episode: Episode, t: int) -> str
     return f"{which}step {t} of {len(episode.rewards)}   return per agent {total:.2f}"
 
 
-def _view(recording: Recording) -> View:
-    """What holds every picture, so that the camera stands still."""
-    views = np.array([p.view for e in recording.episodes for p in e.pictures])
-    (left, bottom), (right, top) = views[:, :2].min(0).tolist(), views[:, 2:].max(0).tolist()
-    return (left, bottom, right, top)
+def _widened(view: View, aspect: float) -> View:
+    """The smallest view around this one that is `aspect` times as wide as high."""
+    left, bottom, right, top = view
+    height = max(top - bottom, (right - left) / aspect)
+    x, y, half = (left + right) / 2, (bottom + top) / 2, height / 2
+    return (x - aspect * half, y - half, x + aspect * half, y + half)
 
 
 def _palette(images: list[Image.Image], samples: int = 6, size: int = 128) -> Image.Image:

@@ -67,7 +67,7 @@ def shades(color: str, n: int) -> tuple[str, ...]:
     colour itself in the middle. For agents that look alike but must be followed one by one."""
     channels = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, light, saturation = colorsys.rgb_to_hls(*channels)
-    spread = min(160, max(50, 35 * (n - 1))) / 360  # in turns of the colour wheel
+    spread = min(110, max(50, 35 * (n - 1))) / 360  # in turns of the colour wheel
     out = []
     for k in range(n):
         offset = k / (n - 1) - 0.5 if n > 1 else 0.0
