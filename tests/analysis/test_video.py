@@ -104,7 +104,8 @@ def test_a_film_too_small_is_an_error(recording):
 
 def test_a_picture_that_asks_for_more_room_gets_it_in_a_frame_of_the_same_size(recording):
     (first, *rest) = recording.episodes[0].pictures
-    far = rest[0]._replace(view=(-3.0, -2.5, 5.0, 3.5))  # twice as much around the same middle
+    twice = (-3.0, -2.5, 5.0, 3.5)  # as much, around the same middle
+    far = rest[0]._replace(view=twice, messages={})
     episode = recording.episodes[0]._replace(pictures=(first, far, *rest[1:]))
     images = list(frames(recording._replace(episodes=(episode,)), size=SIZE))
     assert {image.size for image in images} == {(SIZE, 184)}
