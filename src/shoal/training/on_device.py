@@ -81,12 +81,12 @@ class OnDevice(eqx.Module):
         fresh = batch_carry(self.algorithm.initial_carry(state.algorithm), self._local_envs())
         carry_0 = state.carry
 
-        def step(loop, key):
+        def step(loop, keys):
             env, timestep, carry, episodes = loop
-            key_act, key_step, key_reset = jax.random.split(key, 3)
+            key_act, key_step, key_reset = keys
             action, carry, extras = self.algorithm.act(state.algorithm, timestep, carry, key_act)
-            keys = jax.random.split(key_step, self._local_envs())
-            env, successor = jax.vmap(self.env.step)(keys, env, action)
+            keys_env = jax.random.split(key_step, self._local_envs())
+            env, successor = jax.vmap(self.env.step)(keys_env, env, action)
             episodes, finished = count_episodes(episodes, successor)
             env, next_timestep = auto_reset(self.env, key_reset, env, successor)
             carry = where_done(successor.done, fresh, carry)
@@ -94,7 +94,8 @@ class OnDevice(eqx.Module):
             return (env, next_timestep, carry, episodes), (transition, finished)
 
         loop = (state.env, state.timestep, state.carry, state.episodes)
-        keys = jax.random.split(key_collect, self.unroll)
+        # All at once: splitting a key in each step would cost more than a small batch's physics.
+        keys = tuple(jax.random.split(key_collect, (3, self.unroll)))
         (env, timestep, carry, episodes), (transitions, finished) = jax.lax.scan(step, loop, keys)
         progress = jnp.minimum(state.updates / self.total_updates, 1.0)
         trajectory = Trajectory(transitions, carry_0, timestep, carry, progress)

@@ -17,12 +17,13 @@ from shoal.training.on_device import OnDevice, auto_reset
 from shoal.training.program import Program, stack
 
 REPEATS = 5
+UNROLL = 128  # steps between two draws of random numbers, as in training
 
 
 def environment_speed(env: Env, num_envs: int, seconds: float = 3.0) -> dict[str, Any]:
     """Random actions, observations and auto-reset in one compiled scan, on one device."""
     require(num_envs >= 1, f"num_envs is {num_envs}, expected at least 1")
-    length = max(50, 200_000 // num_envs)
+    rollouts = max(1, 200_000 // (num_envs * UNROLL))
     space, num_agents = env.spec.action, env.spec.num_agents
 
     def act(key: jax.Array) -> jax.Array:
@@ -37,20 +38,24 @@ def environment_speed(env: Env, num_envs: int, seconds: float = 3.0) -> dict[str
         state, timestep = jax.vmap(env.reset)(keys)
         return state, timestep, jnp.zeros((num_envs, num_agents)), act(key)
 
-    def step(loop: Any, key: jax.Array) -> tuple[Any, None]:
+    def step(loop: Any, keys: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         state, _, total, action = loop
-        key_step, key_reset = jax.random.split(key)
+        key_step, key_reset = keys
         state, successor = jax.vmap(env.step)(jax.random.split(key_step, num_envs), state, action)
         state, timestep = auto_reset(env, key_reset, state, successor)
         return (state, timestep, total + successor.reward, jnp.roll(action, 1, 0)), None
 
     @jax.jit
     def run(loop: Any, key: jax.Array) -> Any:
-        return jax.lax.scan(step, loop, jax.random.split(key, length))[0]
+        def rollout(loop: Any, key: jax.Array) -> tuple[Any, None]:
+            keys = tuple(jax.random.split(key, (2, UNROLL)))
+            return jax.lax.scan(step, loop, keys)[0], None
+
+        return jax.lax.scan(rollout, loop, jax.random.split(key, rollouts))[0]
 
     key = jax.random.key(0)
     loop = jax.block_until_ready(start(key))
-    return _measure(lambda loop: run(loop, key), loop, num_envs * length, seconds)
+    return _measure(lambda loop: run(loop, key), loop, num_envs * UNROLL * rollouts, seconds)
 
 
 def training_speed(
