@@ -138,7 +138,7 @@ def test_opening_what_is_no_run_offers_the_nearest(tmp_path):
         with RunDirectory.create(tmp_path / name) as run:
             run.write_config({})
     (tmp_path / "mappo-2").mkdir()  # near, but not a run
-    with pytest.raises(UserError, match=r"unknown run .* 'mappo-1': did you mean 'mappo-0'\?"):
+    with pytest.raises(UserError, match=r"mappo-1 holds no run: did you mean .*mappo-0\?"):
         RunDirectory.open(tmp_path / "mappo-1")
 
 

@@ -6,6 +6,7 @@ checkpoints/    see `shoal.training.checkpoint`
 lock            who is writing, for as long as that process lives
 """
 
+import difflib
 import fcntl
 import json
 import os
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import UserError, require
 from shoal.training.durable import read_json, sync, write_json_atomic
 from shoal.training.metrics_log import MetricsLog, read_metrics
 
@@ -68,14 +69,14 @@ class RunDirectory:
         """The run directory of a run that is there, for reading; call `lock` before writing.
 
         Raises:
-            UserError: it holds no run; the line offers the run beside it with the nearest name.
+            UserError: it holds no run; the line offers the run beside it whose name is nearest.
         """
         if not (path / _CONFIG).is_file():
             name, beside = _name(path), path.resolve().parent
             runs = [config.parent.name for config in beside.glob(f"*/{_CONFIG}")]
-            if runs:
-                raise unknown(f"run in {beside}", name, runs)
-            raise UserError(f"{path} holds no run: it has no {_CONFIG}")
+            near = difflib.get_close_matches(name, sorted(runs), n=1, cutoff=0.4)
+            hint = f": did you mean {beside / near[0]}?" if near else f" (it has no {_CONFIG})"
+            raise UserError(f"{path} holds no run{hint}")
         return cls(path)
 
     @property
