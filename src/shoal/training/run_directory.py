@@ -75,7 +75,7 @@ class RunDirectory:
             name, beside = _name(path), path.resolve().parent
             runs = [config.parent.name for config in beside.glob(f"*/{_CONFIG}")]
             near = difflib.get_close_matches(name, sorted(runs), n=1, cutoff=0.4)
-            hint = f": did you mean {beside / near[0]}?" if near else f" (it has no {_CONFIG})"
+            hint = f": did you mean {beside / near[0]}?" if near else f": it has no {_CONFIG}"
             raise UserError(f"{path} holds no run{hint}")
         return cls(path)
 
