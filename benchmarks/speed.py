@@ -4,9 +4,10 @@
 
 `--peer-python` is an interpreter with `shoal[bench]`'s packages; `--jaxmarl` is a checkout of
 JaxMARL's repository, whose training scripts are not in its package (none of its code is here).
-Writes speed/environment.csv and speed/training.csv: the median of `--rounds` rounds, each in a
-process of its own, alternating. A step is one step of one environment with all its agents,
-auto-reset and observations included, compile time excluded.
+Writes speed/environment.csv and speed/training.csv: medians of `--rounds` rounds. Two processes
+compile everything first and then take turns, a few seconds each, so that a neighbour on the machine
+slows both alike. A step is one step of one environment with all its agents, auto-reset and
+observations included, compile time excluded.
 
 With `--time-to-return` it writes speed/time_to_return.csv instead: how long Shoal's preset of MAPPO
 takes to the return that JaxMARL's own settings of IPPO end with after 10 M steps, compile time
@@ -17,14 +18,19 @@ episodes have 26 steps and are scaled to 25.
 import argparse
 import csv
 import json
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 SIZES = (1, 16, 128, 1024, 4096)
+REPEATS = 5
 # ippo_ff_mpe's hyper-parameters, with 128 environments as in the comparison's definition
 NUM_ENVS, NUM_STEPS, EPOCHS, MINIBATCHES, WIDTH = 128, 128, 4, 4, 64
 
@@ -34,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer-python", required=True)
     parser.add_argument("--jaxmarl", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--out", type=Path, default=HERE / "speed")
     parser.add_argument("--time-to-return", action="store_true")
     options = parser.parse_args()
@@ -42,60 +48,74 @@ def main() -> None:
     if options.time_to_return:
         _write(options.out / "time_to_return.csv", [time_to_return(options)])
         return
-    interpreters = {"shoal": sys.executable, "jaxmarl": options.peer_python}
-    results: dict[str, list[dict]] = {"shoal": [], "jaxmarl": []}
+    workers, once = {}, {}
+    for name, python in (("shoal", sys.executable), ("jaxmarl", options.peer_python)):
+        workers[name] = Worker(python, name, options.jaxmarl)
+        once[name] = workers[name].read()  # one after the other, so that each compiles undisturbed
+    rounds = []
     for i in range(options.rounds):
-        for name, python in interpreters.items():
-            command = [python, __file__, "--worker", name, str(options.jaxmarl)]
-            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            results[name].append(json.loads(out.splitlines()[-1]))
-            print(i, name, out.splitlines()[-1], flush=True)
-    _write(options.out / "environment.csv", _environment_rows(results))
-    _write(options.out / "training.csv", _training_rows(results))
+        rounds.append({name: worker.ask() for name, worker in workers.items()})
+        print(i, rounds[-1], flush=True)
+    _write(options.out / "environment.csv", _environment_rows(rounds))
+    _write(options.out / "training.csv", [_training_row(once, rounds)])
 
 
-def _median(rounds: list[dict], *path: str) -> float:
-    values = []
-    for value in rounds:
-        for key in path:
-            value = value[key]
-        values.append(value)
-    return statistics.median(values)
+class Worker:
+    """A process that has compiled everything and measures when it is asked to."""
+
+    def __init__(self, python: str, name: str, checkout: Path):
+        command = [python, __file__, "--worker", name, str(checkout)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def read(self) -> dict:
+        """The next result that it prints."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise RuntimeError("a worker has ended: its complaint is above")
+
+    def ask(self) -> dict:
+        """One round of measurements, while the other process waits."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.read()
 
 
-def _environment_rows(results: dict[str, list[dict]]) -> list[dict]:
+def _environment_rows(rounds: list[dict]) -> list[dict]:
     rows = []
     for size in map(str, SIZES):
-        ours, theirs = (_median(results[n], "environment", size) for n in ("shoal", "jaxmarl"))
-        rounds = zip(results["shoal"], results["jaxmarl"])
-        ratios = [a["environment"][size] / b["environment"][size] for a, b in rounds]
-        rows.append(
-            {
-                "num_envs": size,
-                "shoal_steps_per_second": round(ours),
-                "jaxmarl_steps_per_second": round(theirs),
-                "ratio": f"{statistics.median(ratios):.2f}",
-                "lowest_ratio": f"{min(ratios):.2f}",
-            }
-        )
+        ours = [r["shoal"]["environment"][size] for r in rounds]
+        theirs = [r["jaxmarl"]["environment"][size] for r in rounds]
+        rows.append({"num_envs": size, **_compare(ours, theirs), "rounds": len(rounds)})
     return rows
 
 
-def _training_rows(results: dict[str, list[dict]]) -> list[dict]:
-    rounds = list(zip(results["shoal"], results["jaxmarl"]))
-    ratios = [
-        a["training"]["steps_per_second"] / b["training"]["steps_per_second"] for a, b in rounds
-    ]
-    shares = [a["training"]["steps_per_second"] / a["bound"] for a in results["shoal"]]
-    row = {"ratio": f"{statistics.median(ratios):.2f}", "lowest_ratio": f"{min(ratios):.2f}"}
-    row |= {"bound_steps_per_second": round(_median(results["shoal"], "bound"))}
-    row |= {"share_of_bound": f"{statistics.median(shares):.2f}"}
-    for name in results:
-        for key in ("steps_per_second", "compile_seconds"):
-            row[f"{name}_{key}"] = f"{_median(results[name], 'training', key):.1f}"
-    row["rounds"], row["versions"] = len(rounds), json.dumps(results["shoal"][0]["versions"])
-    row["device"] = results["shoal"][0]["device"]
-    return [row]
+def _training_row(once: dict, rounds: list[dict]) -> dict:
+    ours = [r["shoal"]["training"] for r in rounds]
+    row = _compare(ours, [r["jaxmarl"]["training"] for r in rounds])
+    bounds = [r["shoal"]["bound"] for r in rounds]
+    row["bound_steps_per_second"] = round(statistics.median(bounds))
+    row["share_of_bound"] = f"{statistics.median(a / b for a, b in zip(ours, bounds)):.2f}"
+    for name, values in once.items():
+        row[f"{name}_compile_seconds"] = f"{values['compile_seconds']:.1f}"
+    row["shoal_peak_memory_gb"] = f"{once['shoal']['peak_memory_bytes'] / 1e9:.2f}"
+    row["rounds"], row["versions"] = len(rounds), json.dumps(once["shoal"]["versions"])
+    row["device"] = once["shoal"]["device"]
+    return row
+
+
+def _compare(ours: list[float], theirs: list[float]) -> dict[str, Any]:
+    ratios = [a / b for a, b in zip(ours, theirs)]
+    return {
+        "shoal_steps_per_second": round(statistics.median(ours)),
+        "jaxmarl_steps_per_second": round(statistics.median(theirs)),
+        "ratio": f"{statistics.median(ratios):.2f}",
+        "lowest_ratio": f"{min(ratios):.2f}",
+    }
 
 
 def _write(path: Path, rows: list[dict]) -> None:
@@ -107,12 +127,9 @@ def _write(path: Path, rows: list[dict]) -> None:
 
 def time_to_return(options: argparse.Namespace) -> dict:
     """JaxMARL's last return, and the first report of a run of ours that is as good."""
-    command = [options.peer_python, __file__, "--worker", "jaxmarl-long", str(options.jaxmarl)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    peer = json.loads(out.splitlines()[-1])
-    import tempfile
-
     import shoal
+
+    peer = Worker(options.peer_python, "jaxmarl-long", options.jaxmarl).read()
 
     run = shoal.train(
         "mappo", "mpe/simple_spread", total_steps=2_000_000, out=Path(tempfile.mkdtemp()) / "run"
@@ -129,7 +146,7 @@ def time_to_return(options: argparse.Namespace) -> dict:
     }
 
 
-def theirs_long(checkout: str) -> dict:
+def theirs_long(checkout: str) -> Iterator[dict]:
     """JaxMARL's script with its own settings (16 environments), one seed, 10 M steps."""
     import jax
 
@@ -143,7 +160,7 @@ def theirs_long(checkout: str) -> dict:
     out = jax.block_until_ready(train(key))
     seconds = time.perf_counter() - start
     summed_over_agents = float(out["metrics"]["returned_episode_returns"][-50:].mean())
-    return {"return": summed_over_agents / 3 * 25 / 26, "seconds": seconds, "steps": 10_000_000}
+    yield {"return": summed_over_agents / 3 * 25 / 26, "seconds": seconds, "steps": 10_000_000}
 
 
 def _script(checkout: str):
@@ -171,14 +188,18 @@ def _peer_config() -> dict:
     )  # fmt: skip
 
 
-def ours() -> dict:
-    """Everything measured of Shoal, in this process."""
+def ours(_: str) -> Iterator[dict]:
+    """Everything measured of Shoal, in this process: first what is measured once, then a round
+    each time that one is asked for."""
+    import jax
+
     from shoal.training.devices import prepare
 
     prepare()
+    jax.config.update("jax_enable_compilation_cache", False)  # compile times are cold ones
     import shoal
     from shoal.training.run import hardware, versions
-    from shoal.training.speed import environment_speed, training_speed
+    from shoal.training.speed import environment_work, training_work
 
     env = shoal.make("mpe/simple_spread")
     algorithm = shoal.make_algorithm(
@@ -189,57 +210,83 @@ def ours() -> dict:
         epochs=EPOCHS,
         minibatches=MINIBATCHES,
     )
-    machine = hardware()
-    return {
-        "environment": {b: environment_speed(env, b, 1.5)["steps_per_second"] for b in SIZES},
-        "training": training_speed(algorithm, env, NUM_ENVS, NUM_STEPS, 8.0),
-        "bound": bound(env.spec.num_agents, env.spec.obs_size, env.spec.action.size),
+    machine, spec = hardware(), env.spec
+    start = time.perf_counter()
+    training = training_work(algorithm, env, NUM_ENVS, NUM_STEPS)
+    training.rate()
+    compile_seconds = time.perf_counter() - start
+    environments = {size: environment_work(env, size) for size in SIZES}
+    for work in environments.values():
+        work.rate()
+    products = products_rate(spec.num_agents, spec.obs_size, spec.action.size)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    yield {
+        "compile_seconds": compile_seconds,
+        "peak_memory_bytes": peak,
         "versions": versions(),
         "device": f"{machine['device']} x {machine['devices']}",
     }
+    while True:
+        bounds, rates = zip(*((products(), training.rate()) for _ in range(REPEATS)))
+        yield {
+            "training": statistics.median(rates),
+            "bound": statistics.median(bounds),
+            "environment": {
+                size: statistics.median(work.rate() for _ in range(REPEATS))
+                for size, work in environments.items()
+            },
+        }
 
 
-def bound(num_agents: int, obs_size: int, num_actions: int) -> float:
-    """Steps per second if nothing but the networks' matrix products had to be done, at the rate of
-    a [12288, 64] x [64, 64] product on this machine."""
+def products_rate(num_agents: int, obs_size: int, num_actions: int) -> Callable[[], float]:
+    """The bound: steps per second if nothing but the networks' matrix products had to be done, at
+    the rate of a [12288, 64] x [64, 64] product on all devices of this machine at once."""
     import jax
     import jax.numpy as jnp
 
     x, w = jnp.ones((12288, WIDTH)), jnp.ones((WIDTH, WIDTH)) / WIDTH
     devices = jax.devices()
-    product = jax.jit(lambda x, w: jax.lax.fori_loop(0, 20, lambda _, x: x @ w, x))
+    product = jax.jit(lambda x, w: jax.lax.fori_loop(0, 50, lambda _, x: x @ w, x))
     parts = [(jax.device_put(x, d), jax.device_put(w, d)) for d in devices]
     jax.block_until_ready([product(*p) for p in parts])
-    rates = []
-    for _ in range(10):
+    layers = 2 * (obs_size * WIDTH + WIDTH * WIDTH) + WIDTH * (num_actions + 1)
+    flops_a_step = 2 * layers * num_agents * (1 + 3 * EPOCHS)
+
+    def measure() -> float:
         start = time.perf_counter()
         jax.block_until_ready([product(*p) for p in parts])
-        flops = 20 * 2 * x.shape[0] * WIDTH**2 * len(devices)
-        rates.append(flops / (time.perf_counter() - start))
-    layers = 2 * (obs_size * WIDTH + WIDTH * WIDTH) + WIDTH * (num_actions + 1)
-    forward = 2 * layers * num_agents
-    return max(rates) / (forward * (1 + 3 * EPOCHS))
+        flops = 50 * 2 * x.shape[0] * WIDTH**2 * len(devices)
+        return flops / (time.perf_counter() - start) / flops_a_step
+
+    return measure
 
 
-def theirs(checkout: str) -> dict:
+def theirs(checkout: str) -> Iterator[dict]:
     """The same of JaxMARL: its environment as its scripts step it, and its own training script."""
     import jax
     import jax.numpy as jnp
     import jaxmarl
 
+    updates = 5
+    config = _peer_config() | {"TOTAL_TIMESTEPS": updates * NUM_ENVS * NUM_STEPS}
+    key = jax.random.PRNGKey(0)
+    start = time.perf_counter()
+    train = jax.jit(_script(checkout).make_train(config)).lower(key).compile()
+    compile_seconds = time.perf_counter() - start
     env = jaxmarl.make("MPE_simple_spread_v3")
-    speeds = {}
-    for num_envs in SIZES:
+
+    def environment(num_envs: int) -> Callable[[], float]:
         length = max(50, 200_000 // num_envs)
 
-        def step(loop, key, num_envs=num_envs):
+        def step(loop, key):
             state, _, total, actions = loop
             keys = jax.random.split(key, num_envs)
             obs, state, reward, _, _ = jax.vmap(env.step)(keys, state, actions)
             total = {a: total[a] + reward[a] for a in env.agents}
             return (state, obs, total, jax.tree.map(lambda x: jnp.roll(x, 1), actions)), None
 
-        def run(loop, key, length=length, step=step):
+        @jax.jit
+        def run(loop, key):
             return jax.lax.scan(step, loop, jax.random.split(key, length))[0]
 
         keys = jax.random.split(jax.random.PRNGKey(0), num_envs)
@@ -247,38 +294,37 @@ def theirs(checkout: str) -> dict:
         draw = [jax.random.randint(k, (num_envs,), 0, 5) for k in jax.random.split(keys[0], 3)]
         total = {a: jnp.zeros(num_envs) for a in env.agents}
         loop = (state, obs, total, dict(zip(env.agents, draw)))
-        speeds[num_envs] = _rate(jax.jit(run), loop, keys[0], num_envs * length, 1.5)
-    updates = 20
-    config = _peer_config() | {"TOTAL_TIMESTEPS": updates * NUM_ENVS * NUM_STEPS}
-    key = jax.random.PRNGKey(0)
-    start = time.perf_counter()
-    train = jax.jit(_script(checkout).make_train(config)).lower(key).compile()
-    compile_seconds = time.perf_counter() - start
-    jax.block_until_ready(train(key))
-    rates = []
-    for _ in range(3):
-        start = time.perf_counter()
-        jax.block_until_ready(train(key))
-        rates.append(updates * NUM_ENVS * NUM_STEPS / (time.perf_counter() - start))
-    training = {"steps_per_second": statistics.median(rates), "compile_seconds": compile_seconds}
-    return {"environment": speeds, "training": training}
+        return lambda: _rate(lambda: run(loop, keys[0]), num_envs * length)
+
+    environments = {size: environment(size) for size in SIZES}
+    for rate in (*environments.values(), lambda: jax.block_until_ready(train(key))):
+        rate()
+    yield {"compile_seconds": compile_seconds}
+    while True:
+        yield {
+            "training": _rate(lambda: train(key), updates * NUM_ENVS * NUM_STEPS),
+            "environment": {
+                size: statistics.median(rate() for _ in range(REPEATS))
+                for size, rate in environments.items()
+            },
+        }
 
 
-def _rate(run, loop, key, steps: int, seconds: float) -> float:
+def _rate(run: Callable[[], Any], steps: int) -> float:
     import jax
 
-    loop = jax.block_until_ready(run(loop, key))
-    rates, begin = [], time.perf_counter()
-    while len(rates) < 5 or time.perf_counter() - begin < seconds:
-        start = time.perf_counter()
-        loop = jax.block_until_ready(run(loop, key))
-        rates.append(steps / (time.perf_counter() - start))
-    return statistics.median(rates)
+    start = time.perf_counter()
+    jax.block_until_ready(run())
+    return steps / (time.perf_counter() - start)
 
+
+WORKERS = {"shoal": ours, "jaxmarl": theirs, "jaxmarl-long": theirs_long}
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
-        workers = {"shoal": lambda _: ours(), "jaxmarl": theirs, "jaxmarl-long": theirs_long}
-        print(json.dumps(workers[sys.argv[2]](*sys.argv[3:])))
+        for result in WORKERS[sys.argv[2]](sys.argv[3]):
+            print(json.dumps(result), flush=True)
+            if not sys.stdin.readline():
+                break
     else:
         main()

@@ -9,6 +9,7 @@ import pytest
 from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError
 from shoal.core.spaces import Discrete
+from shoal.nn import agent_network
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.recurrent import GRU
 from shoal.nn.sharing import Groups
@@ -60,6 +61,16 @@ def test_split_and_join_are_inverse(of_agent):
     groups = Groups(of_agent)
     x = normal(0, M, N, 5)
     np.testing.assert_array_equal(groups.join(groups.split(x), N), x)
+
+
+@pytest.mark.parametrize("recurrent", [0, 5])
+def test_many_groups_run_as_one_batched_product(monkeypatch, recurrent):
+    net = network(Groups((0, 1, 2)), recurrent=recurrent)
+    x, starts = normal(0, 4, M, N, IN), jnp.zeros((4, M), bool)
+    carry = None if not recurrent else normal(1, M, N, recurrent)
+    one_by_one = net.unroll(x, carry, starts)
+    monkeypatch.setattr(agent_network, "MAX_UNROLLED_GROUPS", 1)
+    np.testing.assert_allclose(net.unroll(x, carry, starts), one_by_one, atol=1e-6)
 
 
 @pytest.mark.parametrize("of_agent", [(0, 0, 0), (0, 1, 2), (1, 0, 1)])

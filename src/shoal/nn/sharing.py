@@ -2,8 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Shaped
 
 from shoal.core.env import EnvSpec
 from shoal.core.errors import unknown
@@ -35,25 +34,21 @@ class Groups(eqx.Module):
         return max(self.of_agent) + 1
 
     @property
-    def _members(self) -> np.ndarray:
-        """Int `[G, n]`: the agents of each group, short groups filled with their first member."""
-        lists = [[i for i, g in enumerate(self.of_agent) if g == k] for k in range(self.count)]
-        n = max(map(len, lists))
-        return np.array([m + [m[0]] * (n - len(m)) for m in lists])
+    def members(self) -> list[list[int]]:
+        """The agents of each group, in order."""
+        return [[i for i, g in enumerate(self.of_agent) if g == k] for k in range(self.count)]
 
-    def split(self, x: Array) -> Array:
-        """`[M, N, ...]` to `[G, M * n, ...]`: each group's samples on one flat axis."""
-        members = self._members
+    def split(self, x: Shaped[Array, "M N ..."]) -> list[Array]:
+        """Each group's samples on one flat axis: G arrays `[M * n, ...]`, n its agents."""
         if self.count == 1:
-            return x.reshape(1, -1, *x.shape[2:])
-        x = jnp.stack([jnp.stack([x[:, i] for i in row], 1) for row in members])
-        return x.reshape(self.count, -1, *x.shape[3:])
+            return [x.reshape(-1, *x.shape[2:])]
+        parts = [jnp.stack([x[:, i] for i in agents], 1) for agents in self.members]
+        return [part.reshape(-1, *x.shape[2:]) for part in parts]
 
-    def join(self, x: Array, num_agents: int) -> Array:
-        """The inverse of `split`: `[G, M * n, ...]` to `[M, N, ...]`."""
-        members = self._members
-        x = x.reshape(self.count, -1, members.shape[1], *x.shape[2:])
+    def join(self, parts: list[Array], num_agents: int) -> Shaped[Array, "M N ..."]:
+        """The inverse of `split`. One group may serve any number of agents."""
         if self.count == 1:
-            return x[0]
-        first = [tuple(np.argwhere(members == i)[0]) for i in range(num_agents)]
-        return jnp.stack([x[g, :, j] for g, j in first], 1)
+            return parts[0].reshape(-1, num_agents, *parts[0].shape[1:])
+        members = self.members
+        parts = [x.reshape(-1, len(m), *x.shape[1:]) for x, m in zip(parts, members)]
+        return jnp.stack([parts[g][:, members[g].index(i)] for i, g in enumerate(self.of_agent)], 1)

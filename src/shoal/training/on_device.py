@@ -1,5 +1,7 @@
 """Collect and learn inside one compiled program: the default learner."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -42,14 +44,14 @@ class OnDevice(eqx.Module):
     """Steps `num_envs` environments `unroll` times, then learns; `update` does it once.
 
     Inside `jax.shard_map` each device holds `num_envs / devices` of the environments.
-    `total_updates` is where schedules end.
+    `total_updates` is where schedules end; without one they stay where they start.
     """
 
     algorithm: Algorithm
     env: Env
     num_envs: int = eqx.field(static=True)
     unroll: int = eqx.field(static=True)
-    total_updates: Float[Array, ""] | float = 1.0
+    total_updates: Float[Array, ""] | float = math.inf
 
     def __check_init__(self):
         require(self.num_envs >= 1, f"num_envs is {self.num_envs}, expected at least 1")

@@ -3,6 +3,7 @@
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -20,8 +21,35 @@ REPEATS = 5
 UNROLL = 128  # steps between two draws of random numbers, as in training
 
 
+@dataclass
+class Work:
+    """A compiled program that makes `steps` environment steps a call."""
+
+    run: Callable[[Any], Any]
+    state: Any
+    steps: int
+
+    def rate(self) -> float:
+        """Steps per second of one more call. The first call compiles."""
+        start = time.perf_counter()
+        self.state = jax.block_until_ready(self.run(self.state))
+        return self.steps / (time.perf_counter() - start)
+
+
 def environment_speed(env: Env, num_envs: int, seconds: float = 3.0) -> dict[str, Any]:
     """Random actions, observations and auto-reset in one compiled scan, on one device."""
+    return _measure(environment_work(env, num_envs), seconds)
+
+
+def training_speed(
+    algorithm: Algorithm, env: Env, num_envs: int, unroll: int, seconds: float = 5.0
+) -> dict[str, Any]:
+    """Whole updates, on as many devices as there are."""
+    return _measure(training_work(algorithm, env, num_envs, unroll), seconds)
+
+
+def environment_work(env: Env, num_envs: int) -> Work:
+    """What `environment_speed` times."""
     require(num_envs >= 1, f"num_envs is {num_envs}, expected at least 1")
     rollouts = max(1, 200_000 // (num_envs * UNROLL))
     space, num_agents = env.spec.action, env.spec.num_agents
@@ -55,35 +83,29 @@ def environment_speed(env: Env, num_envs: int, seconds: float = 3.0) -> dict[str
 
     key = jax.random.key(0)
     loop = jax.block_until_ready(start(key))
-    return _measure(lambda loop: run(loop, key), loop, num_envs * UNROLL * rollouts, seconds)
+    return Work(lambda loop: run(loop, key), loop, num_envs * UNROLL * rollouts)
 
 
-def training_speed(
-    algorithm: Algorithm, env: Env, num_envs: int, unroll: int, seconds: float = 5.0
-) -> dict[str, Any]:
-    """Whole updates, on as many devices as there are."""
+def training_work(algorithm: Algorithm, env: Env, num_envs: int, unroll: int) -> Work:
+    """What `training_speed` times."""
     algorithm.check(env.spec)
     devices = share_out(num_envs, getattr(algorithm, "minibatches", 1), jax.local_device_count())
     algorithm = jax.tree.map(jnp.asarray, algorithm)
     program = Program(stack([OnDevice(algorithm, env, num_envs, unroll, 1e6)]), devices)
     state = jax.block_until_ready(program.init(jax.random.split(jax.random.key(0), 1)))
     updates = max(1, 30_000 // (num_envs * unroll))
-    return _measure(
-        lambda state: program.run(state, updates)[0], state, num_envs * unroll * updates, seconds
-    )
+    return Work(lambda state: program.run(state, updates)[0], state, num_envs * unroll * updates)
 
 
-def _measure(run: Callable[[Any], Any], state: Any, steps: int, seconds: float) -> dict[str, Any]:
+def _measure(work: Work, seconds: float) -> dict[str, Any]:
     """The median rate of repeated calls; the first call is compile time."""
     begin = time.perf_counter()
-    state = jax.block_until_ready(run(state))
+    work.rate()
     compile_seconds = time.perf_counter() - begin
     rates = []
     begin = time.perf_counter()
     while len(rates) < REPEATS or time.perf_counter() - begin < seconds:
-        start = time.perf_counter()
-        state = jax.block_until_ready(run(state))
-        rates.append(steps / (time.perf_counter() - start))
+        rates.append(work.rate())
     device = jax.devices()[0]
     memory = device.memory_stats() if device.platform != "cpu" else None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -10,7 +10,8 @@ from probes import AnyProbe, DyingAgent, Probe, ProbeState, TakingTurns, collect
 
 from shoal.agents.cooperative.mappo import mappo
 from shoal.agents.policy_gradient.a2c import a2c
-from shoal.agents.policy_gradient.actor_critic import ActorCritic, ValueScale
+from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.critic import ValueScale
 from shoal.agents.policy_gradient.ippo import ippo
 from shoal.core.errors import UserError
 

@@ -13,13 +13,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Trajectory
+from shoal.agents.policy_gradient.actor import Actor
+from shoal.agents.policy_gradient.critic import Critic, ValueScale
+from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Trajectory
 from shoal.core.descend import Optimizer, descend, init_optimizer
-from shoal.core.distributions import Categorical, DiagonalNormal, Distribution
 from shoal.core.env import Action, EnvSpec, TimeStep
 from shoal.core.errors import require, unknown
 from shoal.core.parallel import num_shards, pmean, weighted_mean
-from shoal.core.spaces import ActionSpace, Box
+from shoal.core.spaces import Box
 from shoal.math.gae import gae
 from shoal.math.policy_loss import policy_gradient, ppo_clip
 from shoal.nn.agent_network import AgentNetwork
@@ -28,118 +29,6 @@ from shoal.nn.sharing import Groups
 
 SURROGATES = {"ppo_clip": ppo_clip, "policy_gradient": policy_gradient}
 CRITICS = ("local", "global")
-
-
-class Actor(Policy):
-    """A stochastic policy for discrete or box actions."""
-
-    network: AgentNetwork
-    log_std: Float[Array, "G A"] | None
-    space: ActionSpace
-
-    def initial_carry(self) -> Carry:
-        return self.network.initial_carry()
-
-    def __call__(
-        self,
-        obs: Float[Array, "*B N D"],
-        carry: Carry,
-        *,
-        action_mask: Bool[Array, "*B N A"] | None,
-        key: PRNGKeyArray | None = None,
-    ) -> tuple[Distribution, Carry]:
-        batch = obs.shape[:-2]
-        flat = None if carry is None else carry.reshape(-1, *carry.shape[len(batch) :])
-        out, flat = self.network.step(obs.reshape(-1, *obs.shape[-2:]), flat)
-        carry = None if flat is None else flat.reshape(*batch, *flat.shape[1:])
-        return self.distribution(out.reshape(*batch, *out.shape[1:]), action_mask), carry
-
-    def distribution(
-        self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None
-    ) -> Distribution:
-        """From the network's output. Box actions: a mean around the middle, a width a dimension."""
-        if isinstance(self.space, Box):
-            assert self.log_std is not None
-            half = (self.space.high - self.space.low) / 2
-            mean = self.space.low + half * (1 + out)
-            log_std = self.log_std[jnp.array(self.network.groups.of_agent)] + jnp.log(half)
-            return DiagonalNormal(
-                mean, jnp.broadcast_to(log_std, mean.shape), jnp.asarray(self.space.mask)
-            )
-        return Categorical(out, action_mask)
-
-
-class Critic(eqx.Module):
-    """Values of all agents: from each one's own view, or from the global state at once."""
-
-    network: AgentNetwork
-    central: bool = eqx.field(static=True)
-
-    def inputs(self, timestep: TimeStep) -> Float[Array, "*B V D"]:
-        """What the V networks read: V is N, or 1 of a central critic."""
-        if not self.central:
-            return timestep.obs
-        if timestep.global_state is not None:
-            return timestep.global_state[..., None, :]
-        return timestep.obs.reshape(*timestep.obs.shape[:-2], 1, -1)
-
-    def shape(self, out: Array) -> Float[Array, "*B N"]:
-        """The network's output as one value an agent."""
-        return out[..., 0, :] if self.central else out[..., 0]
-
-    def step(self, timestep: TimeStep, carry: Carry) -> tuple[Float[Array, "B N"], Carry]:
-        out, carry = self.network.step(self.inputs(timestep), carry)
-        return self.shape(out), carry
-
-    def unroll(
-        self, inputs: Array, carry: Carry, starts: Bool[Array, "T B"]
-    ) -> Float[Array, "T B N"]:
-        return self.shape(self.network.unroll(inputs, carry, starts))
-
-
-class ValueScale(eqx.Module):
-    """A running mean and deviation of returns, so that the critic learns numbers near one.
-
-    An exponential average with its start corrected for, as in van Hasselt et al. 2016
-    (arXiv:1602.07714) without the rescaling of weights.
-    """
-
-    mean: Float[Array, "N"]
-    square: Float[Array, "N"]
-    weight: Float[Array, ""]
-
-    @staticmethod
-    def init(num_agents: int) -> "ValueScale":
-        return ValueScale(jnp.zeros(num_agents), jnp.zeros(num_agents), jnp.zeros(()))
-
-    def _moments(self) -> tuple[Array, Array]:
-        known = self.weight > 0
-        weight = jnp.where(known, self.weight, 1.0)
-        mean = self.mean / weight
-        variance = jnp.maximum(self.square / weight - mean**2, 1e-4)
-        return mean, jnp.where(known, jnp.sqrt(variance), 1.0)
-
-    def normalise(self, x: Float[Array, "*B N"]) -> Float[Array, "*B N"]:
-        mean, std = self._moments()
-        return (x - mean) / std
-
-    def restore(self, x: Float[Array, "*B N"]) -> Float[Array, "*B N"]:
-        mean, std = self._moments()
-        return x * std + mean
-
-    def update(
-        self, x: Float[Array, "T B N"], weight: Float[Array, "T B N"], rate: float = 0.01
-    ) -> "ValueScale":
-        """Moves a little towards the moments of `x`; where one is not finite, not at all."""
-        total = jnp.maximum(pmean(weight.sum((0, 1))), 1e-8)
-        mean, square = pmean(((x * weight).sum((0, 1)), (x**2 * weight).sum((0, 1))))
-        moved = ValueScale(
-            (1 - rate) * self.mean + rate * mean / total,
-            (1 - rate) * self.square + rate * square / total,
-            (1 - rate) * self.weight + rate,
-        )
-        finite = jnp.isfinite(square).all()
-        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, self)
 
 
 class Params(eqx.Module):
