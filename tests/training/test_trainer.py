@@ -17,7 +17,8 @@ from shoal.agents.policy_gradient.actor_critic import ActorCritic
 from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
 from shoal.training import run as runs
-from shoal.training.trainer import WALL_CLOCK, Diverged
+from shoal.training.run_directory import RunDirectory
+from shoal.training.trainer import WALL_CLOCK, Diverged, Trainer
 
 SETTINGS = dict(total_steps=1_000, num_envs=8, unroll=5, evaluations=2, eval_episodes=8)
 SMALL = dict(hidden=(8,), minibatches=2, epochs=1)
@@ -161,6 +162,15 @@ def test_sigterm_saves_and_leaves_within_ten_seconds(uninterrupted: Path, tmp_pa
     assert time.monotonic() - begin < 10
     assert spawn(out, "resume", STEPS).wait() == 0
     assert rows(out) == rows(uninterrupted)
+
+
+def test_resuming_knows_the_best_that_a_killed_run_kept(tmp_path: Path) -> None:
+    run = start(tmp_path / "run", evaluations=3)
+    best = max(row["eval_return"] for row in run.metrics if "eval_return" in row)
+    trainer = Trainer(run.config, *runs.rebuild(run.config), RunDirectory.open(run.directory))
+    template = trainer.program.template(trainer.keys)
+    assert trainer._best(template, None) == trainer._best(template, best - 1) == best
+    assert trainer._best(template, best + 1) == best + 1
 
 
 def test_schedules_do_not_depend_on_chunks() -> None:

@@ -1,6 +1,7 @@
 """The `shoal` command: one verb, one file. Nothing heavy is imported before a verb is known."""
 
 import importlib
+import os
 import sys
 
 from shoal.core.errors import UserError, unknown
@@ -26,7 +27,12 @@ USAGE = """usage: shoal VERB ... (shoal VERB --help tells more)
 
 def main() -> None:
     """Runs the command line: exit code 0 is success, 2 a mistake of the user's, 1 anything else."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == 2:  # nothing is left to save, and taking JAX apart would keep the user waiting
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

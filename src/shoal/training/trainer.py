@@ -4,6 +4,7 @@ It knows learners only: what an algorithm is made of never shows here.
 """
 
 import dataclasses
+import math
 import time
 from typing import Any
 
@@ -15,6 +16,7 @@ from jaxtyping import Array, Key
 from shoal.analysis.statistics import summary
 from shoal.core.algorithm import Algorithm, Policy
 from shoal.core.env import Env
+from shoal.core.errors import UserError
 from shoal.training import checkpoint
 from shoal.training.config import Config, Json
 from shoal.training.evaluation import Returns, evaluate_policy
@@ -254,7 +256,20 @@ class Trainer:
         loaded = checkpoint.load(self.directory.checkpoints, template, config_hash=self.config.hash)
         for warning in loaded.warnings:
             reporter.note(f"warning: {warning}")
-        return self.program.place(loaded.state), Counters(**loaded.extra)
+        counters = Counters(**loaded.extra)
+        counters.best = self._best(template, counters.best)
+        return self.program.place(loaded.state), counters
+
+    def _best(self, template: State, known: float | None) -> float | None:
+        """The score of what `best` holds: the run may have been killed between a better evaluation
+        and the next checkpoint."""
+        try:
+            kept = checkpoint.load(
+                self.directory.checkpoints, template, config_hash=self.config.hash, name="best"
+            )
+        except UserError:
+            return known
+        return max(kept.extra["best"], known if known is not None else -math.inf)
 
 
 def _member(config: Config, algorithm: Algorithm, env: Env, settings: Json) -> OnDevice:
