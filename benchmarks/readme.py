@@ -4,6 +4,8 @@ import csv
 import re
 from pathlib import Path
 
+from shoal.registry import ENVIRONMENTS
+
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 
@@ -59,7 +61,7 @@ def _learning() -> str:
     if not rows:
         return ""
     algorithms = list(dict.fromkeys(r["algorithm"] for r in rows))
-    worlds = list(dict.fromkeys(r["environment"] for r in rows))
+    worlds = [w for w in ENVIRONMENTS if any(r["environment"] == w for r in rows)]
     cell = {(r["environment"], r["algorithm"]): f"{float(r['return_mean']):.2f}" for r in rows}
     first = {w: next(r for r in rows if r["environment"] == w) for w in worlds}
     body = [
