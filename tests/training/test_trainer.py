@@ -17,6 +17,8 @@ from shoal.agents.policy_gradient.actor_critic import ActorCritic
 from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
 from shoal.training import run as runs
+from shoal.training.on_device import OnDevice
+from shoal.training.program import Program, stack
 from shoal.training.run_directory import RunDirectory
 from shoal.training.trainer import WALL_CLOCK, Diverged, Trainer
 
@@ -60,11 +62,15 @@ def test_the_final_evaluation_is_of_the_last_parameters(finished: runs.Run) -> N
     assert [m["return"] for m in finished.evaluation["members"]] == pytest.approx(last)
 
 
-def test_a_member_is_what_it_would_be_alone(finished: runs.Run, tmp_path: Path) -> None:
-    alone = start(tmp_path / "alone", seed=1)
-    together = [row for row in finished.metrics if row["seed"] == 1]
-    for a, b in zip(alone.metrics, together):
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-3, abs=1e-5)
+def test_a_member_is_what_it_would_be_alone() -> None:
+    """On as many devices, that is: each draws random numbers of its own."""
+    learner = OnDevice(jax.tree.map(jnp.asarray, ActorCritic(**SMALL)), Simple(), 8, 5, 4.0)
+    keys = jax.random.split(jax.random.key(0), 2)
+    together, alone = Program(stack([learner] * 2)), Program(stack([learner]))
+    _, both, _ = together.run(together.init(keys), 4)
+    _, one, _ = alone.run(alone.init(keys[1:]), 4)
+    for name, value in one.items():
+        assert float(value[0]) == pytest.approx(float(both[name][1]), rel=1e-3, abs=1e-5)
 
 
 def test_a_sweep_trains_every_value(tmp_path: Path) -> None:
@@ -175,9 +181,6 @@ def test_resuming_knows_the_best_that_a_killed_run_kept(tmp_path: Path) -> None:
 
 def test_schedules_do_not_depend_on_chunks() -> None:
     """A learner is told its progress by updates, whoever cuts them into chunks."""
-    from shoal.training.on_device import OnDevice
-    from shoal.training.program import Program, stack
-
     learner = OnDevice(jax.tree.map(jnp.asarray, ActorCritic(**SMALL)), Simple(), 8, 5, 4.0)
     program = Program(stack([learner]))
     keys = jax.random.split(jax.random.key(0), 1)
@@ -190,9 +193,6 @@ def test_schedules_do_not_depend_on_chunks() -> None:
 
 
 def test_two_devices_hold_the_same_parameters() -> None:
-    from shoal.training.on_device import OnDevice
-    from shoal.training.program import Program, stack
-
     if jax.local_device_count() < 2:
         pytest.skip("needs two devices")
     learner = OnDevice(jax.tree.map(jnp.asarray, ActorCritic(**SMALL)), Simple(), 8, 5, 4.0)
@@ -201,6 +201,22 @@ def test_two_devices_hold_the_same_parameters() -> None:
     for leaf in jax.tree.leaves(state.algorithm):
         np.testing.assert_array_equal(leaf[0], leaf[1])
     assert float(total["episodes"][0]) * 2 == 8  # 25 steps: each environment ended once
+
+
+def test_members_on_two_devices_learn_what_they_learn_on_one() -> None:
+    if jax.local_device_count() < 2:
+        pytest.skip("needs two devices")
+    learner = OnDevice(jax.tree.map(jnp.asarray, ActorCritic(**SMALL)), Simple(), 8, 5, 4.0)
+    keys = jax.random.split(jax.random.key(0), 4)
+    results = []
+    for groups in (1, 2):
+        program = Program(stack([learner] * 4), member_devices=groups)
+        state, total, _ = program.run(program.init(keys), 5)
+        assert jax.tree.leaves(state)[0].sharding.num_devices == groups
+        assert program.place(jax.tree.map(np.asarray, state.algorithm)) is not None
+        results.append((state.algorithm, total))
+    for one, two in zip(*map(jax.tree.leaves, results)):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
 
 def test_resuming_what_is_no_run_is_one_clear_line(tmp_path: Path) -> None:

@@ -8,7 +8,15 @@ from typing import Any
 from shoal.cli.parse import parse
 from shoal.core.errors import UserError, require
 
-HIDDEN = {"seed", "versions", "hardware", "devices", "checkpoint_seconds", "deterministic"}
+HIDDEN = {
+    "seed",
+    "versions",
+    "hardware",
+    "devices",
+    "member_devices",
+    "checkpoint_seconds",
+    "deterministic",
+}
 
 
 @dataclass(frozen=True)

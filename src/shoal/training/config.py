@@ -25,7 +25,8 @@ class Config:
     seed: int = 0
     seeds: int = 1
     sweep: dict[str, list[float]] = field(default_factory=dict)
-    devices: int = 1
+    devices: int = 1  # that share the environments of one member
+    member_devices: int = 1  # groups of them, among which members are shared out
     deterministic: bool = False
     evaluations: int = 10
     eval_episodes: int = 1000

@@ -1,10 +1,12 @@
 """Turns a learner into compiled programs over devices and members.
 
 Every leaf of a state has two leading axes `[D, K, ...]`: D devices that share the environments of
-one learner, and K members (seeds, or a sweep's settings) that know nothing of each other. On a CPU
-members run one after another, which keeps branches branches; elsewhere side by side.
+one learner, and K members (seeds, or a sweep's settings) that know nothing of each other. Members
+that are shared out among devices never wait for each other. Those of one device run one after
+another on a CPU, which keeps branches branches, and elsewhere side by side.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -21,33 +23,35 @@ from shoal.core.errors import require
 from shoal.core.parallel import AXIS
 
 State = Any
-_SHARDED, _REPLICATED = PartitionSpec(AXIS), PartitionSpec()
+_AXES, _AXIS_TYPES = (AXIS, "members"), (AxisType.Auto, AxisType.Auto)
+_STATE, _MEMBERS, _REPLICATED = PartitionSpec(*_AXES), PartitionSpec("members"), PartitionSpec()
 
 
 class Program:
     """`learners` is a learner whose array leaves have a leading axis K (see `stack`)."""
 
-    def __init__(self, learners: Learner, num_devices: int = 1):
-        self._num_devices = num_devices
+    def __init__(self, learners: Learner, devices: int = 1, member_devices: int = 1):
+        """Members are shared out among `member_devices` groups of `devices` devices each."""
+        self._shape = (devices, member_devices)
         self._arrays, self._static = eqx.partition(learners, eqx.is_array)
 
     @cached_property
     def _mesh(self) -> Mesh:
-        available = jax.devices()
+        available, needed = jax.devices(), math.prod(self._shape)
         require(
-            self._num_devices <= len(available),
-            f"the run needs {self._num_devices} devices, there are {len(available)}",
+            needed <= len(available),
+            f"the run needs {needed} devices, there are {len(available)}",
         )
-        devices = np.array(available[: self._num_devices])
-        return Mesh(devices, (AXIS,), axis_types=(AxisType.Auto,))
+        devices = np.array(available[:needed]).reshape(self._shape)
+        return Mesh(devices, _AXES, axis_types=_AXIS_TYPES)
 
     @cached_property
     def _init(self) -> Any:
-        return jax.jit(self._share(self._init_members, self._mesh, (_REPLICATED, _REPLICATED)))
+        return jax.jit(self._share(self._init_members, self._mesh, (_MEMBERS, _MEMBERS)))
 
     @cached_property
     def _run(self) -> Any:
-        specs = (_REPLICATED, _SHARDED, _REPLICATED)
+        specs = (_MEMBERS, _STATE, _REPLICATED)
         return jax.jit(self._share(self._run_members, self._mesh, specs), donate_argnums=1)
 
     def init(self, keys: Key[Array, "K"]) -> State:
@@ -63,18 +67,18 @@ class Program:
 
     def template(self, keys: Key[Array, "K"]) -> State:
         """Shapes and dtypes of a state, for checkpoints; computes nothing and needs no devices."""
-        mesh = AbstractMesh((self._num_devices,), (AXIS,), axis_types=(AxisType.Auto,))
-        init = self._share(self._init_members, mesh, (_REPLICATED, _REPLICATED))
+        mesh = AbstractMesh(self._shape, _AXES, axis_types=_AXIS_TYPES)
+        init = self._share(self._init_members, mesh, (_MEMBERS, _MEMBERS))
         return jax.eval_shape(init, self._arrays, keys)
 
     def place(self, state: State) -> State:
         """Puts a state from a checkpoint onto the devices."""
-        return jax.device_put(state, NamedSharding(self._mesh, _SHARDED))
+        return jax.device_put(state, NamedSharding(self._mesh, _STATE))
 
     def _share(self, fn: Any, mesh: Mesh | AbstractMesh, in_specs: tuple) -> Any:
         # check_vma=False: the average over devices is taken of gradients (core.descend), which is
         # right only without the automatic sums that the check brings along.
-        return jax.shard_map(fn, mesh=mesh, in_specs=in_specs, out_specs=_SHARDED, check_vma=False)
+        return jax.shard_map(fn, mesh=mesh, in_specs=in_specs, out_specs=_STATE, check_vma=False)
 
     def _map(self, fn: Any, xs: Any) -> Any:
         """Over members: one after another on a CPU, which keeps branches branches."""

@@ -145,7 +145,9 @@ def start(
     )
     parts = getattr(algorithm, "minibatches", 1)
     available = 1 if config.deterministic else jax.local_device_count()
-    config = dataclasses.replace(config, devices=share_out(config.num_envs, parts, available))
+    groups = max(d for d in range(1, available + 1) if len(config.members()) % d == 0)
+    devices = share_out(config.num_envs, parts, available // groups)
+    config = dataclasses.replace(config, devices=devices, member_devices=groups)
     with RunDirectory.create(out) as directory:
         trainer = Trainer(config, algorithm, env, directory)
         directory.write_config(config.to_json() | {"versions": versions(), "hardware": hardware()})

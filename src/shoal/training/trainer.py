@@ -61,7 +61,7 @@ class Trainer:
         self.members = config.members()
         learners = [_member(config, algorithm, env, settings) for settings in self.members]
         self.algorithm = algorithm
-        self.program = Program(stack(learners), config.devices)
+        self.program = Program(stack(learners), config.devices, config.member_devices)
         self.keys = jnp.stack([jax.random.key(m["seed"]) for m in self.members])
         self._evaluate = jax.jit(self._evaluate_members)
 
