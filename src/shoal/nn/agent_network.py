@@ -75,19 +75,23 @@ class AgentNetwork(eqx.Module):
         return [fn(*inputs) for inputs in zip(stacks, *xs)]
 
     def step(
-        self, x: Float[Array, "M N in"], carry: Float[Array, "M N H"] | None
-    ) -> tuple[Float[Array, "M N out"], Float[Array, "M N H"] | None]:
-        """One time step for M environments."""
-        num_agents = x.shape[1]
-        split, join = self.groups.split, self.groups.join
+        self, x: Float[Array, "*B N in"], carry: Float[Array, "*B N H"] | None
+    ) -> tuple[Float[Array, "*B N out"], Float[Array, "*B N H"] | None]:
+        """One time step for any number of environments."""
+        batch, num_agents = x.shape[:-2], x.shape[-2]
+
+        def split(x: Array) -> list[Array]:
+            return self.groups.split(x.reshape(-1, *x.shape[-2:]))
+
+        def join(parts: list[Array]) -> Array:
+            return self.groups.join(parts, num_agents).reshape(*batch, num_agents, -1)
+
         if carry is None:
-            out = self._per_group(lambda s, x: s.head(s.torso(x)), split(x))
-            return join(out, num_agents), None
+            return join(self._per_group(lambda s, x: s.head(s.torso(x)), split(x))), None
         h = self._per_group(
             lambda s, x, h: s.cell(s.cell.project(s.torso(x)), h), split(x), split(carry)
         )
-        out = self._per_group(lambda s, h: s.head(h), h)
-        return join(out, num_agents), join(h, num_agents)
+        return join(self._per_group(lambda s, h: s.head(h), h)), join(h)
 
     def unroll(
         self,
@@ -98,7 +102,7 @@ class AgentNetwork(eqx.Module):
         """T time steps, from `carry`; where `starts`, the carry is reset before the step."""
         T, B, N = x.shape[:3]
         if carry is None:
-            return self.step(x.reshape(T * B, N, -1), None)[0].reshape(T, B, N, -1)
+            return self.step(x, None)[0]
 
         def run(s: _Stack, x: Array, h: Array, starts: Array) -> Array:
             assert s.cell is not None

@@ -75,12 +75,7 @@ class QNetwork(eqx.Module):
         self, obs: Float[Array, "*B N D"], carry: Carry
     ) -> tuple[Float[Array, "*B N A"], Carry]:
         """Values at one time step, and the carry after it."""
-        batch = obs.shape[:-2]
-        flat = None if carry is None else carry.reshape(-1, *carry.shape[len(batch) :])
-        x = self._inputs(obs)
-        q, flat = self.network.step(x.reshape(-1, *x.shape[-2:]), flat)
-        after = None if flat is None else flat.reshape(*batch, *flat.shape[1:])
-        return q.reshape(*batch, *q.shape[1:]), after
+        return self.network.step(self._inputs(obs), carry)
 
     def unroll(
         self, obs: Float[Array, "T B N D"], carry: Carry, starts: Bool[Array, "T B"]

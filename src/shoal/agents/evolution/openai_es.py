@@ -49,11 +49,8 @@ class EvolvedPolicy(Policy):
         action_mask: Bool[Array, "*B N A"] | None,
         key: PRNGKeyArray | None = None,
     ) -> tuple[Distribution, Carry]:
-        batch = obs.shape[:-2]
-        flat = None if carry is None else carry.reshape(-1, *carry.shape[len(batch) :])
-        out, flat = self.network.step(obs.reshape(-1, *obs.shape[-2:]), flat)
-        after = None if flat is None else flat.reshape(*batch, *flat.shape[1:])
-        return self._distribution(out.reshape(*batch, *out.shape[1:]), action_mask), after
+        out, carry = self.network.step(obs, carry)
+        return self._distribution(out, action_mask), carry
 
     def _distribution(
         self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None

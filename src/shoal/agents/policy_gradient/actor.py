@@ -27,11 +27,8 @@ class Actor(Policy):
         action_mask: Bool[Array, "*B N A"] | None,
         key: PRNGKeyArray | None = None,
     ) -> tuple[Distribution, Carry]:
-        batch = obs.shape[:-2]
-        flat = None if carry is None else carry.reshape(-1, *carry.shape[len(batch) :])
-        out, flat = self.network.step(obs.reshape(-1, *obs.shape[-2:]), flat)
-        carry = None if flat is None else flat.reshape(*batch, *flat.shape[1:])
-        return self.distribution(out.reshape(*batch, *out.shape[1:]), action_mask), carry
+        out, carry = self.network.step(obs, carry)
+        return self.distribution(out, action_mask), carry
 
     def distribution(
         self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None
