@@ -30,9 +30,11 @@ FLAGS = [
 ]
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 
-# Drives the page as a user would, and writes the step that it shows after each act.
+# Drives the page as a user would, and writes the step that it shows after each act. A timer makes
+# the frames: the browser's come in real time, of which 2 s of virtual time may hold but one.
 DRIVE = """
 <script>
+window.requestAnimationFrame = (frame) => setTimeout(() => frame(performance.now()), 16);
 const seen = [];
 const note = () => seen.push(document.getElementById("step").textContent);
 const press = (key) =>
