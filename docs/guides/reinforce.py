@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from shoal.agents.policy_gradient.actor_critic import Actor
 from shoal.core.algorithm import Algorithm
 from shoal.core.descend import Optimizer, descend, init_optimizer
-from shoal.core.errors import require
+from shoal.core.limits import Fraction, Positive
 from shoal.core.parallel import pmean, weighted_mean
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.sharing import Groups
@@ -29,17 +29,12 @@ class ReinforceState(eqx.Module):
 class Reinforce(Algorithm):
     """Policy gradient without a critic, for discrete actions."""
 
-    learning_rate: float = 1e-2
+    learning_rate: Positive = 1e-2
     """Adam's step size."""
-    discount: float = 0.95
-    """Weight of a reward one step later, in [0, 1]."""
+    discount: Fraction = 0.95
+    """Weight of a reward one step later."""
     hidden: tuple[int, ...] = eqx.field(static=True, default=(32,))
     """Widths of the layers."""
-
-    def check(self, spec):
-        require(
-            0 <= self.discount <= 1, f"discount is {self.discount}, expected a number in [0, 1]"
-        )
 
     def init(self, spec, key):
         groups = Groups.of(spec, "auto")

@@ -13,6 +13,7 @@ class Entry(NamedTuple):
 
     target: str  # "module:attribute"
     summary: str
+    discrete: bool = False  # an algorithm for discrete actions alone
 
     def load(self) -> Callable[..., Any]:
         """Imports what the entry points to."""
@@ -28,9 +29,11 @@ ALGORITHMS: dict[str, Entry] = {
     "ippo": Entry(f"{_POLICY_GRADIENT}.ippo:ippo", "independent PPO: each agent a PPO learner"),
     "mappo": Entry(f"{_COOPERATIVE}.mappo:mappo", "PPO with a centralised critic"),
     "a2c": Entry(f"{_POLICY_GRADIENT}.a2c:a2c", "advantage actor-critic, one pass over the data"),
-    "iql": Entry(f"{_COOPERATIVE}.iql:iql", "independent Q-learning with replay"),
+    "iql": Entry(f"{_COOPERATIVE}.iql:iql", "independent Q-learning with replay", discrete=True),
     "vdn": Entry(
-        f"{_COOPERATIVE}.vdn:vdn", "value decomposition: a team's Q is the sum of its agents'"
+        f"{_COOPERATIVE}.vdn:vdn",
+        "value decomposition: a team's Q is the sum of its agents'",
+        discrete=True,
     ),
     "openai_es": Entry("shoal.agents.evolution.openai_es:openai_es", "evolution strategies"),
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.cli.parse import parse, take
+from shoal.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def run(arguments: list[str]) -> int:
         w for word in rest for w in ((word, "True") if word in ("--json", "--best") else (word,))
     ]
     options = parse(Options, rest, "shoal eval DIR")
+    RunDirectory.open(Path(directory)).read_config()
 
     from shoal.training.run import evaluate_run, load
 

@@ -32,5 +32,5 @@ def run(arguments: list[str]) -> int:
         return 0
     width = max(map(len, entries))
     for name, entry in entries.items():
-        print(f"{name:<{width}}  {entry.summary}")
+        print(f"{name:<{width}}  {entry.summary}{' (discrete actions)' * entry.discrete}")
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shoal.cli.parse import parse, take
+from shoal.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ def run(arguments: list[str]) -> int:
     """Renders and says where."""
     (directory,), rest = take(arguments, ["DIR"], "shoal render DIR [--format html|gif|mp4]")
     options = parse(Options, rest, "shoal render DIR")
+    RunDirectory.open(Path(directory)).read_config()
 
     from shoal.training.run import load
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from shoal.cli.finish import finish, guarded
 from shoal.cli.parse import parse, take
+from shoal.training.run_directory import RunDirectory
 
 
 class _Options:
@@ -23,9 +24,7 @@ def run(arguments: list[str]) -> int:
     options = parse(_Options, rest, "shoal resume DIR")
     path = Path(directory)
 
-    from shoal.training.run_directory import RunDirectory
-
-    RunDirectory.open(path)
+    RunDirectory.open(path).read_config()
     from shoal.training.run import resume
 
     return guarded(path, lambda: finish(resume(path, quiet=False), options.pictures))

@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from shoal import registry
+from shoal.cli.declared import check_options
 from shoal.cli.parse import parse, take
+from shoal.core.errors import UserError
+from shoal.core.limits import Count, Seed
+from shoal.training import presets
+from shoal.training.devices import prepare, share_out
+from shoal.training.run_directory import check_empty, check_place
 
 USAGE = "shoal train ALGORITHM ENVIRONMENT [--steps N] [--seed S] [--seeds K] [--out DIR] ..."
 
@@ -13,8 +19,7 @@ USAGE = "shoal train ALGORITHM ENVIRONMENT [--steps N] [--seed S] [--seeds K] [-
 def run(arguments: list[str]) -> int:
     """Parses, trains, and says where the results are."""
     (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], USAGE)
-    registry.find("algorithm", algorithm, registry.ALGORITHMS)
-    registry.find("environment", environment, registry.ENVIRONMENTS)
+    _check(algorithm, environment, rest)
     options = _options(algorithm, environment, rest)
 
     from shoal.cli.finish import finish, guarded
@@ -35,22 +40,42 @@ def run(arguments: list[str]) -> int:
     )
 
 
+def _check(algorithm: str, environment: str, arguments: list[str]) -> None:
+    """Finds what mistakes it can before JAX is imported."""
+    classes = {
+        "--algo.": registry.find("algorithm", algorithm, registry.ALGORITHMS).target,
+        "--env.": registry.find("environment", environment, registry.ENVIRONMENTS).target,
+        "--": f"{__name__}:Train",
+    }
+    if "--help" in arguments:
+        return
+    check_options(arguments, classes)
+    continuous = _continuous(arguments)
+    if continuous and registry.ALGORITHMS[algorithm].discrete:
+        raise UserError(
+            f"{algorithm} chooses among discrete actions and {environment} has continuous ones: "
+            "use ippo or mappo, or the environment's discrete actions"
+        )
+    preset = _value(arguments, "--preset") or "auto"
+    table = presets.resolve(algorithm, environment, continuous, preset)
+    if minibatches := _value(arguments, "--algo.minibatches"):
+        num_envs = _value(arguments, "--num-envs", "--num_envs") or table["num_envs"]
+        share_out(int(num_envs), int(minibatches), available=1)
+    if out := _value(arguments, "--out"):
+        check_place(Path(out))
+        check_empty(Path(out))
+
+
 def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     """The parsed options; defaults come from the preset that the arguments choose."""
-    from shoal.training.devices import prepare
-
     prepare("--deterministic" in arguments and _value(arguments, "--deterministic") != "False")
     world = registry.make(environment)
-    continuous = _value(arguments, "--env.continuous-actions", "--env.continuous_actions")
     chosen = _value(arguments, "--preset") or "auto"
 
-    from shoal.training import presets
     from shoal.training.config import from_fields
-    from shoal.training.run import DEFAULTS
 
-    table = presets.resolve(algorithm, environment, continuous == "True", chosen)
+    table = presets.resolve(algorithm, environment, _continuous(arguments), chosen)
     learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
-    table = DEFAULTS | table
 
     @dataclass(frozen=True)
     class Train:
@@ -60,11 +85,11 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
         """Hyper-parameters of the algorithm."""
         env: type(world) = field(default_factory=lambda: world)  # pyright: ignore
         """Fields of the environment."""
-        steps: int = table["total_steps"]
+        steps: Count = table["total_steps"]
         """Environment steps to make; one step moves all agents of one environment."""
-        seed: int = 0
+        seed: Seed = 0
         """The first seed."""
-        seeds: int = 1
+        seeds: Count = 1
         """How many seeds to train together."""
         out: Path | None = None
         """The run's directory; a new one under runs/ if not given."""
@@ -72,18 +97,22 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
         """Which table of tuned settings: auto, none, or a name that `shoal info` shows."""
         deterministic: bool = False
         """Use one core, so that the same command gives the same bits."""
-        num_envs: int = table["num_envs"]
+        num_envs: Count = table["num_envs"]
         """Environments that are stepped together."""
-        unroll: int = table["unroll"]
+        unroll: Count = table["unroll"]
         """Steps of each environment between two updates."""
-        evaluations: int = table.get("evaluations", 10)
+        evaluations: Count = table["evaluations"]
         """How often to evaluate during training."""
-        eval_episodes: int = table.get("eval_episodes", 1000)
+        eval_episodes: Count = table["eval_episodes"]
         """Episodes in each evaluation."""
         pictures: bool = True
         """Whether to make curve.png and replay.html at the end."""
 
     return parse(Train, _plain_flags(arguments), f"shoal train {algorithm} {environment}")
+
+
+def _continuous(arguments: list[str]) -> bool:
+    return _value(arguments, "--env.continuous-actions", "--env.continuous_actions") == "True"
 
 
 def _plain_flags(arguments: list[str]) -> list[str]:

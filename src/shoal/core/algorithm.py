@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.distributions import Distribution
 from shoal.core.env import Action, EnvSpec, TimeStep
+from shoal.core.limits import check_fields
 
 Carry = Any
 AlgState = Any
@@ -64,9 +65,12 @@ class Trajectory(eqx.Module):
 class Algorithm(eqx.Module):
     """Hyper-parameters are fields: numbers are leaves, structure is static."""
 
+    def __check_init__(self):
+        check_fields(self)
+
     def check(self, spec: EnvSpec) -> None:
-        """Raises `ValueError` where the algorithm cannot learn in such an environment, or where a
-        hyper-parameter is out of range."""
+        """Raises `UserError` where the algorithm cannot learn in such an environment, or where
+        hyper-parameters do not fit each other."""
 
     @abc.abstractmethod
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> AlgState: ...

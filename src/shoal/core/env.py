@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from shoal.core.limits import check_fields
 from shoal.core.picture import Picture
 from shoal.core.spaces import ActionSpace
 
@@ -71,6 +72,9 @@ class TimeStep(eqx.Module):
 class Env(eqx.Module):
     """An environment. Numbers are leaves (so that a task distribution is a leading axis);
     structure, such as the number of agents, is static."""
+
+    def __check_init__(self):
+        check_fields(self)
 
     @property
     @abc.abstractmethod

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from shoal.nn.mlp import MLP, Linear
+from shoal.nn.mlp import MLP, Activation, Linear
 from shoal.nn.recurrent import GRU, unroll
 from shoal.nn.sharing import Groups
 
@@ -44,7 +44,7 @@ class AgentNetwork(eqx.Module):
         *,
         hidden: tuple[int, ...],
         recurrent: int = 0,
-        activation: str = "tanh",
+        activation: Activation = "tanh",
         head_gain: float = 1.0,
         key: PRNGKeyArray,
     ):

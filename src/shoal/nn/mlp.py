@@ -4,11 +4,14 @@ Callers flatten time, environments and agents to one axis first; on a CPU that h
 a small network.
 """
 
+from typing import Literal
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+Activation = Literal["tanh", "relu", "gelu", "silu"]
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu}
 
 
@@ -36,10 +39,10 @@ class MLP(eqx.Module):
     """Linear layers, each followed by the activation (the last one too: a torso, not a head)."""
 
     layers: tuple[Linear, ...]
-    activation: str = eqx.field(static=True)
+    activation: Activation = eqx.field(static=True)
 
     def __init__(
-        self, size_in: int, hidden: tuple[int, ...], activation: str, *, key: PRNGKeyArray
+        self, size_in: int, hidden: tuple[int, ...], activation: Activation, *, key: PRNGKeyArray
     ):
         sizes = (size_in, *hidden)
         gain = 2**0.5

@@ -1,13 +1,14 @@
 """Who shares parameters with whom: an argument of every algorithm, a property of none."""
 
+from typing import Literal
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
 from shoal.core.env import EnvSpec
-from shoal.core.errors import unknown
 
-SHARING = ("shared", "independent", "role", "auto")
+Sharing = Literal["shared", "independent", "role", "auto"]
 
 
 class Groups(eqx.Module):
@@ -16,11 +17,9 @@ class Groups(eqx.Module):
     of_agent: tuple[int, ...] = eqx.field(static=True)
 
     @staticmethod
-    def of(spec: EnvSpec, sharing: str) -> "Groups":
+    def of(spec: EnvSpec, sharing: Sharing) -> "Groups":
         """`shared`: all agents one group. `independent`: one each. `role`: one a role.
         `auto`: by role, which is `shared` where all agents are of one kind."""
-        if sharing not in SHARING:
-            raise unknown("parameter sharing", sharing, SHARING)
         agents = range(spec.num_agents)
         if sharing == "shared":
             return Groups(tuple(0 for _ in agents))

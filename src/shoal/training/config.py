@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from shoal.core.errors import UserError, require
+from shoal.core.errors import UserError
+from shoal.core.limits import Count, NonNegative, Seed, check_fields
 
 Json = dict[str, Any]
 
@@ -19,25 +20,22 @@ class Config:
     algorithm_fields: Json
     environment: str
     environment_fields: Json
-    total_steps: int
-    num_envs: int
-    unroll: int
-    seed: int = 0
-    seeds: int = 1
+    total_steps: Count
+    num_envs: Count
+    unroll: Count
+    seed: Seed = 0
+    seeds: Count = 1
     sweep: dict[str, list[float]] = field(default_factory=dict)
     devices: int = 1  # that share the environments of one member
     member_devices: int = 1  # groups of them, among which members are shared out
     deterministic: bool = False
-    evaluations: int = 10
-    eval_episodes: int = 1000
-    checkpoint_seconds: float = 30.0
+    evaluations: Count = 10
+    eval_episodes: Count = 1000
+    checkpoint_seconds: NonNegative = 30.0
     preset: str = "none"
 
     def __post_init__(self) -> None:
-        for name in ("total_steps", "num_envs", "unroll", "seeds", "evaluations", "eval_episodes"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name} is {value}, expected at least 1")
-        require(0 <= self.seed < 2**32, f"seed is {self.seed}, expected 0 to 2^32 - 1")
+        check_fields(self)
 
     @property
     def steps_per_update(self) -> int:

@@ -3,13 +3,11 @@
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import jax
-import numpy as np
+from typing import Any, Protocol, runtime_checkable
 
 TEMPORARY = ".tmp-"
 """How the name of everything that is not yet committed begins."""
@@ -65,15 +63,22 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path.name} is not JSON: {error}") from error
 
 
+@runtime_checkable
+class _Array(Protocol):
+    """NumPy's or JAX's, neither of which is imported for it."""
+
+    def tolist(self) -> Any: ...
+
+
 def to_json(obj: Any) -> Any:
     """`obj` as strict JSON has it: arrays as lists, NaN and infinities as null."""
     if isinstance(obj, Mapping):
         return {str(key): to_json(value) for key, value in obj.items()}
     if isinstance(obj, list | tuple):
         return [to_json(value) for value in obj]
-    if isinstance(obj, np.ndarray | np.generic | jax.Array):
-        return to_json(np.asarray(obj).tolist())
-    if isinstance(obj, float) and not np.isfinite(obj):
+    if isinstance(obj, _Array):
+        return to_json(obj.tolist())
+    if isinstance(obj, float) and not math.isfinite(obj):
         return None
     return obj
 

@@ -17,7 +17,7 @@ from shoal.core.algorithm import (
     where_done,
 )
 from shoal.core.env import Env, EnvState, TimeStep
-from shoal.core.errors import require
+from shoal.core.limits import Count, check_fields
 from shoal.core.parallel import num_shards, pmean, shard_index
 
 
@@ -49,13 +49,12 @@ class OnDevice(eqx.Module):
 
     algorithm: Algorithm
     env: Env
-    num_envs: int = eqx.field(static=True)
-    unroll: int = eqx.field(static=True)
+    num_envs: Count = eqx.field(static=True)
+    unroll: Count = eqx.field(static=True)
     total_updates: Float[Array, ""] | float = math.inf
 
     def __check_init__(self):
-        require(self.num_envs >= 1, f"num_envs is {self.num_envs}, expected at least 1")
-        require(self.unroll >= 1, f"unroll is {self.unroll}, expected at least 1")
+        check_fields(self)
 
     def _local_envs(self) -> int:
         return self.num_envs // num_shards()

@@ -13,6 +13,11 @@ from shoal.core.errors import unknown
 
 Table = dict[str, Any]
 
+DEFAULTS = {
+    **{"total_steps": 1_000_000, "num_envs": 128, "unroll": 25},
+    **{"evaluations": 10, "eval_episodes": 1000},
+}
+
 
 def tables(algorithm: str) -> dict[str, Table]:
     """All tables of an algorithm's file, by name, in the file's order."""
@@ -30,20 +35,21 @@ def matching(algorithm: str, environment: str, continuous: bool) -> list[str]:
 
 
 def resolve(algorithm: str, environment: str, continuous: bool, preset: str = "auto") -> Table:
-    """The merged settings: run settings at the top, hyper-parameters under `algo`.
+    """The merged settings: run settings at the top, hyper-parameters under `algo`. Run settings
+    that no table has are `DEFAULTS`.
 
     `preset` is `auto` (what matches the world), `none`, or the name of a table.
     """
     known = tables(algorithm)
     if preset == "none":
-        return {"algo": {}}
+        return DEFAULTS | {"algo": {}}
     if preset == "auto":
         chosen = matching(algorithm, environment, continuous)
     elif preset in known:
         chosen = [n for n in ("default",) if n in known and n != preset] + [preset]
     else:
         raise unknown("preset", preset, [*known, "auto", "none"])
-    merged: Table = {"algo": {}}
+    merged: Table = DEFAULTS | {"algo": {}}
     for name in chosen:
         table = dict(known[name])
         merged["algo"] |= table.pop("algo", {})

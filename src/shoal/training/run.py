@@ -29,7 +29,6 @@ from shoal.training.trainer import Trainer, evaluation_report
 
 RUN_SETTINGS = ("total_steps", "num_envs", "unroll", "evaluations", "eval_episodes")
 CONTROLLERS = {"scripted": evaluate_scripted, "random": evaluate_random}
-DEFAULTS = {"total_steps": 1_000_000, "num_envs": 128, "unroll": 25}
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def train(
     for name in run_settings:
         if name not in RUN_SETTINGS:
             raise unknown("run setting", name, RUN_SETTINGS)
-    chosen = DEFAULTS | table | {k: v for k, v in run_settings.items() if v is not None}
+    chosen = table | {k: v for k, v in run_settings.items() if v is not None}
     if total_steps is not None:
         chosen["total_steps"] = total_steps
     return start(

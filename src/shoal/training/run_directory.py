@@ -46,8 +46,7 @@ class RunDirectory:
             UserError: the name is not usable, the place cannot be written, another process works
                 there, or it holds a run already.
         """
-        _check_name(path)
-        require(not path.exists() or path.is_dir(), f"{path} is a file, expected a directory")
+        check_place(path)
         run = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -55,13 +54,11 @@ class RunDirectory:
         except OSError as error:
             raise UserError(f"cannot create {path}: {error.strerror}") from error
         run.lock()
-        held = [name for name in (_CONFIG, _METRICS, _CHECKPOINTS) if (path / name).exists()]
-        if held:
+        try:
+            check_empty(path)
+        except UserError:
             run.close()
-            raise UserError(
-                f"{path} holds a run already ({held[0]}): "
-                f"continue it with `shoal resume {path}` or choose another --out"
-            )
+            raise
         return run
 
     @classmethod
@@ -146,13 +143,25 @@ def _name(path: Path) -> str:
     return Path(os.path.abspath(path)).name
 
 
-def _check_name(path: Path) -> None:
+def check_place(path: Path) -> None:
+    """Raises `UserError` where no run can be: the name will not do, or is a file's."""
     name = _name(path)
     usable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:64] or "run"
     require(
         _RUN_NAME.fullmatch(name) is not None,
         f"'{name}' cannot name a run: expected 1 to 64 letters, digits, '.', '_' or '-', "
         f"such as '{usable}'",
+    )
+    require(not path.exists() or path.is_dir(), f"{path} is a file, expected a directory")
+
+
+def check_empty(path: Path) -> None:
+    """Raises `UserError` where there is a run already."""
+    held = [name for name in (_CONFIG, _METRICS, _CHECKPOINTS) if (path / name).exists()]
+    require(
+        not held,
+        f"{path} holds a run already ({', '.join(held)}): "
+        f"continue it with `shoal resume {path}` or choose another --out",
     )
 
 

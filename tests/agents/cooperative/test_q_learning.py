@@ -206,10 +206,10 @@ class StateMixer(Mixer):
 
 
 def test_mixers_read_the_state_of_the_step_and_of_its_true_successor(monkeypatch):
-    monkeypatch.setitem(MIXERS, "state", lambda spec, key: StateMixer((0, 0)))
+    monkeypatch.setitem(MIXERS, "sum", lambda spec, key: StateMixer((0, 0)))
     states = np.arange(1, 6)[:, None]
     made = trajectory(now_global_state=states, global_state=100 * states)
-    algorithm = plain(mixer="state")
+    algorithm = plain(mixer="sum")
     returns, weight, batch, state = targets(algorithm, made, spec(state_size=1))
     np.testing.assert_allclose(returns[1, 0], 11 + 9 * 30 * 200, rtol=1e-6)
     loss, metrics = algorithm._loss(

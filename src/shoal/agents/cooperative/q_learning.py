@@ -7,6 +7,8 @@ from a replay of what happened, with a slow copy Q' of the network (Mnih et al. 
 al. 2016, arXiv:1509.06461). Members of the family differ by an argument: how values are mixed.
 """
 
+from typing import Literal
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,15 +20,16 @@ from shoal.agents.cooperative.q_policy import QNetwork, QPolicy
 from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Trajectory
 from shoal.core.descend import Optimizer, descend, init_optimizer
 from shoal.core.env import Action, EnvSpec, TimeStep
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import UserError, require
+from shoal.core.limits import Count, Fraction, Natural, Positive, PositiveFraction
 from shoal.core.parallel import num_shards, weighted_mean
 from shoal.core.replay import Replay
 from shoal.core.spaces import ActionSpace, Discrete
 from shoal.math.td import action_value, double_q_value, settled_returns
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.mixers import MIXERS, Mixer
-from shoal.nn.mlp import ACTIVATIONS
-from shoal.nn.sharing import Groups
+from shoal.nn.mlp import Activation
+from shoal.nn.sharing import Groups, Sharing
 
 LOSSES = {"huber": optax.huber_loss, "squared": optax.l2_loss}
 
@@ -59,50 +62,50 @@ class QState(eqx.Module):
 class QLearning(Algorithm):
     """Q-learning from replay with a chosen mixer. Fields that are numbers can be swept."""
 
-    learning_rate: float = 2e-3
+    learning_rate: Positive = 2e-3
     """Adam's step size."""
-    discount: float = 0.95
-    """Weight of a reward one step later, in [0, 1]."""
-    td_lambda: float = 0.0
+    discount: Fraction = 0.95
+    """Weight of a reward one step later."""
+    td_lambda: Fraction = 0.0
     """Mixing of horizons in targets: 0 looks one step ahead, 1 to the end of the window."""
-    epsilon_start: float = 1.0
+    epsilon_start: Fraction = 1.0
     """Share of random actions at first."""
-    epsilon_end: float = 0.05
+    epsilon_end: Fraction = 0.05
     """Share of random actions in the end."""
-    exploration_fraction: float = 0.2
+    exploration_fraction: PositiveFraction = 0.2
     """Share of training over which random actions become rare."""
-    learning_starts: int = 10_000
+    learning_starts: Natural = 10_000
     """Environment steps to collect before the first gradient step."""
-    target_rate: float = 0.01
+    target_rate: PositiveFraction = 0.01
     """Share of the network that the target network takes on at a time, 1 for a plain copy."""
-    target_interval: int = 1
+    target_interval: Count = 1
     """Gradient steps from one change of the target network to the next."""
-    max_grad_norm: float = 10.0
+    max_grad_norm: Positive = 10.0
     """Largest global norm of a gradient."""
-    mixer: str = eqx.field(static=True, default="none")
+    mixer: Literal["none", "sum"] = eqx.field(static=True, default="none")
     """What makes up a team's value: none (every agent learns its own) or sum."""
-    loss: str = eqx.field(static=True, default="huber")
+    loss: Literal["huber", "squared"] = eqx.field(static=True, default="huber")
     """What is done to an error: huber or squared."""
     double: bool = eqx.field(static=True, default=True)
     """Whether the network, not the target network, picks the action that values a successor."""
-    sharing: str = eqx.field(static=True, default="auto")
-    """Who shares parameters: shared, independent, role, or auto (by role)."""
+    sharing: Sharing = eqx.field(static=True, default="auto")
+    """Who shares parameters; auto is by role."""
     agent_id: bool = eqx.field(static=True, default=True)
     """Whether an agent's number is an input of its network."""
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
     """Widths of the layers."""
-    recurrent: int = eqx.field(static=True, default=0)
+    recurrent: Natural = eqx.field(static=True, default=0)
     """Size of a GRU behind the layers, 0 for none."""
-    activation: str = eqx.field(static=True, default="relu")
-    """Non-linearity of the layers: tanh, relu, gelu or silu."""
-    capacity: int = eqx.field(static=True, default=2**17)
+    activation: Activation = eqx.field(static=True, default="relu")
+    """Non-linearity of the layers."""
+    capacity: Count = eqx.field(static=True, default=2**17)
     """Environment steps that the replay holds, all devices together."""
-    batch_size: int = eqx.field(static=True, default=256)
+    batch_size: Count = eqx.field(static=True, default=256)
     """Environment steps in a gradient step, all devices together."""
-    window: int = eqx.field(static=True, default=1)
+    window: Count = eqx.field(static=True, default=1)
     """Steps in a row that are sampled together. More than 1 where `td_lambda` is not 0 or agents
     take turns: enough to reach an agent's next turn. A GRU takes all that were collected."""
-    updates_per_learn: int = eqx.field(static=True, default=32)
+    updates_per_learn: Count = eqx.field(static=True, default=32)
     """Gradient steps each time that data arrives; tuned with 3200 steps at a time."""
     anneal_learning_rate: bool = eqx.field(static=True, default=True)
     """Whether the learning rate falls linearly to 0."""
@@ -113,25 +116,6 @@ class QLearning(Algorithm):
                 f"Q-learning chooses among discrete actions and {spec.name} has continuous ones: "
                 "use ippo or mappo, or the environment's discrete actions"
             )
-        for name, options in (("mixer", MIXERS), ("loss", LOSSES), ("activation", ACTIVATIONS)):
-            if getattr(self, name) not in options:
-                raise unknown(name, getattr(self, name), options)
-        Groups.of(spec, self.sharing)
-        for name in ("discount", "td_lambda", "epsilon_start", "epsilon_end"):
-            value = getattr(self, name)
-            require(0 <= value <= 1, f"{name} is {value}, expected a number in [0, 1]")
-        for name in ("exploration_fraction", "target_rate"):
-            value = getattr(self, name)
-            require(0 < value <= 1, f"{name} is {value}, expected a number in (0, 1]")
-        for name in ("learning_rate", "max_grad_norm"):
-            value = getattr(self, name)
-            require(value > 0, f"{name} is {value}, expected a positive number")
-        for name in ("target_interval", "capacity", "batch_size", "window", "updates_per_learn"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name} is {value}, expected at least 1")
-        for name in ("learning_starts", "recurrent"):
-            value = getattr(self, name)
-            require(value >= 0, f"{name} is {value}, expected 0 or more")
         require(
             self.learning_starts <= self.capacity,
             f"learning_starts is {self.learning_starts}, expected at most the capacity, "

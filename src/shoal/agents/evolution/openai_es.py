@@ -19,13 +19,14 @@ from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Traj
 from shoal.core.descend import Optimizer, apply_gradient, init_optimizer
 from shoal.core.distributions import Categorical, DiagonalNormal, Distribution
 from shoal.core.env import Action, EnvSpec, TimeStep
-from shoal.core.errors import require, unknown
+from shoal.core.errors import require
+from shoal.core.limits import Count, Natural, NonNegative, Positive
 from shoal.core.parallel import all_gather, num_shards, shard_index
 from shoal.core.spaces import ActionSpace, Box
 from shoal.math.ranks import centered_ranks
 from shoal.nn.agent_network import AgentNetwork
-from shoal.nn.mlp import ACTIVATIONS
-from shoal.nn.sharing import Groups
+from shoal.nn.mlp import Activation
+from shoal.nn.sharing import Groups, Sharing
 
 _NO_WIDTH = -20.0  # log standard deviation of an action that is meant to be exact
 
@@ -82,37 +83,29 @@ class OpenAIES(Algorithm):
     population, in order. Whole episodes make the cleanest fitness: choose an unroll that is a
     multiple of the horizon."""
 
-    learning_rate: float = 0.02
+    learning_rate: Positive = 0.02
     """Adam's step size."""
-    sigma: float = 0.1
+    sigma: Positive = 0.1
     """Standard deviation of the noise on parameters."""
-    weight_decay: float = 0.005
+    weight_decay: NonNegative = 0.005
     """Weight of the pull of parameters towards 0."""
-    population: int = eqx.field(static=True, default=128)
+    population: Count = eqx.field(static=True, default=128)
     """Members of a generation, an even number that divides the number of environments."""
-    sharing: str = eqx.field(static=True, default="auto")
-    """Who shares parameters: shared, independent, role, or auto (by role)."""
+    sharing: Sharing = eqx.field(static=True, default="auto")
+    """Who shares parameters; auto is by role."""
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64,))
     """Widths of the layers."""
-    recurrent: int = eqx.field(static=True, default=0)
+    recurrent: Natural = eqx.field(static=True, default=0)
     """Size of a GRU behind the layers, 0 for none."""
-    activation: str = eqx.field(static=True, default="tanh")
-    """Non-linearity of the layers: tanh, relu, gelu or silu."""
+    activation: Activation = eqx.field(static=True, default="tanh")
+    """Non-linearity of the layers."""
     stochastic: bool = eqx.field(static=True, default=False)
     """Whether discrete actions are drawn from a softmax, for games that need mixed strategies."""
 
     def check(self, spec: EnvSpec) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise unknown("activation", self.activation, ACTIVATIONS)
-        Groups.of(spec, self.sharing)
-        for name in ("learning_rate", "sigma"):
-            value = getattr(self, name)
-            require(value > 0, f"{name} is {value}, expected a positive number")
-        for name in ("weight_decay", "recurrent"):
-            value = getattr(self, name)
-            require(value >= 0, f"{name} is {value}, expected 0 or more")
-        even = self.population >= 2 and self.population % 2 == 0
-        require(even, f"population is {self.population}, expected an even number, at least 2")
+        require(
+            self.population % 2 == 0, f"population is {self.population}, expected an even number"
+        )
 
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> ESState:
         key_network, key_noise = jax.random.split(key)

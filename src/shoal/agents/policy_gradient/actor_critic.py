@@ -6,7 +6,7 @@ with generalised advantages A and returns R = A + V. Members of the family diffe
 surrogate, what the critic sees, how often data is used, who shares parameters.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -18,17 +18,17 @@ from shoal.agents.policy_gradient.critic import Critic, ValueScale
 from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Trajectory
 from shoal.core.descend import Optimizer, descend, init_optimizer
 from shoal.core.env import Action, EnvSpec, TimeStep
-from shoal.core.errors import require, unknown
+from shoal.core.errors import require
+from shoal.core.limits import Count, Fraction, Natural, NonNegative, Positive
 from shoal.core.parallel import num_shards, pmean, weighted_mean
 from shoal.core.spaces import Box
 from shoal.math.gae import gae
 from shoal.math.policy_loss import policy_gradient, ppo_clip
 from shoal.nn.agent_network import AgentNetwork
-from shoal.nn.mlp import ACTIVATIONS
-from shoal.nn.sharing import Groups
+from shoal.nn.mlp import Activation
+from shoal.nn.sharing import Groups, Sharing
 
 SURROGATES = {"ppo_clip": ppo_clip, "policy_gradient": policy_gradient}
-CRITICS = ("local", "global")
 
 
 class Params(eqx.Module):
@@ -65,38 +65,38 @@ class Batch(eqx.Module):
 class ActorCritic(Algorithm):
     """Actor-critic with a chosen surrogate. Fields that are numbers can be swept."""
 
-    learning_rate: float = 7e-4
+    learning_rate: Positive = 7e-4
     """Adam's step size; the critic uses the same."""
-    discount: float = 0.99
-    """Weight of a reward one step later, in [0, 1]."""
-    gae_lambda: float = 0.95
-    """Mixing of horizons in the advantage, in [0, 1]."""
-    clip: float = 0.2
+    discount: Fraction = 0.99
+    """Weight of a reward one step later."""
+    gae_lambda: Fraction = 0.95
+    """Mixing of horizons in the advantage."""
+    clip: Positive = 0.2
     """Largest change of probability ratio, and of a normalised value, that is rewarded."""
-    entropy_weight: float = 0.01
+    entropy_weight: NonNegative = 0.01
     """Weight of the policy's entropy."""
-    value_weight: float = 0.5
+    value_weight: NonNegative = 0.5
     """Weight of the value loss."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Positive = 0.5
     """Largest global norm of a gradient."""
     init_log_std: float = -0.5
     """Initial log standard deviation of box actions, in half widths of the box."""
-    surrogate: str = eqx.field(static=True, default="ppo_clip")
-    """What is maximised: ppo_clip or policy_gradient."""
-    critic: str = eqx.field(static=True, default="local")
+    surrogate: Literal["ppo_clip", "policy_gradient"] = eqx.field(static=True, default="ppo_clip")
+    """What is maximised."""
+    critic: Literal["local", "global"] = eqx.field(static=True, default="local")
     """What the critic sees: local (each agent's own view) or global (the whole state)."""
-    sharing: str = eqx.field(static=True, default="auto")
-    """Who shares parameters: shared, independent, role, or auto (by role)."""
-    epochs: int = eqx.field(static=True, default=4)
+    sharing: Sharing = eqx.field(static=True, default="auto")
+    """Who shares parameters; auto is by role."""
+    epochs: Count = eqx.field(static=True, default=4)
     """How often each sample is used."""
-    minibatches: int = eqx.field(static=True, default=4)
+    minibatches: Count = eqx.field(static=True, default=4)
     """Into how many parts, by environment, a trajectory is cut."""
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
     """Widths of the layers of actor and critic."""
-    recurrent: int = eqx.field(static=True, default=0)
+    recurrent: Natural = eqx.field(static=True, default=0)
     """Size of a GRU behind the layers, 0 for none."""
-    activation: str = eqx.field(static=True, default="tanh")
-    """Non-linearity of the layers: tanh, relu, gelu or silu."""
+    activation: Activation = eqx.field(static=True, default="tanh")
+    """Non-linearity of the layers."""
     normalise_values: bool = eqx.field(static=True, default=True)
     """Whether the critic learns returns scaled to mean 0, deviation 1."""
     clip_values: bool = eqx.field(static=True, default=True)
@@ -105,28 +105,6 @@ class ActorCritic(Algorithm):
     """Whether the learning rate falls linearly to 0."""
     anneal_entropy: bool = eqx.field(static=True, default=False)
     """Whether the entropy weight falls linearly to 0."""
-
-    def check(self, spec: EnvSpec) -> None:
-        for name, options in (
-            ("surrogate", SURROGATES),
-            ("critic", CRITICS),
-            ("activation", ACTIVATIONS),
-        ):
-            if getattr(self, name) not in options:
-                raise unknown(name, getattr(self, name), options)
-        Groups.of(spec, self.sharing)
-        for name in ("discount", "gae_lambda"):
-            value = getattr(self, name)
-            require(0 <= value <= 1, f"{name} is {value}, expected a number in [0, 1]")
-        for name in ("learning_rate", "clip", "max_grad_norm"):
-            value = getattr(self, name)
-            require(value > 0, f"{name} is {value}, expected a positive number")
-        for name in ("entropy_weight", "value_weight", "recurrent"):
-            value = getattr(self, name)
-            require(value >= 0, f"{name} is {value}, expected 0 or more")
-        for name in ("epochs", "minibatches"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name} is {value}, expected at least 1")
 
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> ActorCriticState:
         key_actor, key_critic = jax.random.split(key)

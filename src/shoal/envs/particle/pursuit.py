@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from shoal.core.errors import require
 from shoal.envs.particle.scripted import pull
 from shoal.envs.particle.world import (
     Body,
@@ -31,12 +30,6 @@ BLOCKED = 10.0  # what it costs to run into an obstacle
 FORCES = np.array([(x, y) for x in (0, 1, -1) for y in (0, 1, -1)], np.float32)
 
 
-def require_counts(**counts: tuple[int, int]) -> None:
-    """Raises `UserError` for the first field, given as `(value, least)`, that is too small."""
-    for field, (value, least) in counts.items():
-        require(value >= least, f"{field} is {value}, expected at least {least}")
-
-
 def copies(body: Body, count: int) -> tuple[Body, ...]:
     """`count` bodies alike, numbered where the name has `{}`."""
     return tuple(body._replace(name=body.name.format(i)) for i in range(count))
@@ -45,11 +38,6 @@ def copies(body: Body, count: int) -> tuple[Body, ...]:
 def contacts(some: list[Vector], others: list[Vector], reach: Number) -> Number:
     """How many pairs, one of each, are nearer than `reach`."""
     return sum((overlap(a, b, reach) for a in some for b in others), 0.0)
-
-
-def nearest(me: Vector, others: list[Vector]) -> Float[Array, ""]:
-    """How far the nearest of `others` is."""
-    return jnp.stack([distance(me, x) for x in others]).min()
 
 
 def outside(place: Vector) -> Float[Array, ""]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from shoal.core.env import Action
-from shoal.core.errors import require
+from shoal.core.limits import Several
 from shoal.envs.particle import palette
 from shoal.envs.particle.scripted import assign, steer
 from shoal.envs.particle.world import (
@@ -24,6 +24,7 @@ from shoal.envs.particle.world import (
     choose,
     distance,
     landmark,
+    nearest,
 )
 
 
@@ -34,18 +35,12 @@ class SimpleAdversary(ParticleWorld):
     Metrics: `distance` of the nearest good agent and `adversary_distance` of the adversary to the
     goal; `success`, whether a good agent ended at the goal and the adversary did not."""
 
-    num_agents: int = eqx.field(static=True, default=3)
+    num_agents: Several = eqx.field(static=True, default=3)
 
     name = "mpe/simple_adversary"
     channel = 2
     spread = 1.0
     metric_reductions = (("distance", "last"), ("adversary_distance", "last"), ("success", "last"))
-
-    def __check_init__(self):
-        require(
-            self.num_agents >= 2,
-            f"num_agents is {self.num_agents}, expected at least 2: an adversary and a good agent",
-        )
 
     @property
     def agents(self) -> tuple[Body, ...]:
@@ -72,8 +67,9 @@ class SimpleAdversary(ParticleWorld):
 
     def _away(self, scene: Scene) -> tuple[Number, Number]:
         """How far the nearest good agent and the adversary are from the goal."""
-        away = [distance(agent, scene.pick(scene.goal[0])) for agent in scene.agents]
-        return jnp.stack(away[1:]).min(), away[0]
+        goal = scene.pick(scene.goal[0])
+        adversary, *good = scene.agents
+        return nearest(goal, good), distance(adversary, goal)
 
     def reward(self, scene: Scene) -> list[Number]:
         good, adversary = self._away(scene)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from shoal.core.env import Action
+from shoal.core.limits import Positive
 from shoal.envs.particle import palette
 from shoal.envs.particle.scripted import steer
 from shoal.envs.particle.world import (
@@ -35,7 +36,7 @@ class SimplePush(ParticleWorld):
     `collisions`, on how many steps the two touch; `success`, whether the agent ended at the goal.
     """
 
-    size: float = 0.05
+    size: Positive = 0.05
 
     name = "mpe/simple_push"
     channel = 2

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from shoal.core.env import Action
+from shoal.core.limits import Fraction
 from shoal.core.picture import Shape
 from shoal.envs.particle import palette
 from shoal.envs.particle.drawing import agent_colors, ring
@@ -35,7 +36,7 @@ class SimpleReference(ParticleWorld):
     Metrics: `distance`, the mean over agents from its goal; `goals_reached`, how many agents ended
     at theirs; `success`, whether both did."""
 
-    local_ratio: float = 0.5
+    local_ratio: Fraction = 0.5
 
     name = "mpe/simple_reference"
     channel = 10

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from shoal.core.env import Action
-from shoal.core.errors import require
+from shoal.core.limits import Count, Fraction, Positive
 from shoal.envs.particle.scripted import assign, steer
 from shoal.envs.particle.world import (
     REACHED,
@@ -18,8 +18,8 @@ from shoal.envs.particle.world import (
     ParticleState,
     ParticleWorld,
     Scene,
-    distance,
     landmark,
+    nearest,
     overlap,
 )
 
@@ -28,9 +28,9 @@ class SimpleSpread(ParticleWorld):
     """`num_agents` agents and as many landmarks. `local_ratio` is the share of the agent's own
     collisions in its reward; the rest is the common distance."""
 
-    num_agents: int = eqx.field(static=True, default=3)
-    local_ratio: float = 0.5
-    agent_size: float = 0.15
+    num_agents: Count = eqx.field(static=True, default=3)
+    local_ratio: Fraction = 0.5
+    agent_size: Positive = 0.15
 
     name = "mpe/simple_spread"
     channel = 2
@@ -41,9 +41,6 @@ class SimpleSpread(ParticleWorld):
         ("distance", "last"),
         ("success", "last"),
     )
-
-    def __check_init__(self):
-        require(self.num_agents >= 1, f"num_agents is {self.num_agents}, expected at least 1")
 
     @property
     def agents(self) -> tuple[Body, ...]:
@@ -67,12 +64,7 @@ class SimpleSpread(ParticleWorld):
 
     def _nearest(self, scene: Scene) -> Float[Array, "N"]:
         """For each landmark, how far the nearest agent is."""
-        return jnp.stack(
-            [
-                jnp.stack([distance(agent, mark) for agent in scene.agents]).min()
-                for mark in scene.landmarks
-            ]
-        )
+        return jnp.stack([nearest(mark, scene.agents) for mark in scene.landmarks])
 
     def _bumps(self, scene: Scene, i: int) -> Number:
         """How many others agent `i` overlaps."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from shoal.core.env import Action
+from shoal.core.limits import Count, Natural, Positive
 from shoal.envs.particle import palette
 from shoal.envs.particle.pursuit import (
     BLOCKED,
@@ -17,9 +18,7 @@ from shoal.envs.particle.pursuit import (
     copies,
     escape,
     escaped,
-    nearest,
     outside,
-    require_counts,
 )
 from shoal.envs.particle.scripted import act
 from shoal.envs.particle.world import (
@@ -30,6 +29,7 @@ from shoal.envs.particle.world import (
     Scene,
     Vector,
     landmark,
+    nearest,
 )
 
 
@@ -40,16 +40,16 @@ class SimpleTag(ParticleWorld):
     there was any; `distance`, the mean from a prey to its nearest predator; `escaped`, the mean
     share of prey outside of the arena."""
 
-    num_good: int = eqx.field(static=True, default=1)
-    num_adversaries: int = eqx.field(static=True, default=3)
-    num_obstacles: int = eqx.field(static=True, default=2)
-    agent_size: float = 0.05
-    agent_acceleration: float = 4.0
-    agent_max_speed: float = 1.3
-    adversary_size: float = 0.075
-    adversary_acceleration: float = 3.0
-    adversary_max_speed: float = 1.0
-    obstacle_size: float = 0.2
+    num_good: Count = eqx.field(static=True, default=1)
+    num_adversaries: Count = eqx.field(static=True, default=3)
+    num_obstacles: Natural = eqx.field(static=True, default=2)
+    agent_size: Positive = 0.05
+    agent_acceleration: Positive = 4.0
+    agent_max_speed: Positive = 1.3
+    adversary_size: Positive = 0.075
+    adversary_acceleration: Positive = 3.0
+    adversary_max_speed: Positive = 1.0
+    obstacle_size: Positive = 0.2
 
     name = "mpe/simple_tag"
     channel = 2
@@ -60,13 +60,6 @@ class SimpleTag(ParticleWorld):
         ("distance", "mean"),
         ("escaped", "mean"),
     )
-
-    def __check_init__(self):
-        require_counts(
-            num_good=(self.num_good, 1),
-            num_adversaries=(self.num_adversaries, 1),
-            num_obstacles=(self.num_obstacles, 0),
-        )
 
     @property
     def agents(self) -> tuple[Body, ...]:

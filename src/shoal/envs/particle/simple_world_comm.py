@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from shoal.core.env import Action
+from shoal.core.limits import Count, Natural, Positive
 from shoal.envs.particle import palette
 from shoal.envs.particle.pursuit import (
     BLOCKED,
@@ -20,9 +21,7 @@ from shoal.envs.particle.pursuit import (
     copies,
     escape,
     escaped,
-    nearest,
     outside,
-    require_counts,
 )
 from shoal.envs.particle.scripted import act
 from shoal.envs.particle.world import (
@@ -34,6 +33,7 @@ from shoal.envs.particle.world import (
     Vector,
     distance,
     landmark,
+    nearest,
 )
 
 LEADER = 0
@@ -57,20 +57,20 @@ class SimpleWorldComm(ParticleWorld):
     piece of food, counted each step; `caught`, whether there was any capture; `hidden`, the mean
     share of prey in a forest; `escaped`, the mean share of prey outside of the arena."""
 
-    num_good: int = eqx.field(static=True, default=2)
-    num_adversaries: int = eqx.field(static=True, default=4)
-    num_obstacles: int = eqx.field(static=True, default=1)
-    num_food: int = eqx.field(static=True, default=2)
-    num_forests: int = eqx.field(static=True, default=2)
-    agent_size: float = 0.045
-    agent_acceleration: float = 4.0
-    agent_max_speed: float = 1.3
-    adversary_size: float = 0.075
-    adversary_acceleration: float = 3.0
-    adversary_max_speed: float = 1.0
-    obstacle_size: float = 0.2
-    food_size: float = 0.03
-    forest_size: float = 0.3
+    num_good: Count = eqx.field(static=True, default=2)
+    num_adversaries: Count = eqx.field(static=True, default=4)
+    num_obstacles: Natural = eqx.field(static=True, default=1)
+    num_food: Count = eqx.field(static=True, default=2)
+    num_forests: Natural = eqx.field(static=True, default=2)
+    agent_size: Positive = 0.045
+    agent_acceleration: Positive = 4.0
+    agent_max_speed: Positive = 1.3
+    adversary_size: Positive = 0.075
+    adversary_acceleration: Positive = 3.0
+    adversary_max_speed: Positive = 1.0
+    obstacle_size: Positive = 0.2
+    food_size: Positive = 0.03
+    forest_size: Positive = 0.3
 
     name = "mpe/simple_world_comm"
     channel = 4
@@ -82,15 +82,6 @@ class SimpleWorldComm(ParticleWorld):
         ("hidden", "mean"),
         ("escaped", "mean"),
     )
-
-    def __check_init__(self):
-        require_counts(
-            num_good=(self.num_good, 1),
-            num_adversaries=(self.num_adversaries, 1),
-            num_obstacles=(self.num_obstacles, 0),
-            num_food=(self.num_food, 1),
-            num_forests=(self.num_forests, 0),
-        )
 
     @property
     def agents(self) -> tuple[Body, ...]:

@@ -6,6 +6,7 @@ padded array: the compiler fuses the lot, and one environment costs under a micr
 """
 
 import abc
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
+from shoal.core.limits import Count, Fraction, NonNegative, Positive
 from shoal.core.picture import Picture, Shape
 from shoal.core.spaces import Box, Discrete
 from shoal.envs.particle import palette
@@ -88,14 +90,24 @@ def choose(index: Int[Array, ""], options: Sequence[Array] | Array) -> Array:
     return out
 
 
+def squared_norm(x: Vector) -> Float[Array, ""]:
+    """The length of a vector, squared."""
+    return x[0] * x[0] + x[1] * x[1]
+
+
 def norm(x: Vector) -> Float[Array, ""]:
     """The length of a vector."""
-    return jnp.sqrt(x[0] * x[0] + x[1] * x[1])
+    return jnp.sqrt(squared_norm(x))
 
 
 def distance(a: Vector, b: Vector) -> Float[Array, ""]:
     """The distance between two points."""
     return norm(a - b)
+
+
+def nearest(me: Vector, others: list[Vector]) -> Float[Array, ""]:
+    """How far the nearest of `others` is. One root: each would be a kernel of its own."""
+    return jnp.sqrt(functools.reduce(jnp.minimum, [squared_norm(x - me) for x in others]))
 
 
 def limit(v: Vector, max_speed: Number | None) -> Vector:
@@ -108,7 +120,7 @@ def limit(v: Vector, max_speed: Number | None) -> Vector:
 
 def overlap(a: Vector, b: Vector, sizes: Number) -> Float[Array, ""]:
     """1 where two discs whose radii add up to `sizes` overlap, 0 elsewhere."""
-    return (distance(a, b) < sizes).astype(jnp.float32)
+    return (squared_norm(a - b) < sizes * sizes).astype(jnp.float32)
 
 
 class ParticleWorld(Env):
@@ -120,11 +132,11 @@ class ParticleWorld(Env):
     metric_reductions: eqx.AbstractClassVar[tuple[tuple[str, str], ...]]
 
     continuous_actions: bool = eqx.field(static=True, default=False)
-    horizon: int = eqx.field(static=True, default=25)
-    dt: float = 0.1
-    damping: float = 0.25
-    contact_force: float = 100.0
-    contact_margin: float = 1e-3
+    horizon: Count = eqx.field(static=True, default=25)
+    dt: Positive = 0.1
+    damping: Fraction = 0.25
+    contact_force: NonNegative = 100.0
+    contact_margin: Positive = 1e-3
 
     # What a world says of itself.
 
@@ -211,7 +223,7 @@ class ParticleWorld(Env):
 
     def reset(self, key: PRNGKeyArray) -> tuple[ParticleState, TimeStep]:
         state = self._draw(key)
-        return state, self._show(state, jnp.zeros(len(self.agents)))
+        return state, self._show(state, self.scene(state), jnp.zeros(len(self.agents)))
 
     def step(
         self, key: PRNGKeyArray, state: ParticleState, action: Action
@@ -236,8 +248,9 @@ class ParticleWorld(Env):
         )
         # Without it the compiler works out the physics again for every part of the observations.
         state = jax.lax.optimization_barrier(state)
-        reward = jnp.stack([jnp.asarray(r, jnp.float32) for r in self.reward(self.scene(state))])
-        return state, self._show(state, reward)
+        scene = self.scene(state)
+        reward = jnp.stack([jnp.asarray(r, jnp.float32) for r in self.reward(scene)])
+        return state, self._show(state, scene, reward)
 
     def _controls(self, action: Action) -> tuple[list[Vector], Float[Array, "N C"]]:
         """Forces and messages that the agents ask for."""
@@ -288,8 +301,7 @@ class ParticleWorld(Env):
     def draw(self, state: ParticleState) -> Picture:
         return draw_world(self, state)
 
-    def _show(self, state: ParticleState, reward: Float[Array, "N"]) -> TimeStep:
-        scene = self.scene(state)
+    def _show(self, state: ParticleState, scene: Scene, reward: Float[Array, "N"]) -> TimeStep:
         n = len(self.agents)
         obs = self.observe(scene)
         width = max(o.shape[0] for o in obs)

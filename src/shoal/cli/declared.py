@@ -1,0 +1,109 @@
+"""What a class declares, read off its source, so that a mistake in an option is named at once.
+
+Importing an algorithm imports JAX, which takes a second or more; its fields, their types and
+limits stand in plain sight. Types that this reading does not follow are left to the real parser.
+"""
+
+import ast
+import functools
+import importlib.util
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from shoal.core import limits
+from shoal.core.errors import unknown
+
+_PLAIN = {"int": int, "float": float, "bool": bool, "str": str}
+
+
+class _Place(NamedTuple):
+    """A piece of code and the module that it is in."""
+
+    module: str
+    node: Any
+
+
+def check_options(arguments: list[str], targets: dict[str, str]) -> None:
+    """Raises `UserError` for the first option that does not exist, or whose value will not do.
+
+    `targets` says which class lies behind each prefix: `{"--algo.": "module:name", ...}`.
+    """
+    try:
+        kinds = {
+            prefix + name.replace("_", "-"): kind
+            for prefix, target in targets.items()
+            for name, kind in fields(target).items()
+        }
+    except LookupError:
+        return
+    starts = [i for i, word in enumerate(arguments) if word.startswith("--")]
+    for start, end in zip(starts, [*starts[1:], len(arguments)]):
+        option, equals, value = arguments[start].partition("=")
+        values = [value] if equals else arguments[start + 1 : end]
+        name = option.replace("_", "-")
+        if name not in kinds:
+            raise unknown("option", option, kinds)
+        if len(values) == 1:
+            limits.read_value(option, values[0], kinds[name])
+
+
+def fields(target: str) -> dict[str, Any]:
+    """The fields that a registry's target `module:name` takes, by name: the type of each, or
+    `None` where it is not a simple one. Raises `LookupError` where the source does not tell."""
+    module, name = target.split(":")
+    return _fields(_find(module, name))
+
+
+def _fields(place: _Place) -> dict[str, Any]:
+    module, node = place
+    if isinstance(node, ast.FunctionDef) and node.returns:  # one of a family: all have its fields
+        return _fields(_find(module, ast.unparse(node.returns)))
+    if not isinstance(node, ast.ClassDef):
+        raise LookupError(f"{module} has no class there")
+    out: dict[str, Any] = {}
+    for base in reversed(node.bases):
+        if isinstance(base, ast.Name):  # `eqx.Module` is not one, and has no fields
+            out |= _fields(_find(module, base.id))
+    for line in node.body:
+        match line:
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind):
+                if "ClassVar" not in ast.unparse(kind):
+                    out[name] = _type(_Place(module, kind))
+    return out
+
+
+def _type(place: _Place) -> Any:
+    module, node = place
+    match node:
+        case ast.Name(id=name) if name in _PLAIN:
+            return _PLAIN[name]
+        case ast.Name(id=name):
+            found = _find(module, name)
+            return getattr(limits, name) if found.module == limits.__name__ else _type(found)
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=options)):
+            return Literal[tuple(ast.literal_eval(option) for option in options)]
+        case ast.Assign(value=value):
+            return _type(_Place(module, value))
+    return None
+
+
+def _find(module: str, name: str) -> _Place:
+    """Where a name of a module is defined, which may be another module of ours."""
+    for node in _nodes(module):
+        match node:
+            case ast.ClassDef(name=found) | ast.FunctionDef(name=found) if found == name:
+                return _Place(module, node)
+            case ast.Assign(targets=[ast.Name(id=found)]) if found == name:
+                return _Place(module, node)
+            case ast.ImportFrom(module=str(other), names=names) if other.startswith("shoal."):
+                if name in (alias.name for alias in names):
+                    return _find(other, name)
+    raise LookupError(f"{module} does not define {name}")
+
+
+@functools.cache
+def _nodes(module: str) -> list[ast.AST]:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise LookupError(f"{module} has no source")
+    return list(ast.walk(ast.parse(Path(spec.origin).read_bytes())))
