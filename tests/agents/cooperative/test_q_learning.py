@@ -393,8 +393,6 @@ def test_continuous_actions_are_refused_with_advice():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"mixer": "summ"}, "unknown mixer 'summ': did you mean 'sum'?"),
-        ({"loss": "hubert"}, "unknown loss 'hubert': did you mean 'huber'?"),
         ({"discount": 1.5}, r"discount is 1.5, expected a number in \[0, 1\]"),
         (
             {"exploration_fraction": 0.0},

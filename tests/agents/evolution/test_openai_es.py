@@ -155,7 +155,6 @@ def test_a_stochastic_policy_draws():
     [
         ({"population": 7}, "population is 7, expected an even number"),
         ({"sigma": 0.0}, "sigma is 0.0, expected a positive number"),
-        ({"activation": "tan"}, "did you mean 'tanh'"),
     ],
 )
 def test_mistakes_are_named(settings, message):
