@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from shoal.core.env import EnvSpec
-from shoal.core.errors import UserError
 from shoal.core.spaces import Discrete
 from shoal.nn import agent_network
 from shoal.nn.agent_network import AgentNetwork
@@ -49,11 +48,6 @@ def test_sharing_decides_how_many_parameters_there_are(sharing, groups, paramete
 def test_a_gru_adds_its_own_parameters():
     gru = (4 * 15 + 15) + (5 * 15 + 15)
     assert count(network(Groups((0, 0, 0)), recurrent=5)) == 16 + gru + (5 * 2 + 2)
-
-
-def test_an_unknown_sharing_is_named_with_the_nearest():
-    with pytest.raises(UserError, match="did you mean 'independent'"):
-        Groups.of(SPEC, "independant")
 
 
 @pytest.mark.parametrize("of_agent", [(0, 0, 0), (0, 1, 2), (1, 0, 1), (0, 0, 1)])

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
 from shoal.core.env import EnvSpec
+from shoal.core.limits import check_value
 
 Sharing = Literal["shared", "independent", "role", "auto"]
 
@@ -20,6 +21,7 @@ class Groups(eqx.Module):
     def of(spec: EnvSpec, sharing: Sharing) -> "Groups":
         """`shared`: all agents one group. `independent`: one each. `role`: one a role.
         `auto`: by role, which is `shared` where all agents are of one kind."""
+        check_value("sharing", sharing, Sharing)
         agents = range(spec.num_agents)
         if sharing == "shared":
             return Groups(tuple(0 for _ in agents))
