@@ -1,0 +1,210 @@
+"""All equilibria of two players: pairs of vertices that together carry every label.
+
+    P = {x >= 0, B'x <= 1},  Q = {y >= 0, A y <= 1};  label i: x_i = 0 or (A y)_i = 1;
+                                                      label m + j: y_j = 0 or (B'x)_j = 1
+
+(Mangasarian 1964; von Stengel 2002, "Computing equilibria for two-person games"). The extreme
+equilibria span the rest: maximal Nash subsets are products of the vertices that all fit together
+(Winkels 1979), and those that share a vertex are connected (Avis et al. 2010).
+"""
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int, Shaped
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from shoal.core.errors import require
+from shoal.games.normal_form import NormalForm, regret
+from shoal.games.polytopes import Vertices, most_vertices, vertices
+from shoal.games.solution import Equilibria
+
+MOST_VERTICES = 400_000
+"""Games whose polytopes may have more vertices are refused; 15 x 15 has at most 341,088."""
+
+Matrices = tuple[Shaped[np.ndarray, "m n"], Shaped[np.ndarray, "m n"]]
+
+
+def equilibria(game: NormalForm, exact: bool = False) -> Equilibria:
+    """Every extreme equilibrium of a game of two players, and how they hang together.
+
+    In a game that is not degenerate these are all equilibria. In a degenerate one every other is
+    a mixture of some of them; `components` of the result names the connected sets, and
+    `nash_subsets` the convex ones. Floats find them where they are sure to; else, or with
+    `exact`, integers do. With `exact` the strategies and the regrets are in rational numbers.
+
+    >>> game = NormalForm.bimatrix([[3, 0], [0, 2]], [[2, 0], [0, 3]])
+    >>> [[x.round(3).tolist() for x in profile] for profile in equilibria(game)]
+    [[[1.0, 0.0], [1.0, 0.0]], [[0.6, 0.4], [0.4, 0.6]], [[0.0, 1.0], [0.0, 1.0]]]
+
+    Raises:
+        UserError: the game has not two players, or too many actions for all to be found.
+    """
+    row, column = matrices(game)
+    _check_size(*row.shape)
+    found = None if exact else _of_floats(game, row, column)
+    if found is not None:
+        return found
+    whole = integers(game)
+    pairs = _pairs(vertices(whole[1].T), vertices(whole[0]))
+    assert pairs is not None, "integers are always sure"
+    profiles = [(strategy(x, exact), strategy(y, exact)) for x, y in pairs]
+    regrets = [float(regret(game, profile, exact)) for profile in profiles]
+    return _result(profiles, regrets, "integers")
+
+
+def nash_subsets(found: Equilibria) -> list[list[int]]:
+    """The maximal Nash subsets, of extreme equilibria that were found of two players: each is a
+    list of the numbers of the profiles that span it.
+
+    All mixtures of a subset's strategies, for each player on its own, are equilibria too; every
+    equilibrium is in at least one subset, and subsets may overlap.
+    """
+    rows, columns = _numbers(found.profiles)
+    number = {pair: i for i, pair in enumerate(zip(rows.tolist(), columns.tolist()))}
+    partners = {x: frozenset(columns[rows == x].tolist()) for x in set(rows.tolist())}
+    closed: set[frozenset[int]] = set()
+    for ys in partners.values():  # what is common to some rows' partners
+        closed |= {ys & other for other in closed} | {ys}
+    subsets = []
+    for ys in closed - {frozenset()}:
+        xs = [x for x, its in partners.items() if ys <= its]
+        subsets.append(sorted(number[x, y] for x in xs for y in ys))
+    return sorted(subsets)
+
+
+def matrices(game: NormalForm) -> Matrices:
+    """The payoffs of the row and of the column player, `[m, n]` each.
+
+    Raises:
+        UserError: the game has not two players.
+    """
+    require(
+        game.num_players == 2, f"the game has {game.num_players} players, this method takes two"
+    )
+    row, column = np.asarray(game.payoffs, np.float64)
+    return row, column
+
+
+def integers(game: NormalForm) -> Matrices:
+    """Integer games, positive and as small as they get, with the same equilibria: of 64 bits if
+    they fit, else of Python."""
+    exact = game.exact()
+    return _integers(exact[0]), _integers(exact[1])
+
+
+def positive(payoffs: Shaped[np.ndarray, "m n"]) -> Shaped[np.ndarray, "m n"]:
+    """The payoffs scaled into [1, 2], with the same best replies."""
+    least, most = payoffs.min(), payoffs.max()
+    return 1 + (payoffs - least) / ((most - least) or 1.0)
+
+
+def _of_floats(game: NormalForm, row: np.ndarray, column: np.ndarray) -> Equilibria | None:
+    """The equilibria by floats, or None if they may be wrong."""
+    pairs = _pairs(vertices(positive(column).T), vertices(positive(row)))
+    if pairs is None:
+        return None
+    profiles = [(strategy(x), strategy(y)) for x, y in pairs]
+    regrets = [regret(game, profile) for profile in profiles]
+    sure = max(regrets) <= 1e-10 * max(float(np.ptp(row)), float(np.ptp(column)))
+    return _result(profiles, regrets, "floats") if sure else None
+
+
+def _pairs(p: Vertices | None, q: Vertices | None) -> list[Any] | None:
+    """The pairs of vertices, but for the origins, that carry every label."""
+    if p is None or q is None:
+        return None
+    n = q.points.shape[1]
+    carried = np.concatenate([q.tight[:, n:], q.tight[:, :n]], axis=1)  # the rows' labels first
+    xs, ys = fitting(p.tight, carried)
+    some = np.asarray((p.points[xs] != 0).any(axis=1))
+    return [(p.points[x], q.points[y]) for x, y in zip(xs[some], ys[some])]
+
+
+def fitting(
+    p: Bool[np.ndarray, "V L"], q: Bool[np.ndarray, "U L"]
+) -> tuple[Int[np.ndarray, " E"], Int[np.ndarray, " E"]]:
+    """The pairs of rows that have every label between them.
+
+    Rows with as few labels as can be fit only their complement, which sorting finds; the others,
+    which only degenerate games have, are compared with all.
+    """
+    few = p.sum(axis=1) + q.sum(axis=1).min() <= p.shape[1]
+    xs, ys = np.nonzero(few)[0], np.arange(len(q))
+    _, a, b = np.intersect1d(_text(p[few]), _text(~q), return_indices=True)
+    found = [(xs[a], ys[b])]
+    simple = q.sum(axis=1) + p.sum(axis=1).min() <= p.shape[1]
+    for rows, columns in ((~few, np.ones_like(simple)), (few, ~simple)):
+        xs, ys = np.nonzero(rows)[0], np.nonzero(columns)[0]
+        missing = (~q[ys]).T.astype(np.float32)
+        for part in np.array_split(xs, 1 + len(xs) * len(ys) // 10**7):
+            a, b = np.nonzero((~p[part]).astype(np.float32) @ missing == 0)
+            found.append((part[a], ys[b]))
+    return np.concatenate([x for x, _ in found]), np.concatenate([y for _, y in found])
+
+
+def _text(flags: np.ndarray) -> np.ndarray:
+    packed = np.packbits(flags, axis=1)
+    return np.ascontiguousarray(packed).view(f"S{packed.shape[1]}")[:, 0]
+
+
+def strategy(point: np.ndarray, exact: bool = False) -> np.ndarray:
+    """A point of a polytope as a distribution: of floats, or with `exact` of `Fraction`s."""
+    if point.dtype.kind == "f":
+        return point / point.sum()
+    whole = [int(v) for v in point]
+    parts = [Fraction(v, sum(whole)) for v in whole]
+    return np.array(parts, object) if exact else np.array([float(v) for v in parts])
+
+
+def _result(profiles: list[Any], regrets: list[float], arithmetic: str) -> Equilibria:
+    order = sorted(range(len(profiles)), key=lambda i: [(-p).tolist() for p in profiles[i]])
+    profiles = [profiles[i] for i in order]
+    rows, columns = _numbers(profiles)
+    vertex = 1 + rows.max()
+    size = vertex + columns.max() + 1
+    graph = coo_array((np.ones(len(rows)), (rows, vertex + columns)), shape=(size, size))
+    _, part = connected_components(graph, directed=False)
+    groups: dict[int, list[int]] = {}
+    for i, x in enumerate(rows):
+        groups.setdefault(int(part[x]), []).append(i)
+    return Equilibria(
+        profiles=profiles,
+        regrets=[regrets[i] for i in order],
+        method="vertex enumeration",
+        complete=True,
+        parameters={"arithmetic": arithmetic},
+        components=list(groups.values()),
+    )
+
+
+def _numbers(profiles: list[Any]) -> tuple[Int[np.ndarray, " E"], Int[np.ndarray, " E"]]:
+    """The number of each profile's first strategy, and of its second: equal ones share one."""
+    out = []
+    for player in (0, 1):
+        seen: dict[tuple[Any, ...], int] = {}
+        keys = [tuple(profile[player].tolist()) for profile in profiles]
+        out.append(np.array([seen.setdefault(key, len(seen)) for key in keys]))
+    return out[0], out[1]
+
+
+def _integers(payoffs: np.ndarray) -> np.ndarray:
+    scale = math.lcm(*(v.denominator for v in payoffs.flat))
+    whole = [int(v * scale) for v in payoffs.flat]
+    least = min(whole)
+    unit = math.gcd(*(v - least for v in whole)) or 1
+    small = [1 + (v - least) // unit for v in whole]
+    kind = np.int64 if max(small) < 2**62 else object
+    return np.array(small, kind).reshape(payoffs.shape)
+
+
+def _check_size(m: int, n: int) -> None:
+    worst = max(most_vertices(m, m + n), most_vertices(n, m + n))
+    require(
+        worst <= MOST_VERTICES,
+        f"a game of {m} x {n} actions may have {worst:,} vertices, the limit for all equilibria "
+        f"is {MOST_VERTICES:,}; lemke_howson finds one, or some",
+    )

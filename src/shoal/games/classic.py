@@ -1,0 +1,251 @@
+"""Games known by name, and random ones: what the other files of this folder are tried on.
+
+Congestion: using resource r costs `delays[r][k - 1]` when k players use it (Rosenthal 1973);
+Blotto: two generals split their troops over fields (Borel 1921); covariant: GAMUT (Nudelman 2004).
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from shoal.core.errors import require, unknown
+from shoal.games.normal_form import NormalForm
+
+LARGEST = 20_000_000
+"""How many payoffs a generated game may have: 160 MB in float64."""
+
+
+def prisoners_dilemma() -> NormalForm:
+    """Each does better by defecting, whatever the other does; both would do better cooperating."""
+    return _named([[3, 0], [5, 1]], "prisoner's dilemma", "cooperate", "defect")
+
+
+def stag_hunt() -> NormalForm:
+    """The stag takes both hunters; a hare is sure (Rousseau; payoffs of Skyrms 2004)."""
+    return _named([[4, 1], [3, 3]], "stag hunt", "stag", "hare")
+
+
+def chicken() -> NormalForm:
+    """Who yields loses a little, two who dare lose all (payoffs of Aumann 1974).
+
+    Its best correlated equilibrium has welfare 10.5.
+    """
+    return _named([[6, 2], [7, 0]], "chicken", "yield", "dare")
+
+
+def hawk_dove(value: float = 2.0, cost: float = 4.0) -> NormalForm:
+    """Hawks fight over `value` at `cost`: where cost exceeds value, a share `value / cost` are
+    hawks in the mixed equilibrium (Maynard Smith and Price 1973)."""
+    fight = (value - cost) / 2
+    return _named([[fight, value], [0, value / 2]], "hawk-dove", "hawk", "dove")
+
+
+def matching_pennies() -> NormalForm:
+    """One player wins where the coins match, the other where they differ."""
+    sides = ["heads", "tails"]
+    return NormalForm.zero_sum([[1, -1], [-1, 1]], actions=[sides, sides], title="matching pennies")
+
+
+def rock_paper_scissors() -> NormalForm:
+    """Each action beats one and loses to another: the only equilibrium is uniform."""
+    rows = [[0, -1, 1], [1, 0, -1], [-1, 1, 0]]
+    return _named(rows, "rock-paper-scissors", "rock", "paper", "scissors")
+
+
+def battle_of_the_sexes() -> NormalForm:
+    """Both want to be together, each prefers another place."""
+    names = ["opera", "football"]
+    return NormalForm.bimatrix(
+        [[3, 0], [0, 2]], [[2, 0], [0, 3]], actions=[names, names], title="battle of the sexes"
+    )
+
+
+def coordination(num_actions: int = 2) -> NormalForm:
+    """Both gain 1 where they choose the same: `2**num_actions - 1` equilibria."""
+    require(num_actions >= 1, f"num_actions is {num_actions}, expected at least 1")
+    return NormalForm.symmetric(np.eye(num_actions), title=f"coordination({num_actions})")
+
+
+def shapley() -> NormalForm:
+    """Shapley's game (1964), in which fictitious play does not converge."""
+    return NormalForm.bimatrix(
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[0, 1, 0], [0, 0, 1], [1, 0, 0]],
+        title="Shapley's game",
+    )
+
+
+def random(num_actions: Sequence[int] = (3, 3), seed: Any = 0) -> NormalForm:
+    """Independent uniform payoffs in [0, 1). `seed` is a number or a key of JAX."""
+    shape = (len(num_actions), *_sizes(num_actions))
+    payoffs = _generator(seed).random(shape)
+    return NormalForm(payoffs, title=f"random{tuple(num_actions)}")
+
+
+def covariant(num_actions: Sequence[int] = (3, 3), rho: float = 0.0, seed: Any = 0) -> NormalForm:
+    """Normal payoffs with correlation `rho` between the players in each cell: 1 is a common
+    interest, -1 (two players) is zero-sum.
+
+    Raises:
+        UserError: `rho` is not in [-1/(N-1), 1]: no N payoffs are correlated so.
+    """
+    count = len(num_actions)
+    least = -1 / max(1, count - 1)
+    require(least - 1e-12 <= rho <= 1, f"rho is {rho:g}, expected {least:g} to 1")
+    covariance = (1 - rho) * np.eye(count) + rho
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    normal = _generator(seed).standard_normal((count, *_sizes(num_actions)))
+    return NormalForm(np.tensordot(root, normal, 1), title=f"covariant(rho={rho:g})")
+
+
+def congestion(
+    delays: Any, routes: Sequence[Sequence[Sequence[int]]], weights: Sequence[int] | None = None
+) -> NormalForm:
+    """Each player chooses a set of resources and pays their delays; payoffs are minus the costs.
+
+    Args:
+        delays: `[R, L]`, the delay of each resource at a load of 1, 2, ... L.
+        routes: for each player, for each action, the numbers of the resources that it uses.
+        weights: how much load each player brings; 1 by default.
+
+    Raises:
+        UserError: a resource does not exist, or its delay is missing for a load that can occur.
+    """
+    table = np.asarray(delays, np.float64)
+    weights = list(weights or [1] * len(routes))
+    require(len(weights) == len(routes), f"{len(weights)} weights, expected {len(routes)}")
+    require(
+        table.ndim == 2 and table.shape[1] >= sum(weights),
+        f"delays have shape {list(table.shape)}, expected [R, {sum(weights)} or more]",
+    )
+    used = [_incidence(player, len(table)) for player in routes]
+    shape = _sizes([len(u) for u in used])
+    load = np.zeros((len(table), *shape), np.int64)
+    for i, u in enumerate(used):
+        load += _along(u.T * weights[i], i, len(used))
+    delay = np.stack([table[r][np.maximum(load[r], 1) - 1] for r in range(len(table))])
+    costs = [(delay * _along(u.T, i, len(used))).sum(0) for i, u in enumerate(used)]
+    return NormalForm(-np.stack(costs), title="congestion")
+
+
+def pigou(num_players: int = 4) -> NormalForm:
+    """Two roads: one always takes 1, the other the share of the players on it (Pigou 1920).
+
+    The price of anarchy is 4/3 where the number of players is even.
+    """
+    share = np.arange(1, num_players + 1) / num_players
+    return congestion([np.ones(num_players), share], [[[0], [1]]] * num_players)
+
+
+def braess(num_players: int = 4) -> NormalForm:
+    """Braess's paradox (1968): a free shortcut makes the journey longer, 2 in place of 3/2."""
+    share, one = np.arange(1, num_players + 1) / num_players, np.ones(num_players)
+    roads = [share, one, one, share, 0 * one]  # s-v, v-t, s-w, w-t, v-w
+    return congestion(roads, [[[0, 1], [2, 3], [0, 4, 3]]] * num_players)
+
+
+def machines(sizes: Sequence[int] = (2, 2, 1, 1), num_machines: int = 2) -> NormalForm:
+    """Jobs choose among identical machines and pay the load of theirs (Koutsoupias and
+    Papadimitriou 1999). The worst pure equilibrium's longest load is at most
+    `2 - 2/(num_machines + 1)` times the optimum, which the default game reaches."""
+    loads = np.tile(np.arange(1, sum(sizes) + 1), (num_machines, 1))
+    return congestion(loads, [[[m] for m in range(num_machines)]] * len(sizes), sizes)
+
+
+def blotto(troops: int = 10, fields: int = 3) -> NormalForm:
+    """Colonel Blotto: more troops win a field, more fields win the battle, +1 or -1.
+
+    The actions are the divisions of `troops` over `fields`: 66 for (10, 3). The value is 0.
+    """
+    require(troops >= 0 and fields >= 1, f"blotto({troops}, {fields}): expected troops and fields")
+    splits = np.array(list(_divisions(troops, fields)))
+    _sizes([len(splits)] * 2)
+    fought = np.zeros((len(splits),) * 2)
+    for f in range(fields):
+        fought += np.sign(splits[:, None, f] - splits[None, :, f])
+    names = ["-".join(map(str, s)) for s in splits]
+    return NormalForm.zero_sum(
+        np.sign(fought), actions=[names, names], title=f"Blotto({troops}, {fields})"
+    )
+
+
+CLASSIC: dict[str, Callable[..., NormalForm]] = {
+    "prisoners_dilemma": prisoners_dilemma,
+    "stag_hunt": stag_hunt,
+    "chicken": chicken,
+    "hawk_dove": hawk_dove,
+    "matching_pennies": matching_pennies,
+    "rock_paper_scissors": rock_paper_scissors,
+    "battle_of_the_sexes": battle_of_the_sexes,
+    "coordination": coordination,
+    "shapley": shapley,
+    "random": random,
+    "covariant": covariant,
+    "congestion": congestion,
+    "pigou": pigou,
+    "braess": braess,
+    "machines": machines,
+    "blotto": blotto,
+}
+"""The generators by name; each but `congestion` has defaults for all arguments."""
+
+
+def classic(name: str, **options: Any) -> NormalForm:
+    """A game by its name, with the options of its generator.
+
+    >>> classic("coordination", num_actions=3).num_actions
+    (3, 3)
+    """
+    if name not in CLASSIC:
+        raise unknown("game", name, CLASSIC)
+    return CLASSIC[name](**options)
+
+
+def _named(row: Any, title: str, *names: str) -> NormalForm:
+    return NormalForm.symmetric(row, actions=[names, names], title=title)
+
+
+def _sizes(num_actions: Sequence[int]) -> tuple[int, ...]:
+    """The numbers of actions, where a game of them fits in memory."""
+    sizes = tuple(int(n) for n in num_actions)
+    require(
+        len(sizes) >= 1 and min(sizes) >= 1, f"num_actions are {list(sizes)}, expected 1 or more"
+    )
+    count = len(sizes) * float(np.prod([float(n) for n in sizes]))
+    require(count <= LARGEST, f"the game would have {count:.3g} payoffs, the limit is {LARGEST}")
+    return sizes
+
+
+def _generator(seed: Any) -> np.random.Generator:
+    if isinstance(seed, jax.Array):
+        is_key = jax.numpy.issubdtype(seed.dtype, jax.dtypes.prng_key)
+        seed = np.asarray(jax.random.key_data(seed) if is_key else seed).ravel().tolist()
+    return np.random.default_rng(seed)
+
+
+def _incidence(routes: Sequence[Sequence[int]], count: int) -> np.ndarray:
+    """Whether an action uses a resource, `[A, R]`."""
+    out = np.zeros((len(routes), count), np.int64)
+    for a, route in enumerate(routes):
+        for r in route:
+            require(0 <= r < count, f"resource {r} does not exist: there are {count}")
+            out[a, r] = 1
+    return out
+
+
+def _along(table: np.ndarray, player: int, num_players: int) -> np.ndarray:
+    """A table `[R, A_i]` as `[R, 1, .., A_i, .., 1]`."""
+    shape = [1] * num_players
+    shape[player] = table.shape[1]
+    return table.reshape(len(table), *shape)
+
+
+def _divisions(troops: int, fields: int) -> Any:
+    """Every way to split the troops: bars between stars."""
+    for bars in itertools.combinations(range(troops + fields - 1), fields - 1):
+        edges = (-1, *bars, troops + fields - 1)
+        yield [b - a - 1 for a, b in itertools.pairwise(edges)]

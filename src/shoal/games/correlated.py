@@ -1,0 +1,212 @@
+"""Correlated equilibria: a mediator draws a cell and tells each player its own action; nobody
+gains by disobeying (Aumann 1974). Coarse: nobody gains by not listening (Moulin and Vial 1978).
+
+    sum_{a_-i} p(a, a_-i) (u_i(b, a_-i) - u_i(a, a_-i)) <= 0   for all i, a, b
+
+Linear in p, so that the best of them by a linear objective is one linear program.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.optimize import linprog
+
+from shoal.core.errors import UserError, require, unknown
+from shoal.games.normal_form import NormalForm
+from shoal.games.support_enumeration import normalised
+
+LARGEST_PROGRAM = 10_000_000
+"""The most coefficients of the linear program; some 1 GB with what the solver adds."""
+OBJECTIVES = ("welfare", "fairness")
+
+
+@dataclass(frozen=True)
+class Correlated:
+    """A correlated or coarse correlated equilibrium, the best by its objective."""
+
+    distribution: np.ndarray
+    """The probability of each cell, `[A1, ..., AN]`."""
+    payoffs: np.ndarray
+    """What each player gains, `[N]`."""
+    welfare: float
+    """The sum of what the players gain."""
+    value: float
+    """The objective's value."""
+    regret: float
+    """The certificate: the most that a player gains by disobeying, computed after solving."""
+    method: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def correlated_equilibrium(
+    game: NormalForm, objective: Any = "welfare", coarse: bool = False
+) -> Correlated:
+    """The correlated equilibrium that maximises the objective.
+
+    Args:
+        game: any number of players.
+        objective: "welfare", the sum of payoffs; "fairness", the least payoff; a player's number;
+            or weights of the cells, `[A1, ..., AN]`.
+        coarse: players choose whether to listen before they are told anything.
+
+    >>> game = NormalForm.symmetric([[6, 2], [7, 0]])
+    >>> round(correlated_equilibrium(game).welfare, 9)
+    10.5
+
+    Raises:
+        UserError: an unknown objective, or a game too large for a linear program.
+    """
+    _check_size(game)
+    aim, least = _objective(game, objective)
+    incentives = _incentives(normalised(game), coarse)
+    cells = incentives.shape[1]
+    if least is None:
+        program = (-aim, incentives, np.zeros(incentives.shape[0]), np.ones((1, cells)))
+    else:  # maximise t, under every player's payoff
+        rows = sp.vstack(
+            [
+                sp.hstack([incentives, sp.csr_array((incentives.shape[0], 1))]),
+                sp.hstack([sp.csr_array(-least), sp.csr_array(np.ones((len(least), 1)))]),
+            ]
+        ).tocsr()
+        ones = np.append(np.ones(cells), 0.0)[None]
+        program = (
+            np.append(np.zeros(cells), -1.0),
+            rows,
+            np.zeros(incentives.shape[0] + len(least)),
+            ones,
+        )
+    p = _solve(*program, cells).reshape(game.num_actions)
+    gained = np.tensordot(np.asarray(game.payoffs, np.float64), p, game.num_players)
+    value = gained.min() if least is not None else aim @ p.ravel()
+    given = {"objective": objective, "coarse": coarse}
+    return Correlated(
+        distribution=p,
+        payoffs=gained,
+        welfare=float(gained.sum()),
+        value=float(value),
+        regret=correlated_regret(game, p, coarse),
+        method=f"{'coarse ' if coarse else ''}correlated equilibrium by linear programming",
+        parameters=given,
+    )
+
+
+def correlated_regret(game: NormalForm, distribution: Any, coarse: bool = False) -> float:
+    """The most that a player gains by the best rule for disobeying: an action in place of each
+    that it is told, or with `coarse` one action in place of all. 0 in equilibrium.
+
+    Args:
+        distribution: the probability of each cell, `[A1, ..., AN]`.
+
+    Raises:
+        UserError: it is not a distribution over the cells.
+    """
+    p = _check_distribution(game, distribution)
+    worst = 0.0
+    for i, u in enumerate(np.asarray(game.payoffs, np.float64)):
+        told = np.moveaxis(p, i, 0).reshape(p.shape[i], -1)
+        gain = np.moveaxis(u, i, 0).reshape(p.shape[i], -1)
+        switched = told @ gain.T  # what b gives where a is told, [A_i, A_i]
+        obeyed = switched.trace()
+        best = switched.sum(0).max() if coarse else switched.max(1).sum()
+        worst = max(worst, float(best - obeyed))
+    return worst
+
+
+def _incentives(payoffs: np.ndarray, coarse: bool) -> Any:
+    """What each deviation gains in each cell, `[deviations, cells]`, sparse."""
+    counts = payoffs.shape[1:]
+    cells = int(np.prod(counts))
+    number = np.arange(cells).reshape(counts)
+    rows, columns, values, height = [], [], [], 0
+    for i, u in enumerate(payoffs):
+        own = np.moveaxis(u, i, 0).reshape(counts[i], -1)
+        where = np.moveaxis(number, i, 0).reshape(counts[i], -1)
+        for a in range(counts[i]):
+            gain = np.delete(own - own[a], a, 0)  # of each other action b where a is told
+            b = np.delete(np.arange(counts[i]), a)
+            row = height + (b if coarse else a * (counts[i] - 1) + np.arange(len(b)))
+            rows.append(np.broadcast_to(row[:, None], gain.shape).ravel())
+            columns.append(np.broadcast_to(where[a], gain.shape).ravel())
+            values.append(gain.ravel())
+        height += counts[i] if coarse else counts[i] * (counts[i] - 1)
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    matrix = sp.coo_array(entries, shape=(height, cells)).tocsr()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _solve(aim: np.ndarray, rows: Any, upper: np.ndarray, ones: np.ndarray, cells: int) -> Any:
+    """The distribution; the constraints that HiGHS leaves short are met to 1e-10."""
+    largest = float(np.abs(aim).max()) or 1.0
+    free = [(None, None)] * (len(aim) - cells)
+    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    solved = linprog(
+        aim / largest,
+        rows,
+        upper,
+        ones,
+        [1.0],
+        [(0.0, None)] * cells + free,
+        method="highs",
+        options=tight,
+    )
+    if solved.x is None:
+        raise UserError(f"the linear program was not solved: {solved.message}")
+    p = np.maximum(solved.x[:cells], 0.0)
+    return p / p.sum()
+
+
+def _objective(game: NormalForm, objective: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Weights of the cells, flat; or for fairness the payoffs `[N, cells]` the least counts of."""
+    if isinstance(objective, str) and objective == "fairness":
+        payoffs = np.asarray(game.payoffs, np.float64)
+        return np.zeros(payoffs[0].size), payoffs.reshape(len(payoffs), -1)
+    return _weights(game, objective).ravel(), None
+
+
+def _weights(game: NormalForm, objective: Any) -> np.ndarray:
+    payoffs = np.asarray(game.payoffs, np.float64)
+    if isinstance(objective, str):
+        if objective not in OBJECTIVES:
+            raise unknown("objective", objective, OBJECTIVES)
+        return payoffs.sum(0)
+    if np.ndim(objective) == 0:
+        count = game.num_players
+        require(
+            isinstance(objective, int | np.integer) and bool(0 <= objective < count),
+            f"player {objective} does not exist: there are {count}, from 0",
+        )
+        return payoffs[int(objective)]
+    weights = np.asarray(objective, np.float64)
+    require(
+        bool(weights.shape == game.num_actions and np.isfinite(weights).all()),
+        f"weights of cells have shape {list(weights.shape)}, "
+        f"expected finite {list(game.num_actions)}",
+    )
+    return weights
+
+
+def _check_distribution(game: NormalForm, distribution: Any) -> np.ndarray:
+    p = np.asarray(distribution, np.float64)
+    require(
+        p.shape == game.num_actions,
+        f"the distribution has shape {list(p.shape)}, expected {list(game.num_actions)}",
+    )
+    require(
+        bool((p >= -1e-9).all()) and abs(float(p.sum()) - 1) <= 1e-9 * max(1, p.size),
+        f"not a distribution: least entry {float(p.min()):g}, sum {float(p.sum()):.12g}",
+    )
+    return p
+
+
+def _check_size(game: NormalForm) -> None:
+    cells = int(np.prod(game.num_actions))
+    size = cells * sum(n - 1 for n in game.num_actions)
+    require(
+        size <= LARGEST_PROGRAM,
+        f"a game of {' x '.join(map(str, game.num_actions))} needs a linear program of {size:.3g} "
+        f"coefficients, the limit is {LARGEST_PROGRAM}: regret matching approaches the set",
+    )

@@ -1,0 +1,281 @@
+"""Extensive-form games: a tree of moves, flattened once to arrays.
+
+Nodes are numbered by depth, so that the children of a node are neighbours and a pass over the tree
+is a few array operations. Kuhn, Extensive games and the problem of information (1953).
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from shoal.core.errors import UserError, require
+from shoal.games.normal_form import TOLERANCE
+
+CHANCE, TERMINAL = -1, -2
+"""Who acts at a node where no player does."""
+
+
+@runtime_checkable
+class Rules(Protocol):
+    """A game's rules, of which `extensive_form` makes a tree. A state is what the rules like."""
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """The names of the players."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """The name of the game."""
+        ...
+
+    def start(self) -> Any:
+        """The first state."""
+        ...
+
+    def to_move(self, state: Any) -> int:
+        """The number of the player who acts, or `CHANCE`, or `TERMINAL`."""
+        ...
+
+    def chances(self, state: Any) -> Sequence[tuple[Hashable, float]]:
+        """The moves of chance, with their probabilities."""
+        ...
+
+    def actions(self, state: Any) -> Sequence[Hashable]:
+        """The legal moves of the player who acts. `str(move)` is its name."""
+        ...
+
+    def play(self, state: Any, move: Any) -> Any:
+        """The state after a move, of a player's or of chance's."""
+        ...
+
+    def sees(self, state: Any) -> str:
+        """All that the player who acts knows: states where it sees the same are one information
+        set of that player."""
+        ...
+
+    def returns(self, state: Any) -> Sequence[float]:
+        """What each player gains at a terminal state."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ExtensiveForm:
+    """A game tree of K nodes, Z of them terminal, with I information sets of N players.
+
+    A policy of such a game is an array `[I, A]` for all players together, with A the most actions
+    anywhere: `policy[s, a]` is the probability of action `a` at information set `s`, 0 where there
+    is no such action.
+    """
+
+    parent: Int[np.ndarray, "K"]
+    """The node before each node; -1 for the root, which is node 0."""
+    actor: Int[np.ndarray, "K"]
+    """The player who acts at each node, or `CHANCE`, or `TERMINAL`."""
+    infoset: Int[np.ndarray, "K"]
+    """The information set of each decision node; -1 elsewhere."""
+    action: Int[np.ndarray, "K"]
+    """Which of its parent's moves leads to each node; -1 for the root."""
+    chance: Float[np.ndarray, "K"]
+    """The probability of the move to each node, where chance made it; 1 elsewhere."""
+    depths: Int[np.ndarray, "depths_and_1"]
+    """The first node of each depth, and K."""
+    terminals: Int[np.ndarray, "Z"]
+    """The terminal nodes."""
+    payoffs: Float[np.ndarray, "Z N"]
+    """What each player gains at each terminal node."""
+    owner: Int[np.ndarray, "I"]
+    """The player of each information set."""
+    num_actions: Int[np.ndarray, "I"]
+    """How many actions each information set has."""
+    keys: tuple[str, ...]
+    """What the player knows at each information set; unique among one player's."""
+    moves: tuple[str, ...]
+    """The name of the move to each node; empty for the root."""
+    players: tuple[str, ...]
+    """The names of the players."""
+    title: str = ""
+    """The name of the game."""
+
+    @property
+    def num_players(self) -> int:
+        return len(self.players)
+
+    @property
+    def num_nodes(self) -> int:
+        return len(self.parent)
+
+    @property
+    def num_infosets(self) -> int:
+        return len(self.owner)
+
+    @cached_property
+    def first_child(self) -> Int[np.ndarray, "K"]:
+        """The first child of each node; the others follow it. K at terminal nodes."""
+        first = np.full(self.num_nodes, self.num_nodes)
+        np.minimum.at(first, self.parent[1:], np.arange(1, self.num_nodes))
+        return first
+
+    @cached_property
+    def first_node(self) -> Int[np.ndarray, "I"]:
+        """The first node of each information set."""
+        decisions = np.flatnonzero(self.infoset >= 0)
+        return decisions[np.unique(self.infoset[decisions], return_index=True)[1]]
+
+    @cached_property
+    def actions(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the actions at each information set."""
+        starts = self.first_child[self.first_node]
+        return tuple(self.moves[s : s + n] for s, n in zip(starts, self.num_actions))
+
+    @cached_property
+    def legal(self) -> Bool[np.ndarray, "I A"]:
+        """Which entries of a policy are actions."""
+        return np.arange(self.num_actions.max(initial=1)) < self.num_actions[:, None]
+
+    def uniform(self) -> Float[np.ndarray, "I A"]:
+        """The policy that takes each action equally often."""
+        return self.legal / self.num_actions[:, None]
+
+    def first_action(self) -> Float[np.ndarray, "I A"]:
+        """The policy that always takes the first action."""
+        return np.eye(1, self.legal.shape[1]).repeat(self.num_infosets, 0)
+
+    def describe(
+        self, policy: Float[np.ndarray, "I A"], player: int
+    ) -> dict[str, dict[str, float]]:
+        """A player's policy to read: `{what it knows: {action: probability}}`."""
+        return {
+            self.keys[s]: dict(zip(self.actions[s], policy[s].tolist()))
+            for s in np.flatnonzero(self.owner == player)
+        }
+
+
+def extensive_form(rules: Rules, max_nodes: int = 4_000_000) -> ExtensiveForm:
+    """Plays out every line of a game.
+
+    Raises:
+        UserError: the tree has more than `max_nodes` nodes; the probabilities of chance are no
+            distribution; the actions differ within an information set; or a payoff is missing.
+    """
+    tree = _Tree(rules)
+    frontier, depths = [rules.start()], [0]
+    while frontier:
+        depths.append(depths[-1] + len(frontier))
+        require(
+            depths[-1] <= max_nodes,
+            f"the tree of {rules.title or 'this game'} has more than {max_nodes} nodes at depth "
+            f"{len(depths) - 2}: take a smaller game, or raise max_nodes",
+        )
+        frontier = [child for state in frontier for child in tree.visit(state)]
+    return tree.flatten(depths)
+
+
+class _Tree:
+    """The lists that the arrays are made of, in the order of the nodes."""
+
+    def __init__(self, rules: Rules):
+        self.rules, self.num_players = rules, len(rules.players)
+        self.parent, self.action, self.chance, self.moves = [-1], [-1], [1.0], [""]
+        self.actor: list[int] = []
+        self.infoset: list[int] = []
+        self.payoffs: list[Sequence[Any]] = []
+        self.numbers: dict[tuple[int, str], int] = {}
+        self.offered: list[tuple[Hashable, ...]] = []
+
+    def visit(self, state: Any) -> list[Any]:
+        """Notes a node and the moves from it; the states that they lead to."""
+        rules, who = self.rules, self.rules.to_move(state)
+        number = len(self.actor)
+        self.actor.append(who)
+        self.infoset.append(-1)
+        if who == TERMINAL:
+            self.payoffs.append(self._payoffs(state))
+            return []
+        if who == CHANCE:
+            outcomes = rules.chances(state)
+            moves, odds = [m for m, _ in outcomes], [float(p) for _, p in outcomes]
+            require(
+                min(odds, default=-1) >= 0 and abs(sum(odds) - 1) <= TOLERANCE,
+                f"the probabilities of chance at node {number} are {odds}: not a distribution",
+            )
+        else:
+            moves = rules.actions(state)
+            odds = [1.0] * len(moves)
+            self.infoset[number] = self._infoset(who, rules.sees(state), tuple(moves))
+        self.parent += [number] * len(moves)
+        self.action += range(len(moves))
+        self.chance += odds
+        self.moves += map(str, moves)
+        return [rules.play(state, move) for move in moves]
+
+    def _infoset(self, who: int, key: str, moves: tuple[Hashable, ...]) -> int:
+        require(0 <= who < self.num_players, f"player {who} acts, of {self.num_players} players")
+        where = f"'{key}' of {self.rules.players[who]}"
+        require(len(moves) > 0, f"information set {where} has no actions")
+        number = self.numbers.setdefault((who, key), len(self.offered))
+        if number == len(self.offered):
+            require(len({*map(str, moves)}) == len(moves), f"an action of {where} is there twice")
+            self.offered.append(moves)
+        elif self.offered[number] != moves:
+            names = [list(map(str, m)) for m in (self.offered[number], moves)]
+            raise UserError(
+                f"information set {where} has actions {names[0]} at one node and {names[1]} at "
+                "another: what a player knows must tell them apart"
+            )
+        return number
+
+    def _payoffs(self, state: Any) -> Sequence[Any]:
+        gains = self.rules.returns(state)
+        require(
+            len(gains) == self.num_players and bool(np.isfinite(gains).all()),
+            f"returns are {gains}, expected {self.num_players} finite numbers",
+        )
+        return gains
+
+    def flatten(self, depths: list[int]) -> ExtensiveForm:
+        actor = np.array(self.actor)
+        return ExtensiveForm(
+            parent=np.array(self.parent),
+            actor=actor,
+            infoset=np.array(self.infoset),
+            action=np.array(self.action),
+            chance=np.array(self.chance),
+            depths=np.array(depths),
+            terminals=np.flatnonzero(actor == TERMINAL),
+            payoffs=np.array(self.payoffs, np.float64).reshape(-1, self.num_players),
+            owner=np.array([who for who, _ in self.numbers], np.int64),
+            num_actions=np.array([len(m) for m in self.offered], np.int64),
+            keys=tuple(key for _, key in self.numbers),
+            moves=tuple(self.moves),
+            players=tuple(self.rules.players),
+            title=self.rules.title,
+        )
+
+
+def check_policy(game: ExtensiveForm, policy: Any) -> Float[np.ndarray, "I A"]:
+    """The policy in float64.
+
+    Raises:
+        UserError: it does not have a distribution over the actions for every information set.
+    """
+    policy = np.asarray(policy, np.float64)
+    shape = game.legal.shape
+    require(
+        policy.shape == shape,
+        f"the policy has shape {list(policy.shape)}, expected {list(shape)}: "
+        "information sets, most actions",
+    )
+    wrong = (np.where(game.legal, np.minimum(policy, 0), policy) != 0).any(1)
+    wrong |= ~(np.abs(policy.sum(1) - 1) <= TOLERANCE * shape[1])  # so that NaN is wrong too
+    if wrong.any():
+        s = int(wrong.argmax())
+        raise UserError(
+            f"the policy at information set '{game.keys[s]}' of {game.players[game.owner[s]]} is "
+            f"{policy[s].tolist()}, expected a distribution over {game.num_actions[s]} actions"
+        )
+    return policy

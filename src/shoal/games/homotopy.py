@@ -1,0 +1,110 @@
+"""One Nash equilibrium of any finite game, by a homotopy: the logit curve leads near one, and
+Newton's method on the actions still used there finishes (Turocy 2005; polishing as in Govindan and
+Wilson 2003). Curves from other priors may end at other equilibria.
+"""
+
+import numpy as np
+
+from shoal.core.errors import require
+from shoal.games.logit import FAR, payoff_range, trace
+from shoal.games.normal_form import NormalForm, regret
+from shoal.games.polynomial import polished
+from shoal.games.solution import Equilibria, certified
+from shoal.games.support_enumeration import normalised
+
+REGRET = 1e-9
+"""What an equilibrium may leave to gain, of games scaled to [0, 1]."""
+CUTOFFS = (1e-2, 1e-3, 1e-4, 1e-6, 0.05, 0.2)
+"""Actions less probable than one of these are tried as unused."""
+NEAR = 0.05
+"""How far in probability Newton's method may move from the curve."""
+
+
+def logit_nash(game: NormalForm) -> Equilibria:
+    """The Nash equilibrium at the end of the principal branch of logit equilibria: one that is
+    selected from all by letting players become rational (McKelvey and Palfrey 1995).
+
+    Empty where the branch ends at a profile that Newton's method cannot finish.
+    """
+    found = _end_of_curve(game, None)
+    profiles = [] if found is None else [found]
+    return certified(game, profiles, "logit path", False, parameters={"starts": 1})
+
+
+def n_player_equilibrium(
+    game: NormalForm, starts: int = 1, seed: int = 0, max_starts: int = 16
+) -> Equilibria:
+    """Nash equilibria of a game of any number of players: none that is not certified.
+
+    The first start is the uniform profile, so that with one start the result is that of
+    `logit_nash`; others are random. Where a curve ends at nothing, another start replaces it.
+
+    Args:
+        game: its payoffs must fit in memory; the work grows with their number, not with that of
+            supports.
+        starts: how many curves that end at an equilibrium are wanted; equal ends are given once.
+        seed: of the random starts.
+        max_starts: how many curves are followed at most; `starts` if that is more.
+
+    Raises:
+        UserError: `starts` is less than 1.
+    """
+    require(starts >= 1, f"starts is {starts}, expected at least 1")
+    rng = np.random.default_rng(seed)
+    profiles: list[tuple[np.ndarray, ...]] = []
+    ended = 0
+    for number in range(max(starts, max_starts)):
+        prior = None if number == 0 else _random_prior(game, rng)
+        profile = _end_of_curve(game, prior)
+        if profile is not None:
+            ended += 1
+            if not any(_same(profile, other) for other in profiles):
+                profiles.append(profile)
+        if ended >= starts:
+            break
+    given = {"starts": starts, "seed": seed, "max_starts": max_starts}
+    return certified(game, profiles, "logit homotopy and Newton", False, parameters=given)
+
+
+def _end_of_curve(game: NormalForm, prior: np.ndarray | None) -> tuple[np.ndarray, ...] | None:
+    """Follows the curve and tries to finish, from rationality 1000 on, at each doubling."""
+    payoffs = normalised(game)
+    cuts = np.cumsum(game.num_actions)[:-1]
+    due, profile = 1000.0, None
+    for point in trace(game, FAR, prior):
+        profile = [np.exp(part) for part in np.split(point[:-1], cuts)]
+        if point[-1] >= due:
+            due = 2 * point[-1]
+            done = _finished(game, payoffs, profile)
+            if done is not None:
+                return done
+    return None if profile is None else _finished(game, payoffs, profile)
+
+
+def _finished(
+    game: NormalForm, payoffs: np.ndarray, profile: list[np.ndarray]
+) -> tuple[np.ndarray, ...] | None:
+    """The equilibrium near by, or None."""
+    enough = REGRET * payoff_range(game)
+    tried = set()
+    for cutoff in CUTOFFS:
+        supports = [x > min(cutoff, float(x.max()) / 2) for x in profile]
+        key = np.concatenate(supports).tobytes()
+        if key in tried:
+            continue
+        tried.add(key)
+        done = polished(payoffs, profile, supports)
+        if done is None or max(float(np.abs(a - b).max()) for a, b in zip(done, profile)) > NEAR:
+            continue
+        if regret(game, done) <= enough:
+            return done
+    return None
+
+
+def _random_prior(game: NormalForm, rng: np.random.Generator) -> np.ndarray:
+    weights = [rng.exponential(size=n) + 1e-6 for n in game.num_actions]
+    return np.concatenate([np.log(w / w.sum()) for w in weights])
+
+
+def _same(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> bool:
+    return all(np.abs(a - b).max() < 1e-7 for a, b in zip(one, other))

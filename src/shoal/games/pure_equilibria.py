@@ -1,0 +1,34 @@
+"""Pure equilibria, of any number of players: cells in which each player's action is a best reply.
+
+u_i(a) = max_b u_i(b, a_-i)  for every player i  (Nash 1951)
+"""
+
+import numpy as np
+
+from shoal.core.errors import require
+from shoal.games.normal_form import NormalForm, pure
+from shoal.games.solution import Equilibria, certified
+
+
+def pure_equilibria(game: NormalForm, tolerance: float = 1e-12) -> Equilibria:
+    """The equilibria in which every player takes one action surely, in the order of the cells.
+
+    `tolerance` is how far below the best reply a payoff may be, as a share of the range of that
+    player's payoffs: payoffs that differ by rounding tie. There may be none, and there may be
+    mixed ones besides, so that the list never claims to be complete.
+
+    >>> game = NormalForm([[[3, 0], [5, 1]], [[3, 5], [0, 1]]], title="prisoner's dilemma")
+    >>> [[x.tolist() for x in profile] for profile in pure_equilibria(game)]
+    [[[0.0, 1.0], [0.0, 1.0]]]
+
+    Raises:
+        UserError: the tolerance is negative.
+    """
+    require(tolerance >= 0, f"tolerance is {tolerance:g}, expected 0 or more")
+    payoffs = np.asarray(game.payoffs)
+    best = np.ones(game.num_actions, bool)
+    for i, values in enumerate(payoffs):
+        best &= values >= values.max(axis=i, keepdims=True) - tolerance * np.ptp(values)
+    cells = [pure(game, cell) for cell in np.argwhere(best).tolist()]
+    given = {"tolerance": tolerance}
+    return certified(game, cells, "pure enumeration", complete=False, parameters=given)

@@ -1,0 +1,109 @@
+"""Commitment: the leader plays a mixed strategy that the follower sees and answers, ties broken in
+the leader's favour (strong Stackelberg equilibrium). One linear program for each answer b:
+
+    max_x sum_a x(a) A(a, b)   where   sum_a x(a) (B(a, b) - B(a, c)) >= 0  for all c
+
+(Conitzer and Sandholm 2006, "Computing the optimal strategy to commit to").
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import linprog
+
+from shoal.core.errors import require
+from shoal.games.normal_form import NormalForm
+
+TIE = 1e-9
+"""Answers within this share of the largest payoff are equally good for the leader."""
+
+
+@dataclass(frozen=True)
+class Stackelberg:
+    """The best commitment and the answer to it."""
+
+    leader: np.ndarray
+    """The strategy committed to, over the leader's actions."""
+    follower: np.ndarray
+    """The answer, one action surely, over the follower's actions."""
+    response: int
+    """The number of that action."""
+    value: float
+    """What the leader gains."""
+    follower_value: float
+    """What the follower gains."""
+    regret: float
+    """The certificate of the answer: how much the follower could gain by another."""
+    gap: float
+    """The certificate of the commitment: how much better another could be at most, by the dual
+    programs (those of answers that no commitment calls for are taken as infeasible)."""
+    values: np.ndarray
+    """The best that the leader can do where the follower gives each answer; -inf where it never
+    does, `[follower's actions]`."""
+    method: str
+
+
+def stackelberg(game: NormalForm, leader: int = 0) -> Stackelberg:
+    """The strategy that `leader` does best to commit to.
+
+    >>> game = NormalForm.bimatrix([[2, 4], [1, 3]], [[1, 0], [0, 1]])
+    >>> round(stackelberg(game).value, 9)
+    3.5
+
+    Raises:
+        UserError: the game has not two players, or no player `leader`.
+    """
+    require(game.num_players == 2, f"commitment needs 2 players, the game has {game.num_players}")
+    require(leader in (0, 1), f"player {leader} does not exist: the leader is 0 or 1")
+    payoffs = np.asarray(game.payoffs, np.float64)
+    mine, theirs = payoffs if leader == 0 else (payoffs[1].T, payoffs[0].T)
+    solved = [_commitment(mine, theirs, b) for b in range(mine.shape[1])]
+    values = np.array([value for _, value, _ in solved])
+    # Equal to rounding: the first, so that the answer does not depend on the last bits.
+    near = TIE * float(np.abs(mine).max())
+    response = int(np.argmax(values >= values.max() - near))
+    x, value, _ = solved[response]
+    answers = x @ theirs
+    return Stackelberg(
+        leader=x,
+        follower=np.eye(mine.shape[1])[response],
+        response=response,
+        value=value,
+        follower_value=float(answers[response]),
+        regret=float(answers.max() - answers[response]),
+        gap=max(0.0, max(bound for _, _, bound in solved) - value),
+        values=values,
+        method="one linear program an answer",
+    )
+
+
+def _commitment(
+    mine: Float[np.ndarray, "A B"], theirs: Float[np.ndarray, "A B"], answer: int
+) -> tuple[np.ndarray, float, float]:
+    """The best commitment that makes `answer` best; what it gives; and a bound on what any gives.
+
+    By duality: for multipliers q >= 0 nothing gives more than
+    max_a A(a, b) + sum_c q(c) (B(a, b) - B(a, c)).
+    """
+    count = len(mine)
+    scale = float(np.ptp(theirs)) or 1.0
+    worse = (theirs - theirs[:, [answer]]).T / scale  # of each other answer, at most 0
+    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    solved = linprog(
+        -mine[:, answer],
+        worse,
+        np.zeros(len(worse)),
+        np.ones((1, count)),
+        [1.0],
+        (0.0, None),
+        method="highs",
+        options=tight,
+    )
+    if solved.x is None:
+        return np.full(count, np.nan), -np.inf, -np.inf
+    x = np.maximum(solved.x, 0.0)
+    x /= x.sum()
+    multipliers = np.maximum(-solved.ineqlin.marginals, 0.0)
+    bound = float((mine[:, answer] - multipliers @ worse).max())
+    return x, float(x @ mine[:, answer]), bound

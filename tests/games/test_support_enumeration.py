@@ -1,0 +1,157 @@
+"""All equilibria of games whose equilibria are published or by hand, degenerate ones among them."""
+
+import numpy as np
+import pytest
+
+from shoal.core.errors import UserError
+from shoal.games.classic import classic, coordination, covariant, random
+from shoal.games.normal_form import NormalForm, pure
+from shoal.games.support_enumeration import pure_cells, support_enumeration
+
+# von Stengel 1999: 75 equilibria, more than the 63 of the identity game. Row and column payoffs of
+# each cell, the row player's action fastest, as Gambit's catalogue prints them.
+VON_STENGEL = """
+9504 72336 -111771 -461736 397584 1227336 171204 -1718376 1303104 1303104 737154 -453420
+-660 48081 31680 -300036 -113850 774576 -45936 -1039236 -453420 737154 -227040 -227040
+19976 29216 -130944 -178761 451176 451176 208626 -586476 1227336 397584 774576 -113850
+-20526 14124 168124 -84436 -586476 208626 -263076 -263076 -1718376 171204 -1039236 -45936
+1776 1776 -8514 -8976 29216 19976 14124 -20526 72336 9504 48081 -660
+-8976 -8514 52764 52764 -178761 -130944 -84436 168124 -461736 -111771 -300036 31680
+"""
+
+# McKelvey and McLennan 1997 (Gambit's 2x2x2.nfg): the cells, the first player's action fastest.
+MCKELVEY = [(9, 8, 12), (0, 0, 0), (0, 0, 0), (9, 8, 2), (0, 0, 0), (3, 4, 6), (3, 4, 6), (0, 0, 0)]
+
+
+def first_fastest(cells, shape) -> NormalForm:
+    return NormalForm(np.asarray(cells, float).reshape(*shape[::-1], len(shape)).T)
+
+
+def has(found, profile) -> bool:
+    want = np.concatenate([np.asarray(x, float) for x in profile])
+    return any(np.abs(np.concatenate(p) - want).max() < 1e-9 for p in found)
+
+
+def test_the_nine_of_mckelvey_and_mclennan() -> None:
+    third = 1 / 3
+    first = [
+        (0.4, 0.5, third), (0.5, 0.4, 0.25), (0.5, 0.5, 1), (third, 1, 0.25), (1, 1, 1),
+        (1, 0, 0), (0, 0.25, third), (0, 1, 0), (0, 0, 1),
+    ]  # fmt: skip
+    found = support_enumeration(first_fastest(MCKELVEY, (2, 2, 2)))
+    assert len(found) == 9 and not found.complete and max(found.regrets) < 1e-9
+    assert all(has(found, [(p, 1 - p) for p in profile]) for profile in first)
+
+
+def test_the_75_of_von_stengel() -> None:
+    found = support_enumeration(first_fastest([int(v) for v in VON_STENGEL.split()], (6, 6)))
+    assert len(found) == 75 and found.complete
+    inside = ([132, 66, 30, 12, 4, 1], [4, 1, 30, 12, 132, 66])
+    assert has(found, [np.array(x) / 245 for x in inside])
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "equilibria"),
+    [
+        (  # Shapley 1974, figure 3
+            [[0, 3, 0], [2, 2, 0], [3, 0, 1]],
+            [[0, 2, 3], [3, 2, 0], [0, 0, 1]],
+            [
+                ([0, 0, 1], [0, 0, 1]),
+                ([1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0]),
+                ([1 / 6, 1 / 3, 1 / 2], [1 / 6, 1 / 3, 1 / 2]),
+            ],
+        ),
+        (  # von Stengel 2007
+            [[3, 3], [2, 5], [0, 6]],
+            [[3, 2], [2, 6], [3, 1]],
+            [
+                ([1, 0, 0], [1, 0]),
+                ([0.8, 0.2, 0], [2 / 3, 1 / 3]),
+                ([0, 1 / 3, 2 / 3], [1 / 3, 2 / 3]),
+            ],
+        ),
+        (  # degenerate: both rows answer the first column; x anywhere above 1/2 keeps it best
+            [[1, 0], [1, 0]],
+            [[1, 0], [0, 1]],
+            [
+                ([1, 0], [1, 0]), ([0.5, 0.5], [1, 0]), ([0.5, 0.5], [0, 1]), ([0, 1], [0, 1]),
+            ],
+        ),
+        (  # degenerate with supports of unequal sizes: (1, 0) against a mixture up to (1/3, 2/3)
+            [[2, 2], [4, 1]],
+            [[1, 1], [0, 3]],
+            [([1, 0], [1 / 3, 2 / 3]), ([1, 0], [0, 1])],
+        ),
+        (  # nothing matters: every pair of actions is extreme
+            [[0, 0], [0, 0]],
+            [[0, 0], [0, 0]],
+            [([1, 0], [1, 0]), ([1, 0], [0, 1]), ([0, 1], [1, 0]), ([0, 1], [0, 1])],
+        ),
+        ([[0, -0.25, 0.5], [0.25, 0, -0.05], [-0.5, 0.05, 0]], None,
+         [(np.array([1, 10, 5]) / 16, np.array([1, 10, 5]) / 16)]),
+        ([[5]], [[2]], [([1], [1])]),
+    ],
+    ids=["shapley-1974", "von-stengel-2007", "one-row", "unequal", "constant", "biased-rps", "1x1"],
+)  # fmt: skip
+def test_all_of_small_games(row, column, equilibria) -> None:
+    game = NormalForm.bimatrix(row, -np.asarray(row) if column is None else column)
+    found = support_enumeration(game)
+    assert found.complete and max(found.regrets) < 1e-12
+    assert len(found) == len(equilibria) and all(has(found, e) for e in equilibria)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_the_identity_game_has_an_equilibrium_on_every_support(size: int) -> None:
+    assert len(support_enumeration(coordination(size))) == 2**size - 1
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 3), (2, 2, 2, 2)])
+def test_three_players_or_more(shape) -> None:
+    """Generic games have an odd number of equilibria (Wilson 1971), the pure ones among them."""
+    game = random(shape, 5)
+    found = support_enumeration(game)
+    assert len(found) % 2 == 1 and max(found.regrets) < 1e-9
+    assert all(has(found, pure(game, cell)) for cell in pure_cells(game))
+
+
+def test_a_continuum_is_given_once() -> None:
+    """The third player's action matters to nobody, itself included."""
+    pennies = np.array([[1.0, -1], [-1, 1]])
+    payoffs = np.stack([pennies, -pennies, 0 * pennies])[..., None] * np.ones(2)
+    found = support_enumeration(NormalForm(payoffs))
+    assert [tuple((x > 0).sum() for x in p) for p in found] == [(2, 2, 1)] * 2 + [(2, 2, 2)]
+
+
+@pytest.mark.parametrize("name", ["chicken", "stag_hunt", "battle_of_the_sexes"])
+def test_stops_when_enough_are_found(name: str) -> None:
+    found = support_enumeration(classic(name), max_equilibria=1)
+    assert len(found) == 1 and not found.complete and all(x.max() == 1 for x in found[0])
+
+
+def test_pure_equilibria() -> None:
+    assert pure_cells(classic("stag_hunt")) == [(0, 0), (1, 1)]
+    assert pure_cells(classic("matching_pennies")) == []
+    assert len(pure_cells(covariant((2, 2, 2), 1.0, 1))) >= 1  # a common interest has one
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nashpy_finds_the_same(seed: int) -> None:
+    nash = pytest.importorskip("nashpy")
+    game = random((4, 5), seed)
+    theirs = list(nash.Game(*np.asarray(game.payoffs)).vertex_enumeration())
+    ours = support_enumeration(game)
+    assert len(ours) == len(theirs) and all(has(ours, e) for e in theirs)
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: support_enumeration(random((30, 30))), "30 x 30 .* limit .* n_player_equilibrium"),
+        (lambda: support_enumeration(random((9,) * 4, 1), max_supports=10**6), "combinations"),
+        (lambda: support_enumeration(NormalForm([[1.0, 2.0]])), "two players or more"),
+    ],
+)
+def test_bad_input_is_named(build, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        build()
