@@ -7,8 +7,8 @@ Writes under games/: enumeration.csv (all equilibria of one random game, by size
 (one equilibrium of each of many), zero_sum.csv (values of many) and versions.csv. The solvers take
 turns in every round, so that a neighbour on the machine slows all alike; a time is the median of
 the rounds, compile time excluded. Payoffs are normal, seeded. A peer that takes longer than
-`--patience` seconds at one size is left out of larger ones. How many equilibria each finds is in the
-table, for not all find all; other answers that differ end the run.
+`--patience` seconds at one size is left out of larger ones. How many equilibria each finds is in
+the table, for not all find all; other answers that differ end the run.
 """
 
 import argparse

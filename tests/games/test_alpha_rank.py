@@ -67,6 +67,16 @@ def test_a_population_each_against_the_plain_formula(shape: tuple, monkeypatch) 
     np.testing.assert_allclose(sparse.distribution, want, atol=1e-12)
 
 
+def test_open_spiel_agrees() -> None:
+    theirs = pytest.importorskip("open_spiel.python.egt.alpharank")
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(size=(6, 6)), rng.normal(size=(2, 3, 4))
+    single = theirs.compute([one], m=15, alpha=0.3, use_local_selection_model=False)[2]
+    np.testing.assert_allclose(alpha_rank(one, 0.3, 15).distribution, single, atol=1e-12)
+    pair = theirs.compute(list(two), m=15, alpha=0.3)[2]
+    np.testing.assert_allclose(alpha_rank(NormalForm(two), 0.3, 15).distribution, pair, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("game", "losses", "want"),
     [

@@ -193,6 +193,7 @@ def test_sums_by_group() -> None:
         (np.arange(7)[::-1].copy(), 7),
         (np.zeros(0, int), 4),
         (np.r_[np.zeros(3000, int), np.arange(3000)], 3000),
+        (np.r_[np.zeros(64, int), np.arange(20_000)], 20_000),  # one long group among many of one
     ):
         x = rng.normal(size=len(groups))
         want = np.bincount(groups, x, size)

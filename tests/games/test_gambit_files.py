@@ -13,7 +13,7 @@ from shoal.games.gambit_trees import read_efg, write_efg
 from shoal.games.goofspiel import goofspiel
 from shoal.games.kuhn import kuhn
 from shoal.games.leduc import leduc
-from shoal.games.normal_form import NormalForm, regret
+from shoal.games.normal_form import NormalForm, expected, regret
 from shoal.games.policy_values import nash_conv, value
 
 PAYOFFS = """NFG 1 R "Two by three" { "Ann" "Bob" } { 2 3 }
@@ -122,9 +122,15 @@ def test_round_trip_of_trees(build) -> None:
 def test_gambit_reads_tables_alike(text: str) -> None:
     gbt = pytest.importorskip("pygambit")
     game = read_nfg(text)
-    for peer in (gbt.read_nfg(io.StringIO(text)), gbt.read_nfg(io.StringIO(write_nfg(game)))):
-        theirs = [np.array(x, float) for x in peer.to_arrays(dtype=float)]
-        assert np.stack(theirs).tolist() == game.payoffs.tolist()
+    again = gbt.read_nfg(io.StringIO(write_nfg(game)))
+    theirs = [np.array(x, float) for x in again.to_arrays(dtype=float)]
+    assert np.stack(theirs).tolist() == game.payoffs.tolist()
+    # Gambit knows no 5e1, no bare 4. and no commas there; and makes no arrays with an outcome 0.
+    peer = gbt.read_nfg(io.StringIO(text.replace("4. -40, .5 5e1", "4 -40 0.5 50")))
+    mixed = [np.arange(1, n + 1) / np.arange(1, n + 1).sum() for n in game.num_actions]
+    profile = peer.mixed_strategy_profile([x.tolist() for x in mixed])
+    want = [float(profile.payoff(player)) for player in peer.players]
+    assert expected(game, mixed) == pytest.approx(want, abs=1e-12)
 
 
 @pytest.mark.parametrize("build", [kuhn, lambda: read_efg(TOLL)], ids=["kuhn", "toll"])

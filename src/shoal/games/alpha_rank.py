@@ -25,7 +25,7 @@ from shoal.games.markov import imbalance, limit, stationary, stationary_sparse
 from shoal.games.normal_form import NormalForm
 from shoal.games.populations import as_symmetric
 
-DENSE, SPARSE = 1_000, 100_000
+DENSE, SPARSE = 1_000, 5_000
 """The most profiles that elimination takes, and a sparse factorisation at finite alpha."""
 TIE = 1e-12
 """Gains this near, relative to the largest payoff, are the same."""

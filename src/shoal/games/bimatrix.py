@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from shoal.core.errors import require
 from shoal.games.normal_form import NormalForm, regret
@@ -45,7 +43,7 @@ def equilibria(game: NormalForm, exact: bool = False) -> Equilibria:
     """
     row, column = matrices(game)
     _check_size(*row.shape)
-    found = None if exact else _of_floats(game, row, column)
+    found = None if exact else _of_floats(row, column)
     if found is not None:
         return found
     whole = integers(game)
@@ -102,15 +100,19 @@ def positive(payoffs: Shaped[np.ndarray, "m n"]) -> Shaped[np.ndarray, "m n"]:
     return 1 + (payoffs - least) / ((most - least) or 1.0)
 
 
-def _of_floats(game: NormalForm, row: np.ndarray, column: np.ndarray) -> Equilibria | None:
+def _of_floats(row: np.ndarray, column: np.ndarray) -> Equilibria | None:
     """The equilibria by floats, or None if they may be wrong."""
     pairs = _pairs(vertices(positive(column).T), vertices(positive(row)))
-    if pairs is None:
+    if not pairs:
         return None
     profiles = [(strategy(x), strategy(y)) for x, y in pairs]
-    regrets = [regret(game, profile) for profile in profiles]
-    sure = max(regrets) <= 1e-10 * max(float(np.ptp(row)), float(np.ptp(column)))
-    return _result(profiles, regrets, "floats") if sure else None
+    x, y = (np.array(side) for side in zip(*profiles))
+    ours, theirs = y @ row.T, x @ column
+    regrets = np.maximum(ours.max(1) - (ours * x).sum(1), theirs.max(1) - (theirs * y).sum(1)).clip(
+        0
+    )
+    sure = regrets.max() <= 1e-10 * max(np.ptp(row), np.ptp(column))
+    return _result(profiles, regrets.tolist(), "floats") if sure else None
 
 
 def _pairs(p: Vertices | None, q: Vertices | None) -> list[Any] | None:
@@ -139,6 +141,8 @@ def fitting(
     simple = q.sum(axis=1) + p.sum(axis=1).min() <= p.shape[1]
     for rows, columns in ((~few, np.ones_like(simple)), (few, ~simple)):
         xs, ys = np.nonzero(rows)[0], np.nonzero(columns)[0]
+        if not (len(xs) and len(ys)):
+            continue
         missing = (~q[ys]).T.astype(np.float32)
         for part in np.array_split(xs, 1 + len(xs) * len(ys) // 10**7):
             a, b = np.nonzero((~p[part]).astype(np.float32) @ missing == 0)
@@ -163,22 +167,29 @@ def strategy(point: np.ndarray, exact: bool = False) -> np.ndarray:
 def _result(profiles: list[Any], regrets: list[float], arithmetic: str) -> Equilibria:
     order = sorted(range(len(profiles)), key=lambda i: [(-p).tolist() for p in profiles[i]])
     profiles = [profiles[i] for i in order]
-    rows, columns = _numbers(profiles)
-    vertex = 1 + rows.max()
-    size = vertex + columns.max() + 1
-    graph = coo_array((np.ones(len(rows)), (rows, vertex + columns)), shape=(size, size))
-    _, part = connected_components(graph, directed=False)
-    groups: dict[int, list[int]] = {}
-    for i, x in enumerate(rows):
-        groups.setdefault(int(part[x]), []).append(i)
     return Equilibria(
         profiles=profiles,
         regrets=[regrets[i] for i in order],
         method="vertex enumeration",
         complete=True,
         parameters={"arithmetic": arithmetic},
-        components=list(groups.values()),
+        components=_connected(profiles),
     )
+
+
+def _connected(profiles: list[Any]) -> list[list[int]]:
+    """The numbers of the profiles, in groups that shared strategies connect."""
+    rows, columns = _numbers(profiles)
+    group = np.arange(len(rows))
+    while True:  # all that share a strategy take the least group among them, until none changes
+        least = group.copy()
+        for side in (rows, columns):
+            best = np.full(len(rows), len(rows))
+            np.minimum.at(best, side, least)
+            least = best[side]
+        if (least == group).all():
+            return [np.nonzero(group == g)[0].tolist() for g in np.unique(group)]
+        group = least
 
 
 def _numbers(profiles: list[Any]) -> tuple[Int[np.ndarray, " E"], Int[np.ndarray, " E"]]:

@@ -18,6 +18,9 @@ from scipy.sparse.linalg import spsolve
 
 from shoal.core.errors import require
 
+SLACK = 1e-10
+"""Costs this near, relative to the largest, are the same."""
+
 
 def stationary(log_rates: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S"]:
     """The logarithm of the stationary distribution, -inf where it is 0.
@@ -56,8 +59,10 @@ def limit(
     """
     members = _recurrent(costs < np.inf)
     both = np.stack([costs, np.where(costs < np.inf, log_factors, -np.inf)])
-    weights = _eliminate(both[:, members][:, :, members], _leading_orders(costs))
-    near = weights[1] - np.where(_least(weights[0], costs), 0, np.inf)
+    slack = SLACK * float(np.abs(costs[np.isfinite(costs)]).max(initial=0.0))
+    with np.errstate(invalid="ignore"):  # inf - inf, where there are no two ways to compare
+        weights = _eliminate(both[:, members][:, :, members], _leading_orders(slack))
+    near = np.where(weights[0] <= weights[0].min() + slack, weights[1], -np.inf)
     out = np.zeros(len(costs))
     out[members] = np.exp(near - np.logaddexp.reduce(near))
     return out
@@ -101,24 +106,21 @@ class _Numbers(NamedTuple):
 _LOGARITHMS = _Numbers(np.zeros(()), np.logaddexp, lambda x: np.logaddexp.reduce(x, axis=-1))
 
 
-def _leading_orders(costs: np.ndarray) -> _Numbers:
-    """Numbers c e**(-k/T) as `[2]`: k and log c. Costs as near as rounding are one."""
+def _leading_orders(slack: float) -> _Numbers:
+    """Numbers c e**(-k/T) as `[2]`: k and log c. Costs within `slack` are one."""
+
+    def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        gap = b[0] - a[0]  # nan where neither is a way: both factors are -inf then
+        mine = np.where(gap < -slack, -np.inf, a[1])
+        theirs = np.where(gap > slack, -np.inf, b[1])
+        return np.stack([np.minimum(a[0], b[0]), np.logaddexp(mine, theirs)])
 
     def total(x: np.ndarray) -> np.ndarray:
         least = x[0].min(-1, keepdims=True)
-        kept = np.where(x[0] <= least + _slack(costs), x[1], -np.inf)
+        kept = np.where(x[0] <= least + slack, x[1], -np.inf)
         return np.stack([least[..., 0], np.logaddexp.reduce(kept, axis=-1)])
 
-    return _Numbers(np.zeros(2), lambda a, b: total(np.stack([a, b], -1)), total)
-
-
-def _slack(costs: np.ndarray) -> float:
-    finite = costs[np.isfinite(costs)]
-    return 1e-10 * float(np.abs(finite).max(initial=0.0))
-
-
-def _least(values: np.ndarray, costs: np.ndarray) -> np.ndarray:
-    return values <= values.min() + _slack(costs)
+    return _Numbers(np.zeros(2), add, total)
 
 
 def _eliminate(rates: np.ndarray, numbers: _Numbers) -> np.ndarray:

@@ -98,7 +98,7 @@ def plot_simplex(
     rows = 16
     grid = np.array([[i, j, rows - i - j] for i in range(rows + 1) for j in range(rows + 1 - i)])
     (slopes,) = velocities(game, field, [grid / rows], symmetric=True)
-    figure, axes = _canvas(title or game.title)
+    figure, axes = _canvas(title or game.title, 4.9)
     axes.fill(*CORNERS.T, facecolor="none", edgecolor=SOFT, linewidth=1.2, zorder=2)
     _arrows(axes, grid / rows @ CORNERS, slopes @ CORNERS, 1 / rows)
     for run in runs:
@@ -115,8 +115,8 @@ def plot_simplex(
     return _save(figure, path)
 
 
-def _canvas(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.6, 5.4), dpi=160, layout="constrained")
+def _canvas(title: str, height: float = 5.4) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.6, height), dpi=160, layout="constrained")
     axes = figure.add_subplot()
     axes.set_aspect("equal")
     axes.set_title(title, loc="left", fontsize=13, fontweight="bold", color=INK, pad=12)

@@ -8,6 +8,7 @@ and the lexicographic ratio test, which makes the polytope simple where it is de
 walk first; where they cannot tell a number from zero, integers do (Avis 2000, "lrs"; Edmonds 1967).
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -48,15 +49,14 @@ def vertices(matrix: Shaped[np.ndarray, "k d"]) -> Vertices | None:
     are not sure of the answer: some number is too near zero, as in all degenerate cases.
     """
     exact = matrix.dtype.kind != "f"
-    level, before = start(matrix), np.zeros(0, "u8")
-    bits = _bits(sum(matrix.shape))
-    found = []
+    level, bits = start(matrix), _bits(sum(matrix.shape))
+    known, found = [], []
     while len(level.table):
         if not exact and _doubtful(level, matrix):
             return None
         found.append(_read(level))
-        keys = _comparable(level.key)
-        level, before = _neighbours(level, np.concatenate([before, keys]), bits), keys
+        known = [*known[-1:], _comparable(level.key)]  # a step leads to the level before or after
+        level = _neighbours(level, known, bits)
     values = np.concatenate(found)
     tight = np.asarray(values == 0)
     if exact:  # the lexicographic walk meets a degenerate vertex once for each of its bases
@@ -85,10 +85,15 @@ def start(matrix: Shaped[np.ndarray, "k d"]) -> Bases:
 
 def leaving(bases: Bases, enter: Shaped[np.ndarray, "F e"]) -> Shaped[np.ndarray, "F e"]:
     """The row that leaves the basis for each of some entering variables: the least ratio of the
-    right-hand sides, and where they tie, of the columns of the slacks in their order."""
+    right-hand sides, and where they tie, of the columns of the slacks in their order.
+
+    Floats that tie go to any row: a number near zero then tells them to be doubtful.
+    """
     count, k, columns = bases.table.shape
-    column = np.take_along_axis(bases.table, 1 + enter[:, None, :], axis=2)
-    column = column.transpose(1, 0, 2).reshape(k, -1)
+    column = bases.table[np.arange(count)[:, None], :, 1 + enter]  # [F, e, k]
+    if column.dtype.kind == "f":  # right-hand sides are positive: the most of the inverse ratios
+        return (column / bases.table[:, None, :, 0]).argmax(axis=2)
+    column = column.reshape(-1, k).T
     among = np.asarray(column > 0)
     which = np.repeat(np.arange(count), enter.shape[1])
     tied = np.arange(len(which))
@@ -126,18 +131,20 @@ def _with_room(table: np.ndarray) -> np.ndarray:
     return table
 
 
-def _neighbours(level: Bases, known: np.ndarray, bits: np.ndarray) -> Bases:
-    """The bases one pivot away that are not known, each once."""
+def _neighbours(level: Bases, known: list[np.ndarray], bits: np.ndarray) -> Bases:
+    """The bases one pivot away that are not known, each once, in the order of their keys."""
     table, basis = level.table, level.basis
     count, _, columns = table.shape
+    each = np.arange(count)[:, None]
     outside = np.ones((count, columns - 1), bool)
-    np.put_along_axis(outside, basis, False, axis=1)
+    outside[each, basis] = False
     enter = np.nonzero(outside)[1].reshape(count, -1)
     row = leaving(level, enter)
-    leave = np.take_along_axis(basis, row, axis=1)
-    keys = level.key[:, None, :] ^ bits[enter] ^ bits[leave]
+    keys = level.key[:, None, :] ^ bits[enter] ^ bits[basis[each, row]]
     keys, first = np.unique(_comparable(keys.reshape(-1, bits.shape[1])), return_index=True)
-    first = first[~np.isin(keys, known)]
+    for some in known:
+        found = some[np.minimum(np.searchsorted(some, keys), len(some) - 1)] == keys
+        keys, first = keys[~found], first[~found]
     return pivot(level, first // enter.shape[1], row.ravel()[first], enter.ravel()[first])
 
 
@@ -154,7 +161,7 @@ def _read(level: Bases) -> np.ndarray:
     """The variables at each basis, times its determinant, `[F, d + k]`."""
     count, _, columns = level.table.shape
     values = np.zeros((count, columns - 1), level.table.dtype)
-    np.put_along_axis(values, level.basis, level.table[:, :, 0], axis=1)
+    values[np.arange(count)[:, None], level.basis] = level.table[:, :, 0]
     return values
 
 
@@ -173,6 +180,7 @@ def _doubtful(level: Bases, matrix: np.ndarray) -> bool:
     return not bool((least > 1e-11 + 10 * error).all())
 
 
+@functools.cache
 def _bits(count: int) -> np.ndarray:
     """One bit for each of `count` variables, in as many words as they need, `[count, W]`."""
     bits = np.zeros((count, (count + 63) // 64), "u8")

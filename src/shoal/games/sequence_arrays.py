@@ -14,7 +14,7 @@ from shoal.core.errors import UserError
 from shoal.games.extensive import CHANCE, ExtensiveForm
 from shoal.games.sequences import Choices, Gains, GroupSum, SequenceForm
 
-WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+WIDTHS = (2, 4, 8, 16, 32, 64)
 STAGE_COST = 2000
 """What another stage of a sum costs, in numbers that could be added meanwhile."""
 
@@ -165,7 +165,7 @@ def group_sum(groups: Int[np.ndarray, "n"], num_groups: int) -> GroupSum:
     group, stages = groups[items], []
     while True:
         names, starts, counts = np.unique(group, return_index=True, return_counts=True)
-        width = min(WIDTHS, key=lambda w: _cost(counts, w))
+        width = _width(counts)
         rows = -(-counts // width)
         within = np.arange(rows.sum()) - np.repeat(np.cumsum(rows) - rows, rows)
         index = (np.repeat(starts, rows) + within * width)[:, None] + np.arange(width)
@@ -180,7 +180,13 @@ def group_sum(groups: Int[np.ndarray, "n"], num_groups: int) -> GroupSum:
     return GroupSum(tuple(stages), last)
 
 
-def _cost(counts: Int[np.ndarray, "G"], width: int) -> int:
-    rows = -(-counts // width)
-    again = 0 if (rows == 1).all() else int(rows.sum()) + STAGE_COST
-    return int(rows.sum()) * (width + 1) + again
+def _width(counts: Int[np.ndarray, "G"]) -> int:
+    """The cheapest width of rows; more than 1 where there is anything to sum, so that each stage
+    has fewer rows than the one before."""
+
+    def cost(width: int) -> int:
+        rows = -(-counts // width)
+        again = 0 if (rows == 1).all() else int(rows.sum()) + STAGE_COST
+        return int(rows.sum()) * (width + 1) + again
+
+    return min(WIDTHS, key=cost) if (counts > 1).any() else 1
