@@ -34,8 +34,8 @@ def lemke_howson(game: NormalForm, label: int | None = 0) -> Equilibria:
     payoffs' range, integers follow it again.
 
     >>> found = lemke_howson(NormalForm.zero_sum([[1, -1], [-1, 1]]))
-    >>> [x.tolist() for x in found[0]], found.regrets
-    ([[0.5, 0.5], [0.5, 0.5]], [0.0])
+    >>> [x.round(9).tolist() for x in found[0]], found.regrets[0] < 1e-12
+    ([[0.5, 0.5], [0.5, 0.5]], True)
 
     Raises:
         UserError: the game has not two players, or no action has that label.
