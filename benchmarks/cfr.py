@@ -21,12 +21,12 @@ import jax
 import pyspiel
 from open_spiel.python.algorithms import cfr as python_cfr
 
-from shoal.games.cfr import cfr
-from shoal.games.extensive import ExtensiveForm
-from shoal.games.goofspiel import goofspiel
-from shoal.games.kuhn import kuhn
-from shoal.games.leduc import leduc
-from shoal.games.liars_dice import liars_dice
+from shoal.games.extensive.cfr import cfr
+from shoal.games.extensive.goofspiel import goofspiel
+from shoal.games.extensive.kuhn import kuhn
+from shoal.games.extensive.leduc import leduc
+from shoal.games.extensive.liars_dice import liars_dice
+from shoal.games.extensive.tree import ExtensiveForm
 
 HERE = Path(__file__).parent
 GAMES: dict[str, tuple[Callable[[], ExtensiveForm], str]] = {
