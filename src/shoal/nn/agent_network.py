@@ -57,7 +57,10 @@ class AgentNetwork(eqx.Module):
                 torso, cell, Linear(recurrent or width, size_out, head_gain, key=key_head)
             )
 
-        self.stack = jax.vmap(build)(jax.random.split(key, groups.count))
+        # One by one: on a CPU, LAPACK shares a batch among the threads that run the program, and
+        # waits for ever where all of them are waiting so.
+        stacks = [build(key) for key in jax.random.split(key, groups.count)]
+        self.stack = jax.tree.map(lambda *xs: jnp.stack(xs), *stacks)
         self.groups = groups
         self.recurrent = recurrent
 
