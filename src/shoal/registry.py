@@ -24,6 +24,8 @@ class Entry(NamedTuple):
 _POLICY_GRADIENT = "shoal.agents.policy_gradient"
 _COOPERATIVE = "shoal.agents.cooperative"
 _PARTICLE = "shoal.envs.particle"
+_CLASSIC = "shoal.envs.game.classic"
+_TREES = "shoal.envs.game.trees"
 
 ALGORITHMS: dict[str, Entry] = {
     "ippo": Entry(f"{_POLICY_GRADIENT}.ippo:ippo", "independent PPO: each agent a PPO learner"),
@@ -67,6 +69,37 @@ ENVIRONMENTS: dict[str, Entry] = {
         f"{_PARTICLE}.simple_world_comm:SimpleWorldComm",
         "tag with food, forests to hide in and a leader who speaks",
     ),
+    "game/prisoners_dilemma": Entry(
+        f"{_CLASSIC}:prisoners_dilemma", "each gains by betraying the other, and both lose by it"
+    ),
+    "game/stag_hunt": Entry(f"{_CLASSIC}:stag_hunt", "hunt a stag together, or a hare alone"),
+    "game/chicken": Entry(
+        f"{_CLASSIC}:chicken", "who swerves loses a little; if nobody does, both lose all"
+    ),
+    "game/hawk_dove": Entry(
+        f"{_CLASSIC}:hawk_dove", "fight or share: a fight costs more than the prize"
+    ),
+    "game/battle_of_the_sexes": Entry(
+        f"{_CLASSIC}:battle_of_the_sexes", "both want to meet, each at another place"
+    ),
+    "game/matching_pennies": Entry(
+        f"{_CLASSIC}:matching_pennies", "one wins if the coins match, the other if they do not"
+    ),
+    "game/rock_paper_scissors": Entry(
+        f"{_CLASSIC}:rock_paper_scissors", "each action beats one and loses to one"
+    ),
+    "game/coordination": Entry(f"{_CLASSIC}:coordination", "all that counts is to do the same"),
+    "game/shapley": Entry(
+        f"{_CLASSIC}:shapley", "Shapley's game, in which fictitious play cycles for ever"
+    ),
+    "game/matrix": Entry("shoal.envs.game.repeated:RepeatedGame", "any payoffs, any players"),
+    "game/kuhn": Entry(f"{_TREES}:Kuhn", "Kuhn poker: one card each, one bet"),
+    "game/leduc": Entry(f"{_TREES}:Leduc", "Leduc hold'em: a private and a public card"),
+    "game/goofspiel": Entry(
+        f"{_TREES}:Goofspiel", "bid a card of your hand for each prize"
+    ),
+    "game/liars_dice": Entry(f"{_TREES}:LiarsDice", "bid on all dice until somebody says liar"),
+    "game/efg": Entry(f"{_TREES}:GambitTree", "any tree of Gambit's .efg files"),
 }
 
 

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
+
 from shoal.core.errors import UserError
 from shoal.core.limits import Count, NonNegative, Seed, check_fields
 
@@ -76,6 +78,8 @@ def fields_of(thing: Any) -> Json:
         value = getattr(thing, f.name)
         if isinstance(value, tuple):
             value = list(value)
+        if isinstance(value, jax.Array):
+            value = value.tolist()
         if not isinstance(value, (bool, int, float, str, list, type(None))):
             kind = type(value).__name__
             raise UserError(

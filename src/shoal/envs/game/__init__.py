@@ -1,0 +1,1 @@
+"""Games of `shoal.games` as worlds that algorithms learn in."""

@@ -1,0 +1,210 @@
+"""Games in extensive form as worlds: players act in turn, each sees its own information set.
+
+An agent that is due to act sees the number of its information set as a one-hot vector, the others
+see zeros, may do nothing and are not active; chance moves by itself. Payoffs come at the end. A
+policy that was learned in such a world is a policy of the tree: `behaviour` reads it off, and
+`shoal.games` says how far from equilibrium it is.
+"""
+
+import abc
+import functools
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from shoal.core.algorithm import Policy
+from shoal.core.env import Action, Env, EnvSpec, TimeStep
+from shoal.core.errors import require
+from shoal.core.picture import Picture, Text
+from shoal.core.spaces import Discrete
+from shoal.games.extensive.tree import CHANCE, ExtensiveForm
+
+
+class TreeState(eqx.Module):
+    """Where in the tree play is: never at a node of chance."""
+
+    node: Int[Array, ""]
+
+
+class Tables(NamedTuple):
+    """A tree as a world reads it; structure is that of `ExtensiveForm`."""
+
+    number: Int[np.ndarray, "K"]
+    """The information set at each node, counted among its player's own."""
+    count: Int[np.ndarray, "K"]
+    """How many moves each node has."""
+    first: Int[np.ndarray, "K"]
+    """The first child of each node."""
+    odds: Float[np.ndarray, "K W"]
+    """At a node of chance, the probabilities that its move is among the first."""
+    payoffs: Float[np.ndarray, "K N"]
+    """What each player gains at a terminal node; 0 elsewhere."""
+    own: tuple[Int[np.ndarray, "I_i"], ...]
+    """The information sets of each player."""
+    turns: int
+    """The most decisions on a path."""
+    chances: int
+    """The most moves of chance in a row."""
+
+
+class TreeGame(Env):
+    """A world made of a game tree. Subclasses say which."""
+
+    name: eqx.AbstractClassVar[str]
+
+    @property
+    @abc.abstractmethod
+    def form(self) -> ExtensiveForm:
+        """The tree: the same object for equal fields."""
+
+    @property
+    def spec(self) -> EnvSpec:
+        form, tables = self.form, _tables(self.form)
+        most = [int(form.num_actions[own].max(initial=1)) for own in tables.own]
+        return EnvSpec(
+            name=self.name,
+            agents=tuple(player.replace(" ", "_") for player in form.players),
+            teams=tuple(range(form.num_players)),
+            roles=tuple(range(form.num_players)),
+            obs_sizes=tuple(max(1, len(own)) for own in tables.own),
+            action=Discrete(tuple(most)),
+            state_size=0,
+            horizon=max(1, tables.turns),
+        )
+
+    def reset(self, key: PRNGKeyArray) -> tuple[TreeState, TimeStep]:
+        state = TreeState(self._after_chance(key, jnp.int32(0)))
+        return state, self._show(state, jnp.zeros(self.form.num_players))
+
+    def step(
+        self, key: PRNGKeyArray, state: TreeState, action: Action
+    ) -> tuple[TreeState, TimeStep]:
+        tables, actor = _tables(self.form), jnp.asarray(self.form.actor)[state.node]
+        move = jnp.clip(action[actor], 0, jnp.asarray(tables.count)[state.node] - 1)
+        node = jnp.where(actor >= 0, jnp.asarray(tables.first)[state.node] + move, state.node)
+        state = TreeState(self._after_chance(key, node))
+        return state, self._show(state, jnp.asarray(tables.payoffs, jnp.float32)[state.node])
+
+    def _after_chance(self, key: PRNGKeyArray, node: Int[Array, ""]) -> Int[Array, ""]:
+        """The node after all moves that chance makes there."""
+        tables, actor = _tables(self.form), jnp.asarray(self.form.actor)
+        draws = jax.random.uniform(key, (tables.chances,))
+        for draw in draws:
+            move = (draw >= jnp.asarray(tables.odds, jnp.float32)[node]).sum()
+            node = jnp.where(actor[node] == CHANCE, jnp.asarray(tables.first)[node] + move, node)
+        return node.astype(jnp.int32)
+
+    def _show(self, state: TreeState, reward: Float[Array, "N"]) -> TimeStep:
+        form, tables, spec = self.form, _tables(self.form), self.spec
+        actor = jnp.asarray(form.actor)[state.node]
+        active = actor == jnp.arange(form.num_players)
+        seen = jax.nn.one_hot(jnp.asarray(tables.number)[state.node], spec.obs_size)
+        legal = jnp.arange(spec.action.size) < jnp.asarray(tables.count)[state.node]
+        return TimeStep(
+            obs=jnp.where(active[:, None], seen, 0.0),
+            reward=reward,
+            terminated=jnp.full(form.num_players, actor < 0),
+            truncated=jnp.array(False),
+            active=active,
+            action_mask=jnp.where(active[:, None], legal, jnp.arange(spec.action.size) == 0),
+            global_state=None,
+            metrics={},
+        )
+
+    def behaviour(self, policy: Policy) -> Float[np.ndarray, "I A"]:
+        """What a policy of this world does at each information set of the tree.
+
+        Raises:
+            UserError: the policy remembers; then it is no function of the information set.
+        """
+        require(
+            policy.initial_carry() is None,
+            "a recurrent policy is not a policy of the tree: train one with recurrent 0",
+        )
+        form, spec = self.form, self.spec
+        own = _tables(form).own
+        place = np.zeros(form.num_infosets, np.int64)
+        for sets in own:
+            place[sets] = np.arange(len(sets))
+        shape = (form.num_infosets, form.num_players)
+        each = np.arange(form.num_infosets)
+        obs, mask = np.zeros((*shape, spec.obs_size)), np.zeros((*shape, spec.action.size), bool)
+        obs[each, form.owner, place], mask[..., 0] = 1.0, True
+        mask[each, form.owner] = np.arange(spec.action.size) < form.num_actions[:, None]
+        out = np.asarray(_probabilities(policy, jnp.asarray(obs, jnp.float32), jnp.asarray(mask)))
+        chosen = np.where(form.legal, out[each, form.owner][:, : form.legal.shape[1]], 0.0)
+        return chosen / chosen.sum(1, keepdims=True)
+
+    def draw(self, state: TreeState) -> Picture:
+        """The moves so far, and the payoffs at the end."""
+        form, node, said = self.form, int(state.node), []
+        payoffs = dict(zip(form.terminals.tolist(), form.payoffs))
+        if node in payoffs:
+            said.append("payoffs " + ", ".join(f"{x:g}" for x in payoffs[node]))
+        while node > 0:
+            up = int(form.parent[node])
+            who = "chance" if form.actor[up] == CHANCE else form.players[form.actor[up]]
+            said.append(f"{who}: {form.moves[node]}")
+            node = up
+        lines = said[::-1] or [form.title]
+        high = min(0.2, 1.8 / len(lines))
+        shapes = [
+            Text(0.0, 0.9 - high * (i + 0.5), line, size=0.5 * high) for i, line in enumerate(lines)
+        ]
+        return Picture(tuple(shapes))
+
+
+@eqx.filter_jit
+def _probabilities(
+    policy: Policy, obs: Float[Array, "I N D"], mask: Array
+) -> Float[Array, "I N A"]:
+    """The probability of every action of every agent."""
+    found, _ = policy(obs, None, action_mask=mask, key=jax.random.key(0))
+    actions = jnp.arange(mask.shape[-1])[:, None, None]
+    every = jnp.broadcast_to(actions, (mask.shape[-1], *mask.shape[:2]))
+    return jnp.where(mask, jnp.moveaxis(jnp.exp(jax.vmap(found.log_prob)(every)), 0, -1), 0.0)
+
+
+@functools.lru_cache(maxsize=16)
+def _tables(form: ExtensiveForm) -> Tables:
+    nodes = form.num_nodes
+    count = np.bincount(form.parent[1:], minlength=nodes)
+    own = tuple(np.flatnonzero(form.owner == i) for i in range(form.num_players))
+    place = np.zeros(form.num_infosets + 1, np.int64)  # one more, for nodes without: number -1
+    for sets in own:
+        place[sets] = np.arange(len(sets))
+    payoffs = np.zeros((nodes, form.num_players))
+    payoffs[form.terminals] = form.payoffs
+    turns, row = np.zeros(nodes, np.int64), np.zeros(nodes, np.int64)
+    for lo, hi in zip(form.depths[1:-1], form.depths[2:]):
+        up = form.parent[lo:hi]
+        by_chance = form.actor[up] == CHANCE
+        turns[lo:hi] = turns[up] + ~by_chance
+        row[lo:hi] = np.where(by_chance, row[up] + 1, 0)
+    return Tables(
+        number=place[form.infoset],
+        count=count,
+        first=form.first_child,
+        odds=_odds(form, count),
+        payoffs=payoffs,
+        own=own,
+        turns=int(turns.max()),
+        chances=int(row.max()),
+    )
+
+
+def _odds(form: ExtensiveForm, count: Int[np.ndarray, "K"]) -> Float[np.ndarray, "K W"]:
+    """For each node of chance the probability of its first moves, of its first two, ...; but the
+    last, which takes what rounding leaves over."""
+    nodes = np.flatnonzero(form.actor == CHANCE)
+    width = int(count[nodes].max(initial=1)) - 1
+    odds = np.full((form.num_nodes, width), 2.0)
+    for node in nodes:
+        first = form.first_child[node]
+        sums = np.cumsum(form.chance[first : first + count[node] - 1])
+        odds[node, : len(sums)] = sums
+    return odds

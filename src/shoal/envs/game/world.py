@@ -1,0 +1,20 @@
+"""Any game as a world, so that any algorithm learns in it."""
+
+from shoal.envs.game.repeated import RepeatedGame, repeated
+from shoal.envs.game.trees import GambitTree
+from shoal.games.extensive.tree import ExtensiveForm
+from shoal.games.gambit.efg import write_efg
+from shoal.games.normal_form import NormalForm
+
+
+def as_world(
+    game: NormalForm | ExtensiveForm, rounds: int = 1, memory: int = 0
+) -> RepeatedGame | GambitTree:
+    """A game as an environment, to train in: `env = as_world(kuhn())`.
+
+    `rounds` and `memory` are for normal-form games: how often one is played in an episode, and
+    how many past rounds the players see.
+    """
+    if isinstance(game, ExtensiveForm):
+        return GambitTree(write_efg(game))
+    return repeated(game, rounds, memory)
