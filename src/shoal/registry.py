@@ -110,12 +110,12 @@ def find(kind: str, name: str, entries: dict[str, Entry]) -> Entry:
     return entries[name]
 
 
-def make(name: str, **settings: Any) -> Any:
+def make(name: str, /, **settings: Any) -> Any:
     """The environment of that name: `make("mpe/simple_spread", num_agents=5)`."""
     return _build("environment", name, ENVIRONMENTS, settings)
 
 
-def make_algorithm(name: str, **settings: Any) -> Any:
+def make_algorithm(name: str, /, **settings: Any) -> Any:
     """The algorithm of that name with some of its hyper-parameters replaced."""
     return _build("algorithm", name, ALGORITHMS, settings)
 

@@ -51,7 +51,8 @@ def _environment(name: str) -> None:
 
 def _fields(thing: Any) -> None:
     for field in dataclasses.fields(thing):
-        print(f"  {field.name:<24}{getattr(thing, field.name)!r}")
+        value = getattr(thing, field.name)
+        print(f"  {field.name:<24}{value.tolist() if hasattr(value, 'tolist') else value!r}")
 
 
 def _settings(settings: dict[str, Any]) -> None:

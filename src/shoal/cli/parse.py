@@ -40,6 +40,7 @@ def parse(kind: type[T], arguments: list[str], prog: str, default: Any = None) -
             raise
         raise UserError(_one_line(said.getvalue())) from None
     if rest:
+        keywords["config"] = config
         raise unknown("option", rest[0].split("=")[0], _options(kind, prog, keywords))
     return value
 

@@ -21,6 +21,8 @@ def run(arguments: list[str]) -> int:
     (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], USAGE)
     _check(algorithm, environment, rest)
     options = _options(algorithm, environment, rest)
+    if options.env.spec.name != environment:
+        raise UserError(f"{environment} keeps its name: leave out --env.name")
 
     from shoal.cli.finish import finish, guarded
     from shoal.training.run import free_directory, start

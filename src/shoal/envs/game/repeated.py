@@ -15,10 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from shoal.core.algorithm import Policy
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
+from shoal.core.errors import require
 from shoal.core.limits import Count, Natural
 from shoal.core.picture import Circle, Line, Picture, Shape, Text
 from shoal.core.spaces import Discrete
+from shoal.envs.game.behaviour import probabilities
 from shoal.games.normal_form import NormalForm
 
 MOST_RATES = 16
@@ -139,6 +142,20 @@ class RepeatedGame(Env):
     def _rates(self, last: Int[Array, "N"]) -> list[Float[Array, ""]]:
         taken = [jax.nn.one_hot(last[i], n) for i, n in enumerate(self.num_actions)]
         return list(jnp.concatenate(taken))
+
+    def behaviour(self, policy: Policy) -> list[Float[np.ndarray, "_"]]:
+        """What a policy of this world does in a game without memory: a profile for the solvers.
+
+        Raises:
+            UserError: the players remember, so that what they do is more than a profile.
+        """
+        require(
+            self.memory == 0 and policy.initial_carry() is None,
+            "players who remember have no mixed strategy: set memory to 0, and no recurrent policy",
+        )
+        obs, mask = jnp.ones((len(self.num_actions), 1)), jnp.asarray(self.spec.action.mask)
+        rows = np.asarray(probabilities(policy, obs, mask), np.float64)
+        return [row[:n] / row[:n].sum() for row, n in zip(rows, self.num_actions)]
 
     def draw(self, state: RepeatedState) -> Picture:
         """The table of payoffs, the cell just played marked; of more players, their actions."""

@@ -21,6 +21,7 @@ from shoal.core.env import Action, Env, EnvSpec, TimeStep
 from shoal.core.errors import require
 from shoal.core.picture import Picture, Text
 from shoal.core.spaces import Discrete
+from shoal.envs.game.behaviour import probabilities
 from shoal.games.extensive.tree import CHANCE, ExtensiveForm
 
 
@@ -135,7 +136,8 @@ class TreeGame(Env):
         obs, mask = np.zeros((*shape, spec.obs_size)), np.zeros((*shape, spec.action.size), bool)
         obs[each, form.owner, place], mask[..., 0] = 1.0, True
         mask[each, form.owner] = np.arange(spec.action.size) < form.num_actions[:, None]
-        out = np.asarray(_probabilities(policy, jnp.asarray(obs, jnp.float32), jnp.asarray(mask)))
+        found = probabilities(policy, jnp.asarray(obs, jnp.float32), jnp.asarray(mask))
+        out = np.asarray(found, np.float64)
         chosen = np.where(form.legal, out[each, form.owner][:, : form.legal.shape[1]], 0.0)
         return chosen / chosen.sum(1, keepdims=True)
 
@@ -156,17 +158,6 @@ class TreeGame(Env):
             Text(0.0, 0.9 - high * (i + 0.5), line, size=0.5 * high) for i, line in enumerate(lines)
         ]
         return Picture(tuple(shapes))
-
-
-@eqx.filter_jit
-def _probabilities(
-    policy: Policy, obs: Float[Array, "I N D"], mask: Array
-) -> Float[Array, "I N A"]:
-    """The probability of every action of every agent."""
-    found, _ = policy(obs, None, action_mask=mask, key=jax.random.key(0))
-    actions = jnp.arange(mask.shape[-1])[:, None, None]
-    every = jnp.broadcast_to(actions, (mask.shape[-1], *mask.shape[:2]))
-    return jnp.where(mask, jnp.moveaxis(jnp.exp(jax.vmap(found.log_prob)(every)), 0, -1), 0.0)
 
 
 @functools.lru_cache(maxsize=16)

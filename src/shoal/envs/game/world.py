@@ -10,7 +10,7 @@ from shoal.games.normal_form import NormalForm
 def as_world(
     game: NormalForm | ExtensiveForm, rounds: int = 1, memory: int = 0
 ) -> RepeatedGame | GambitTree:
-    """A game as an environment, to train in: `env = as_world(kuhn())`.
+    """The environment in which the game is played: any algorithm learns in it.
 
     `rounds` and `memory` are for normal-form games: how often one is played in an episode, and
     how many past rounds the players see.
