@@ -15,6 +15,7 @@ VERBS = {
     "list": "list algorithms or environments",
     "info": "show what is known of an algorithm or environment",
     "bench": "measure speed",
+    "solve": "solve a game: equilibria and more, certified",
 }
 
 USAGE = """usage: shoal VERB ... (shoal VERB --help tells more)

@@ -69,8 +69,7 @@ def save_replay(
 def save_curve(run: Any) -> Path:
     """Draws `curve.png`: the return during training, with the scripted score where there is one."""
     from shoal import evaluate
-    from shoal.analysis.curve import curve_from_rows
-    from shoal.analysis.curve import save_curve as save
+    from shoal.analysis.curve import curve_from_rows, save_curve as save
     from shoal.training.evaluation import has_script
 
     config = run.config

@@ -1,0 +1,135 @@
+"""GAME on the command line: a name, a file, or payoffs written out.
+
+prisoners_dilemma   kuhn(players=3)   game.nfg   game.efg   open_spiel:leduc_poker
+"1 -1; -1 1"        one number a cell: what the row player gains from the column player
+"3,3 0,5; 5,0 1,1"  one number for each of the two players
+"[[[3,0],[5,1]], [[3,5],[0,1]]]"    JSON: payoffs [N, A1, ..., AN], or [A1, A2] of zero sum
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from shoal.core.errors import UserError, require, unknown
+
+FILES = (".nfg", ".efg")
+
+
+def read_game(text: str) -> Any:
+    """A `NormalForm` or an `ExtensiveForm`.
+
+    Raises:
+        UserError: there is no such game or file, or what is written out is no game.
+    """
+    text = text.strip()
+    if text.lower().endswith(FILES):
+        return _file(Path(text))
+    if text.startswith("open_spiel:"):
+        from shoal.interop.open_spiel import from_open_spiel
+
+        return from_open_spiel(text.removeprefix("open_spiel:"))
+    if text.startswith("["):
+        return _json(text)
+    if re.match(r"^[\s\d.+\-/;,|eE]+$", text) and re.search(r"\d", text):
+        return _matrix(text)
+    return _named(text)
+
+
+def _file(path: Path) -> Any:
+    from shoal.games import read_efg, read_nfg
+
+    require(path.is_file(), f"there is no file {path}")
+    return (read_efg if path.suffix.lower() == ".efg" else read_nfg)(path)
+
+
+def _json(text: str) -> Any:
+    import numpy as np
+
+    from shoal.games import NormalForm
+
+    try:
+        payoffs = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"the payoffs are not JSON: {error.msg} at character {error.pos}") from None
+    try:
+        two = np.ndim(payoffs) == 2
+    except ValueError:
+        two = False
+    return NormalForm.zero_sum(payoffs) if two else NormalForm(payoffs)
+
+
+def _matrix(text: str) -> Any:
+    """Rows between semicolons, cells between spaces, the two players' payoffs between commas."""
+    from shoal.games import NormalForm
+
+    rows = [_cells(row) for row in re.split(r"\s*;\s*", text.strip("; \n")) if row.strip()]
+    require(len(rows) > 0, "the matrix has no rows")
+    kinds = {len(cell) for row in rows for cell in row}
+    for i, row in enumerate(rows):
+        require(
+            len(row) == len(rows[0]),
+            f"row {i + 1} of the matrix has {len(row)} cells, row 1 has {len(rows[0])}",
+        )
+    require(
+        kinds in ({1}, {2}),
+        f"cells of the matrix have {sorted(kinds)} numbers, expected one each (zero sum) or two",
+    )
+    if kinds == {1}:
+        return NormalForm.zero_sum([[cell[0] for cell in row] for row in rows])
+    return NormalForm.bimatrix(*([[cell[i] for cell in row] for row in rows] for i in (0, 1)))
+
+
+def _cells(row: str) -> list[list[float]]:
+    """`1 -1` and `1, -1` are two cells of one number, `3,3 0,5` two cells of two."""
+    if re.search(r",\s", row) or not re.search(r"\s", row.strip()):
+        words = [word for word in re.split(r"[,\s]+", row.strip()) if word]
+        return [[_number(word)] for word in words]
+    return [[_number(part) for part in word.split(",")] for word in row.split()]
+
+
+def _number(word: str) -> float:
+    try:
+        return float(Fraction(word))
+    except (ValueError, ZeroDivisionError):
+        raise UserError(f"'{word}' in the matrix is not a number") from None
+
+
+def _named(text: str) -> Any:
+    """`name` or `name(option=value, ...)`."""
+    found = re.match(r"^(?:game/)?([\w-]+)\s*(?:\((.*)\))?$", text, re.DOTALL)
+    if not found:
+        raise unknown("game", text, _names())
+    name, inside = found[1].replace("-", "_"), found[2] or ""
+    games = _names()
+    if name not in games:
+        raise unknown("game", text.split("(")[0], games)
+    options = _options(name, inside, games[name])
+    try:
+        return games[name](**options)
+    except TypeError as error:
+        raise UserError(f"{name}: {error}") from None
+
+
+def _options(name: str, inside: str, maker: Callable[..., Any]) -> dict[str, Any]:
+    options = {}
+    for part in re.split(r",(?![^\[]*\])", inside) if inside.strip() else []:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        require(bool(equals), f"'{part.strip()}' in {name}(...): expected option=value")
+        if key not in inspect.signature(maker).parameters:
+            raise unknown(f"option of {name}", key, inspect.signature(maker).parameters)
+        try:
+            options[key] = json.loads(value)
+        except json.JSONDecodeError:
+            options[key] = value.strip("'\"")
+    return options
+
+
+def _names() -> dict[str, Callable[..., Any]]:
+    from shoal import games
+
+    trees = (games.kuhn, games.leduc, games.goofspiel, games.liars_dice, games.tic_tac_toe)
+    return {**games.CLASSIC, **{tree.__name__: tree for tree in trees}}

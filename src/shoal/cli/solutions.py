@@ -1,0 +1,268 @@
+"""The concepts that `shoal solve` knows: each makes answers of plain data, with certificates."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from shoal.core.errors import UserError, require
+from shoal.games import (
+    Equilibria,
+    ExtensiveForm,
+    NormalForm,
+    alpha_rank,
+    cfr,
+    correlated_equilibrium,
+    equilibria,
+    evolutionarily_stable,
+    expected,
+    iterated_elimination,
+    lemke_howson,
+    logit_equilibrium,
+    n_player_equilibrium,
+    pareto_front,
+    price_of_anarchy,
+    price_of_stability,
+    pure_equilibria,
+    regret,
+    sequence_form,
+    stackelberg,
+    support_enumeration,
+    to_normal_form,
+)
+
+Json = dict[str, Any]
+LARGEST_SUPPORTS = 20_000  # combinations of supports of n players that are all tried
+LONGEST_POLICY = 60  # information sets of a policy that is printed
+
+
+def solve(game: NormalForm | ExtensiveForm, options: Any) -> Json:
+    """`method`, `complete` (true, false, or null where it means nothing), `answers`, and under
+    `more` the names of further facts.
+
+    Raises:
+        UserError: the concept does not fit the game.
+    """
+    concept = options.concept
+    require(
+        not options.exact or concept in ("nash", "pure"),
+        f"--exact is for nash and pure, not for {concept}",
+    )
+    if isinstance(game, ExtensiveForm):
+        if concept == "cfr":
+            return _cfr(game, options)
+        if concept == "nash" and not options.exact and _is_zero_sum(game):
+            return _sequence_form(game)
+        game = to_normal_form(game, max_entries=2_000_000)
+    require(concept != "cfr", "cfr is for games in extensive form, such as kuhn")
+    return CONCEPTS[concept](game, options)
+
+
+def _nash(game: NormalForm, options: Any) -> Json:
+    if game.num_players == 2:
+        try:
+            return _listed(game, equilibria(game, exact=options.exact), options)
+        except UserError:
+            if options.exact:
+                raise
+            return _listed(game, lemke_howson(game, None), options)
+    require(not options.exact, "--exact takes two players; of more, probabilities are irrational")
+    if game.num_players == 1 or np.prod([2.0**n for n in game.num_actions]) > LARGEST_SUPPORTS:
+        found = pure_equilibria(game)
+        if game.num_players > 1 and not len(found):
+            found = n_player_equilibrium(game)
+        return _listed(game, found, options)
+    return _listed(game, support_enumeration(game), options)
+
+
+def _pure(game: NormalForm, options: Any) -> Json:
+    return _listed(game, pure_equilibria(game), options) | {"complete": True}
+
+
+def _listed(game: NormalForm, found: Equilibria, options: Any) -> Json:
+    answers = []
+    for profile in found:
+        exact = options.exact
+        off = regret(game, profile, exact=exact)
+        gains = expected(game if not exact else _Exact(game), profile)
+        answers.append(
+            {
+                "profile": [_numbers(x, exact) for x in profile],
+                "payoffs": _numbers(gains, exact),
+                "regret": str(off) if exact else off,
+            }
+        )
+    out = {"method": found.method, "complete": found.complete, "answers": answers, "more": []}
+    loose = [c for c in found.components or [] if len(c) > 1]
+    if loose:
+        out["components"] = [[k + 1 for k in c] for c in found.components or []]
+        out["connected"] = "; ".join(", ".join(str(k + 1) for k in c) for c in loose)
+        out["more"] = ["connected"]
+    return out
+
+
+class _Exact:
+    """A game's payoffs in rational numbers, for `expected`."""
+
+    def __init__(self, game: NormalForm):
+        self.payoffs = game.exact()
+
+
+def _numbers(values: Any, exact: bool = False) -> list[Any]:
+    if exact:
+        return [str(Fraction(v) if isinstance(v, Fraction) else Fraction(float(v))) for v in values]
+    return np.asarray(values, np.float64).tolist()
+
+
+def _correlated(game: NormalForm, options: Any, coarse: bool = False) -> Json:
+    text = options.objective
+    objective = int(text) if text.lstrip("-").isdigit() else text
+    found = correlated_equilibrium(game, objective, coarse=coarse)
+    cells = [cell for cell in np.ndindex(*game.num_actions) if found.distribution[cell] > 1e-12]
+    said = [
+        f"{', '.join(names[a] for names, a in zip(game.actions, cell))}: "
+        f"{found.distribution[cell]:.6g}"
+        for cell in cells
+    ]
+    answer = {
+        "payoffs": found.payoffs.tolist(),
+        "welfare": found.welfare,
+        "regret": found.regret,
+        "distribution": said,
+    }
+    return _one(found.method, answer) | {"distribution": found.distribution.tolist()}
+
+
+def _coarse(game: NormalForm, options: Any) -> Json:
+    return _correlated(game, options, coarse=True)
+
+
+def _stackelberg(game: NormalForm, options: Any) -> Json:
+    found = stackelberg(game, options.leader)
+    pair = [found.leader, found.follower]
+    values = [found.value, found.follower_value]
+    if options.leader == 1:
+        pair, values = pair[::-1], values[::-1]
+    answer = {
+        "leader": game.players[options.leader],
+        "profile": [_numbers(x) for x in pair],
+        "payoffs": values,
+        "follower_regret": found.regret,
+        "leader_gap": found.gap,
+    }
+    return _one(found.method, answer)
+
+
+def _logit(game: NormalForm, options: Any) -> Json:
+    found = logit_equilibrium(game, options.rationality)
+    answer = {
+        "rationality": found.rationality,
+        "profile": [_numbers(x) for x in found.profile],
+        "payoffs": _numbers(expected(game, found.profile)),
+        "residual": found.residual,
+    }
+    return _one(found.method, answer)
+
+
+def _undominated(game: NormalForm, options: Any) -> Json:
+    found = iterated_elimination(game, strict=not options.weak)
+    kept = [
+        f"{player}: {', '.join(names)}" for player, names in zip(game.players, found.game.actions)
+    ]
+    answer = {"rounds": max(found.rounds, default=0), "kept": kept}
+    return _one(found.method, answer) | {"kept": found.kept}
+
+
+def _pareto(game: NormalForm, options: Any) -> Json:
+    answers = []
+    for cell in pareto_front(game):
+        values = np.asarray(game.payoffs)[(slice(None), *cell)]
+        profile = [np.eye(n)[a].tolist() for n, a in zip(game.num_actions, cell)]
+        answers.append(
+            {"profile": profile, "payoffs": values.tolist(), "welfare": float(values.sum())}
+        )
+    out = {"method": "comparison of cells", "complete": True, "answers": answers, "more": []}
+    for name, price in (("anarchy", price_of_anarchy), ("stability", price_of_stability)):
+        try:
+            out[f"price_of_{name}"] = float(price(game))
+        except UserError:  # no pure equilibrium, or payoffs of both signs: no such price
+            continue
+        out["more"].append(f"price_of_{name}")
+    return out
+
+
+def _stable(game: NormalForm, options: Any) -> Json:
+    found = evolutionarily_stable(game)
+    answers = [
+        {"profile": [_numbers(x)] * 2, "regret": regret(game, (x, x))} for x in found.strategies
+    ]
+    return {"method": found.method, "complete": True, "answers": answers, "more": []}
+
+
+def _alpha_rank(game: NormalForm, options: Any) -> Json:
+    found = alpha_rank(game)
+    said = [
+        f"{', '.join(names[a] for names, a in zip(game.actions, profile))}: {share:.6g}"
+        for profile, share in found.ranking
+        if share > 1e-12
+    ]
+    answer = {"residual": found.residual, "distribution": said}
+    return _one(found.method, answer) | {"distribution": found.distribution.tolist()}
+
+
+def _sequence_form(game: ExtensiveForm) -> Json:
+    found = sequence_form(game)
+    answer = {"payoffs": found.value.tolist(), "nash_conv": found.nash_conv}
+    return _one(found.method, answer | {"policy": _policy(game, found.policy)}) | {
+        "complete": False,
+        "policy": _described(game, found.policy),
+    }
+
+
+def _cfr(game: ExtensiveForm, options: Any) -> Json:
+    found = cfr(game, options.iterations, options.variant)
+    answer = {"iterations": options.iterations, "nash_conv": float(found.nash_conv[-1])}
+    method = f"counterfactual regret minimization, {options.variant}"
+    return _one(method, answer | {"policy": _policy(game, found.policy)}) | {
+        "policy": _described(game, found.policy)
+    }
+
+
+def _described(game: ExtensiveForm, policy: np.ndarray) -> Json:
+    return {name: game.describe(policy, i) for i, name in enumerate(game.players)}
+
+
+def _policy(game: ExtensiveForm, policy: np.ndarray) -> list[str]:
+    if game.num_infosets > LONGEST_POLICY:
+        return [f"policy of {game.num_infosets:,} information sets: --json has it"]
+    out = []
+    for player, sets in _described(game, policy).items():
+        for key, odds in sets.items():
+            said = ", ".join(f"{action} {p:.6g}" for action, p in odds.items() if p > 1e-12)
+            out.append(f"{player} at '{key}': {said}")
+    return out
+
+
+def _is_zero_sum(game: ExtensiveForm) -> bool:
+    sums = game.payoffs.sum(1)
+    scale = max(1.0, float(np.abs(game.payoffs).max()))
+    return game.num_players == 2 and bool(np.ptp(sums) <= 1e-9 * scale)
+
+
+def _one(method: str, answer: Json) -> Json:
+    return {"method": method, "complete": None, "answers": [answer], "more": []}
+
+
+CONCEPTS: dict[str, Callable[[NormalForm, Any], Json]] = {
+    "nash": _nash,
+    "pure": _pure,
+    "correlated": _correlated,
+    "coarse": _coarse,
+    "stackelberg": _stackelberg,
+    "logit": _logit,
+    "undominated": _undominated,
+    "pareto": _pareto,
+    "stable": _stable,
+    "alpha_rank": _alpha_rank,
+}

@@ -1,0 +1,196 @@
+"""shoal solve GAME: a game's payoffs, all answers of a concept, and their certificates."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from shoal.cli.declared import check_options
+from shoal.cli.parse import parse, take
+from shoal.core.errors import UserError, require
+from shoal.core.limits import Count, NonNegative
+
+USAGE = "shoal solve GAME|FILE [--concept nash|correlated|stackelberg|...] [--json]"
+LARGEST_TABLE = 400  # cells, above which the payoffs are not printed
+
+
+@dataclass(frozen=True)
+class Options:
+    """Solve a game: its name, a Gambit file, open_spiel:NAME, or payoffs such as "1 -1; -1 1" (zero
+    sum), "3,3 0,5; 5,0 1,1" (two players) or JSON [N, A1, ..., AN]."""
+
+    concept: Literal[
+        "nash",
+        "pure",
+        "correlated",
+        "coarse",
+        "stackelberg",
+        "logit",
+        "undominated",
+        "pareto",
+        "stable",
+        "alpha_rank",
+        "cfr",
+    ] = "nash"
+    """What to find: Nash equilibria, pure ones, the best correlated or coarse correlated
+    equilibrium, the best commitment, the logit equilibrium, what iterated elimination leaves,
+    Pareto optima and prices of anarchy, evolutionarily stable strategies, alpha-rank, or (in trees)
+    an average policy of counterfactual regret minimization."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+    exact: bool = False
+    """In rational numbers: Nash equilibria of two players, and pure ones."""
+    objective: str = "welfare"
+    """Of correlated equilibria: welfare, fairness, or a player's number, from 0."""
+    leader: int = 0
+    """Of stackelberg: who commits, from 0."""
+    rationality: NonNegative = 1.0
+    """Of logit: how well players answer, in inverse units of payoff."""
+    weak: bool = False
+    """Of undominated: whether weakly dominated actions go too."""
+    variant: str = "cfr+"
+    """Of cfr: cfr, cfr+, simultaneous, linear, discounted or mccfr."""
+    iterations: Count = 1000
+    """Of cfr: how many."""
+    pictures: Path | None = None
+    """Where to put pictures, of two players: best replies, correlated payoffs, Pareto front."""
+
+
+def run(arguments: list[str]) -> int:
+    """Solves and prints."""
+    (text,), rest = take(_json_last(arguments), ["GAME"], USAGE)
+    rest = _flags(rest)
+    if "--help" not in rest:
+        check_options(rest, {"--": f"{__name__}:Options"})
+    options = parse(Options, rest, "shoal solve GAME")
+
+    from shoal.cli.game_input import read_game
+    from shoal.cli.solutions import solve
+
+    game = read_game(text)
+    report = {"game": describe(game), "concept": options.concept, **solve(game, options)}
+    if options.pictures is not None:
+        report["pictures"] = [str(path) for path in _pictures(game, options.pictures)]
+    if options.json:
+        print(json.dumps(report))
+    else:
+        print("\n".join(_text(report)))
+    return 0
+
+
+def describe(game: Any) -> dict[str, Any]:
+    """What is known of the game before it is solved."""
+    from shoal.games import NormalForm
+
+    known = {"title": game.title, "players": list(game.players)}
+    if isinstance(game, NormalForm):
+        actions = [list(names) for names in game.actions]
+        return known | {"actions": actions, "payoffs": game.payoffs.tolist()}
+    return known | {"nodes": game.num_nodes, "information_sets": game.num_infosets}
+
+
+def _pictures(game: Any, directory: Path) -> list[Path]:
+    from shoal.analysis.game_plots import save_pictures
+    from shoal.games import NormalForm
+
+    require(isinstance(game, NormalForm), "pictures are of games in normal form")
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file, expected a directory for the pictures")
+    directory.mkdir(parents=True, exist_ok=True)
+    return save_pictures(game, directory)
+
+
+def _json_last(arguments: list[str]) -> list[str]:
+    """`-1 2; 3 4` begins with a minus and is no option."""
+    head = arguments[:1]
+    looks_like = head and head[0].startswith("-") and not head[0].startswith("--")
+    return [" " + head[0], *arguments[1:]] if looks_like and head != ["-h"] else arguments
+
+
+def _flags(arguments: list[str]) -> list[str]:
+    """`--json` alone means `--json True`."""
+    out = []
+    for i, word in enumerate(arguments):
+        out.append(word)
+        last = i + 1 == len(arguments) or arguments[i + 1].startswith("--")
+        if word in ("--json", "--exact", "--weak") and last:
+            out.append("True")
+    return out
+
+
+# What a person reads --------------------------------------------------------------------------
+
+
+def _text(report: dict[str, Any]) -> list[str]:
+    game = report["game"]
+    title = game["title"] or "game"
+    if "payoffs" not in game:
+        counts = f"{game['nodes']:,} nodes, {game['information_sets']:,} information sets"
+        lines = [f"{title} · {counts}"]
+    else:
+        sizes = " x ".join(str(len(names)) for names in game["actions"])
+        lines = [f"{title} · {len(game['players'])} players · {sizes} actions", *_table(game)]
+    lines += ["", _heading(report)]
+    for number, answer in enumerate(report["answers"], 1):
+        lines += _answer(number, answer, game)
+    lines += [f"{key.replace('_', ' ')}: {_plain(report[key])}" for key in report["more"]]
+    return lines + [f"picture: {path}" for path in report.get("pictures", [])]
+
+
+def _heading(report: dict[str, Any]) -> str:
+    count = len(report["answers"])
+    every = "all the extreme ones" if "components" in report else "all there are"
+    known = {True: f", {every}", False: ", there may be more", None: ""}
+    concept = report["concept"].replace("_", "-")
+    answers = "1 answer" if count == 1 else f"{count or 'no'} answers"
+    return f"{concept}: {answers}{known[report['complete']]} ({report['method']})"
+
+
+def _table(game: dict[str, Any]) -> list[str]:
+    """The payoffs of two players as a table; those of more, by the others' actions."""
+    import numpy as np
+
+    payoffs = np.array(game["payoffs"])
+    if payoffs[0].size > LARGEST_TABLE:
+        return [f"{payoffs[0].size:,} cells: --json has them"]
+    if payoffs.ndim == 2:
+        return [f"  {name}  {x:g}" for name, x in zip(game["actions"][0], payoffs[0])]
+    lines, names = [], game["actions"]
+    for rest in np.ndindex(*payoffs.shape[3:]):
+        if rest:
+            said = (f"{p}: {a[k]}" for p, a, k in zip(game["players"][2:], names[2:], rest))
+            lines.append(", ".join(said))
+        cells = np.moveaxis(payoffs[(slice(None), slice(None), slice(None), *rest)], 0, -1)
+        text = [[", ".join(f"{x:g}" for x in cell) for cell in row] for row in cells]
+        rows = [["", *names[1]], *([name, *row] for name, row in zip(names[0], text))]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        lines += [
+            "  " + "  ".join(w.ljust(n) for w, n in zip(row, widths)).rstrip() for row in rows
+        ]
+    return lines
+
+
+def _answer(number: int, answer: dict[str, Any], game: dict[str, Any]) -> list[str]:
+    """One answer: whose strategies, what they are worth, what certifies them."""
+    facts = [f"{k.replace('_', ' ')} {_plain(v)}" for k, v in answer.items() if k not in _LISTS]
+    lines = [f"{number:>3}  " + " · ".join(facts)]
+    names = game.get("actions")
+    for i, strategy in enumerate(answer.get("profile", [])):
+        played = [f"{names[i][a]} {_plain(x)}" for a, x in enumerate(strategy) if _some(x)]
+        lines.append(f"     {game['players'][i]}: " + ", ".join(played))
+    for key in ("distribution", "policy", "kept"):
+        lines += [f"     {line}" for line in answer.get(key, [])]
+    return lines
+
+
+_LISTS = ("profile", "distribution", "policy", "kept")
+
+
+def _some(x: Any) -> bool:
+    return (isinstance(x, str) and x != "0") or (not isinstance(x, str) and x > 1e-12)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
