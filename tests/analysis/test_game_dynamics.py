@@ -50,3 +50,15 @@ def test_a_run_in_the_triangle_lies_where_it_went(tmp_path) -> None:
 def test_games_of_other_shapes_are_refused(draw, game, said: str, tmp_path) -> None:
     with pytest.raises(UserError, match=said):
         draw(tmp_path / "no.png", game, Replicator())
+
+
+def test_long_names_neither_shrink_the_triangle_nor_are_cut(tmp_path) -> None:
+    names = ["a very long action name", "pay $5 or $10, or more", "third"]
+    long = NormalForm.symmetric(RPS.payoffs[0], actions=[names, names], title="long " * 30)
+    run = replicator(RPS, 50, symmetric=True, start=[0.1, 0.1, 0.8])
+    seen = blue_pixels(plot_simplex(tmp_path / "long.png", long, Replicator(), [run]))
+    usual = blue_pixels(plot_simplex(tmp_path / "short.png", RPS, Replicator(), [run]))
+    assert len(seen) > 0.5 * len(usual)
+    image = imread(tmp_path / "long.png")[..., :3]
+    for edge in (image[:2], image[-2:], image[:, :2], image[:, -2:]):
+        assert (edge == 1).all()

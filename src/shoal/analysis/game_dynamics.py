@@ -10,21 +10,26 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from shoal.analysis.curve import INK, LINE, SOFT
+from shoal.analysis.curve import INK
+from shoal.analysis.game_canvas import (
+    COLORS,
+    CORNERS,
+    action,
+    canvas,
+    quiet,
+    save,
+    short,
+    triangle,
+)
 from shoal.core.errors import require
 from shoal.games.dynamics.flows import Field, velocities
 from shoal.games.dynamics.trajectory import Trajectory
 from shoal.games.evolutionary.populations import check_symmetric
 from shoal.games.normal_form import NormalForm
 
-HEIGHT = np.sqrt(3) / 2
-CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, HEIGHT]])
 ARROW = "#98a1b3"
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-"""Told apart by the colour-blind too (Okabe, Ito 2008)."""
 
 
 def plot_square(
@@ -60,14 +65,12 @@ def plot_square(
         _lines(axes, lines.reshape(-1, *lines.shape[-2:]))
     _points(axes, np.array([[p[0][1], p[1][1]] for p in points], float).reshape(-1, 2))
     for name, player, names in zip("xy", game.players, game.actions):
-        text = f"{player}: chance of {names[1]}"
-        getattr(axes, f"set_{name}label")(text, color=INK, fontsize=11, labelpad=8)
+        text = f"{short(player)}: chance of {action(names[1])}"
+        getattr(axes, f"set_{name}label")(text, color=INK, fontsize=10, labelpad=6)
         getattr(axes, f"set_{name}ticks")([0, 0.25, 0.5, 0.75, 1])
         getattr(axes, f"set_{name}lim")(-0.04, 1.04)
-    axes.tick_params(length=0, labelsize=10, colors=SOFT)
-    for spine in axes.spines.values():
-        spine.set_color(LINE)
-    return _save(figure, path)
+    quiet(axes)
+    return save(figure, path)
 
 
 def plot_simplex(
@@ -98,28 +101,20 @@ def plot_simplex(
     rows = 16
     grid = np.array([[i, j, rows - i - j] for i in range(rows + 1) for j in range(rows + 1 - i)])
     (slopes,) = velocities(game, field, [grid / rows], symmetric=True)
-    figure, axes = _canvas(title or game.title, 4.9)
-    axes.fill(*CORNERS.T, facecolor="none", edgecolor=SOFT, linewidth=1.2, zorder=2)
+    figure, axes = _canvas(title or game.title, 5.2)
+    triangle(axes, game.actions[0])
     _arrows(axes, grid / rows @ CORNERS, slopes @ CORNERS, 1 / rows)
     for run in runs:
         lines = run.profiles[0] @ CORNERS
         _lines(axes, lines.reshape(-1, *lines.shape[-2:]))
     _points(axes, np.array(points, float).reshape(-1, 3) @ CORNERS)
-    middle = CORNERS.mean(0)
-    for corner, name in zip(CORNERS, game.actions[0]):
-        x, y = corner + 0.07 * (corner - middle) / np.linalg.norm(corner - middle)
-        axes.text(x, y, name, ha="center", va="center", fontsize=12, color=INK, fontweight="bold")
-    axes.set_xlim(-0.16, 1.16)
-    axes.set_ylim(-0.1, HEIGHT + 0.1)
-    axes.axis("off")
-    return _save(figure, path)
+    return save(figure, path)
 
 
-def _canvas(title: str, height: float = 5.4) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.6, height), dpi=160, layout="constrained")
+def _canvas(title: str, height: float = 5.8) -> tuple[Figure, Axes]:
+    figure = canvas(5.6, height, title)
     axes = figure.add_subplot()
     axes.set_aspect("equal")
-    axes.set_title(title, loc="left", fontsize=13, fontweight="bold", color=INK, pad=12)
     return figure, axes
 
 
@@ -171,9 +166,3 @@ def _head(axes: Axes, line: Float[np.ndarray, "K 2"], color: str) -> None:
 
 def _points(axes: Axes, points: Float[np.ndarray, "R 2"]) -> None:
     axes.plot(*points.T, linestyle="", marker="o", markersize=8, color=INK, zorder=6, clip_on=False)
-
-
-def _save(figure: Figure, path: Path | str) -> Path:
-    path = Path(path)
-    FigureCanvasAgg(figure).print_png(path)
-    return path

@@ -1,7 +1,6 @@
 """The concepts that `shoal solve` knows: each makes answers of plain data, with certificates."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from shoal.games import (
     support_enumeration,
     to_normal_form,
 )
+from shoal.games.normal_form import rational
 
 Json = dict[str, Any]
 LARGEST_SUPPORTS = 20_000  # combinations of supports of n players that are all tried
@@ -85,7 +85,7 @@ def _listed(game: NormalForm, found: Equilibria, options: Any) -> Json:
     for profile in found:
         exact = options.exact
         off = regret(game, profile, exact=exact)
-        gains = expected(game if not exact else _Exact(game), profile)
+        gains = expected(game, profile, exact)
         answers.append(
             {
                 "profile": [_numbers(x, exact) for x in profile],
@@ -102,16 +102,9 @@ def _listed(game: NormalForm, found: Equilibria, options: Any) -> Json:
     return out
 
 
-class _Exact:
-    """A game's payoffs in rational numbers, for `expected`."""
-
-    def __init__(self, game: NormalForm):
-        self.payoffs = game.exact()
-
-
 def _numbers(values: Any, exact: bool = False) -> list[Any]:
     if exact:
-        return [str(Fraction(v) if isinstance(v, Fraction) else Fraction(float(v))) for v in values]
+        return [str(v) for v in rational(values)]
     return np.asarray(values, np.float64).tolist()
 
 

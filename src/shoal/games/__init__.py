@@ -109,14 +109,19 @@ from shoal.games.zero_sum import ZeroSum, zero_sum, zero_sum_batch
 
 if TYPE_CHECKING:
     from shoal.analysis.empirical_game import EmpiricalGame, empirical_game
+    from shoal.analysis.game_plots import save_pictures
     from shoal.envs.game.world import as_world
+    from shoal.interop.open_spiel import from_open_spiel, to_open_spiel
 
 _BRIDGES = {
     "EmpiricalGame": "shoal.analysis.empirical_game",
     "as_world": "shoal.envs.game.world",
     "empirical_game": "shoal.analysis.empirical_game",
+    "from_open_spiel": "shoal.interop.open_spiel",
+    "save_pictures": "shoal.analysis.game_plots",
+    "to_open_spiel": "shoal.interop.open_spiel",
 }
-"""What needs learners and worlds: imported when first used, so that games need neither."""
+"""What needs learners, worlds or pictures: imported when first used, so that games need neither."""
 
 __all__ = [
     "CLASSIC",
@@ -177,6 +182,7 @@ __all__ = [
     "fictitious_play",
     "first_price",
     "fixation_probability",
+    "from_open_spiel",
     "gains",
     "gale_shapley",
     "generalized_second_price",
@@ -224,6 +230,7 @@ __all__ = [
     "regret_matching",
     "replicator",
     "response_diversity",
+    "save_pictures",
     "sealed_bid",
     "second_price",
     "sequence_form",
@@ -235,6 +242,7 @@ __all__ = [
     "third_price",
     "tic_tac_toe",
     "to_normal_form",
+    "to_open_spiel",
     "top_trading_cycles",
     "value",
     "vcg",

@@ -143,12 +143,14 @@ def deviations(payoffs: Any, profile: Profile, player: int) -> Any:
     return value
 
 
-def expected(game: NormalForm, profile: Profile) -> Any:
-    """The expected payoff of each player, `[N]`."""
-    values = [deviations(game.payoffs, profile, i) for i in range(len(profile))]
+def expected(game: NormalForm, profile: Profile, exact: bool = False) -> Any:
+    """The expected payoff of each player, `[N]`; with `exact` in rational numbers."""
+    payoffs = game.exact() if exact else game.payoffs
+    mixed = [rational(x) for x in profile] if exact else profile
+    values = [deviations(payoffs, mixed, i) for i in range(len(mixed))]
     traced = any(isinstance(v, jax.Array) for v in values)
     xp = jnp if traced else np
-    return xp.stack([v @ xp.asarray(x) for v, x in zip(values, profile)])
+    return xp.stack([v @ xp.asarray(x) for v, x in zip(values, mixed)])
 
 
 def gains(game: NormalForm, profile: Profile, exact: bool = False) -> np.ndarray:

@@ -139,6 +139,7 @@ def test_single_precision() -> None:
         ((10,), {"report": 0}, "report is 0"),
         ((10,), {"report": [5, 20]}, "from 5 to 20, expected from 1 to 10"),
         ((10,), {"seeds": [1, 2]}, "variant 'cfr' has no chance"),
+        ((10,), {"seeds": 3}, "variant 'cfr' has no chance"),
         ((10,), {"alhpa": 1.0}, "unknown option of cfr 'alhpa': did you mean 'alpha'"),
     ],
 )

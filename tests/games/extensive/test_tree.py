@@ -1,6 +1,7 @@
 """Trees: their sizes, what policies are worth on them, and what is refused."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from shoal.analysis.game_tree import draw_tree
 from shoal.core.errors import UserError
 from shoal.games.extensive.goofspiel import goofspiel
 from shoal.games.extensive.kuhn import kuhn
-from shoal.games.extensive.leduc import leduc
+from shoal.games.extensive.leduc import leduc as leduc_tree
 from shoal.games.extensive.liars_dice import liars_dice
 from shoal.games.extensive.policy_values import best_response, exploitability, nash_conv, value
 from shoal.games.extensive.reduced_form import to_normal_form
@@ -20,6 +21,8 @@ from shoal.games.extensive.sequences import improvements, split
 from shoal.games.extensive.tic_tac_toe import _TicTacToe
 from shoal.games.extensive.tree import CHANCE, TERMINAL, ExtensiveForm, extensive_form
 from shoal.games.normal_form import expected
+
+leduc = cache(leduc_tree)
 
 
 @dataclass(frozen=True)

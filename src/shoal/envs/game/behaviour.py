@@ -1,11 +1,12 @@
-"""What a policy does, as probabilities: the bridge from learners to solvers."""
+"""Policies as probabilities and probabilities as policies: learners and solvers meet here."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Policy
+from shoal.core.distributions import Categorical
 
 
 @eqx.filter_jit
@@ -18,3 +19,24 @@ def probabilities(
     actions = jnp.arange(num_actions).reshape(num_actions, *[1] * (mask.ndim - 1))
     every = jnp.broadcast_to(actions, (num_actions, *mask.shape[:-1]))
     return jnp.where(mask, jnp.moveaxis(jnp.exp(jax.vmap(found.log_prob)(every)), 0, -1), 0.0)
+
+
+class TablePolicy(Policy):
+    """Acts by a table: what an agent sees says which row. Agents that see zeros act at random."""
+
+    table: Float[Array, "N D A"]
+    """The probabilities of each agent's actions for each entry of its observation."""
+
+    def initial_carry(self) -> None:
+        return None
+
+    def __call__(
+        self,
+        obs: Float[Array, "*B N D"],
+        carry: None,
+        *,
+        action_mask: Bool[Array, "*B N A"] | None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Categorical, None]:
+        odds = jnp.einsum("...nd,nda->...na", obs, self.table)
+        return Categorical(jnp.log(jnp.maximum(odds, 1e-30)), action_mask), None

@@ -21,8 +21,8 @@ from shoal.core.errors import require
 from shoal.core.limits import Count, Natural
 from shoal.core.picture import Circle, Line, Picture, Shape, Text
 from shoal.core.spaces import Discrete
-from shoal.envs.game.behaviour import probabilities
-from shoal.games.normal_form import NormalForm
+from shoal.envs.game.behaviour import TablePolicy, probabilities
+from shoal.games.normal_form import NormalForm, Profile, check_profile
 
 MOST_RATES = 16
 """Games with more actions than this in all do not report how often each is taken."""
@@ -156,6 +156,14 @@ class RepeatedGame(Env):
         obs, mask = jnp.ones((len(self.num_actions), 1)), jnp.asarray(self.spec.action.mask)
         rows = np.asarray(probabilities(policy, obs, mask), np.float64)
         return [row[:n] / row[:n].sum() for row, n in zip(rows, self.num_actions)]
+
+    def as_policy(self, profile: Profile) -> TablePolicy:
+        """A mixed strategy for each player as a policy that acts in a game without memory."""
+        require(self.memory == 0, "a profile says nothing of players who remember: set memory to 0")
+        table = np.zeros((len(self.num_actions), 1, max(self.num_actions)), np.float32)
+        for row, strategy in zip(table, check_profile(self.game, profile)):
+            row[0, : len(strategy)] = strategy
+        return TablePolicy(jnp.asarray(table))
 
     def draw(self, state: RepeatedState) -> Picture:
         """The table of payoffs, the cell just played marked; of more players, their actions."""

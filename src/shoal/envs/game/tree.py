@@ -21,8 +21,8 @@ from shoal.core.env import Action, Env, EnvSpec, TimeStep
 from shoal.core.errors import require
 from shoal.core.picture import Picture, Text
 from shoal.core.spaces import Discrete
-from shoal.envs.game.behaviour import probabilities
-from shoal.games.extensive.tree import CHANCE, ExtensiveForm
+from shoal.envs.game.behaviour import TablePolicy, probabilities
+from shoal.games.extensive.tree import CHANCE, ExtensiveForm, check_policy
 
 
 class TreeState(eqx.Module):
@@ -126,11 +126,7 @@ class TreeGame(Env):
             policy.initial_carry() is None,
             "a recurrent policy is not a policy of the tree: train one with recurrent 0",
         )
-        form, spec = self.form, self.spec
-        own = _tables(form).own
-        place = np.zeros(form.num_infosets, np.int64)
-        for sets in own:
-            place[sets] = np.arange(len(sets))
+        form, spec, place = self.form, self.spec, self._places()
         shape = (form.num_infosets, form.num_players)
         each = np.arange(form.num_infosets)
         obs, mask = np.zeros((*shape, spec.obs_size)), np.zeros((*shape, spec.action.size), bool)
@@ -140,6 +136,21 @@ class TreeGame(Env):
         out = np.asarray(found, np.float64)
         chosen = np.where(form.legal, out[each, form.owner][:, : form.legal.shape[1]], 0.0)
         return chosen / chosen.sum(1, keepdims=True)
+
+    def as_policy(self, policy: Float[np.ndarray, "I A"]) -> TablePolicy:
+        """A policy of the tree, as a solver gives it, as one that acts in this world."""
+        form, spec = self.form, self.spec
+        table = np.zeros((form.num_players, spec.obs_size, spec.action.size), np.float32)
+        width = min(table.shape[2], form.legal.shape[1])
+        table[form.owner, self._places(), :width] = check_policy(form, policy)[:, :width]
+        return TablePolicy(jnp.asarray(table))
+
+    def _places(self) -> Int[np.ndarray, "I"]:
+        """The number of each information set among its player's own."""
+        place = np.zeros(self.form.num_infosets, np.int64)
+        for sets in _tables(self.form).own:
+            place[sets] = np.arange(len(sets))
+        return place
 
     def draw(self, state: TreeState) -> Picture:
         """The moves so far, and the payoffs at the end."""

@@ -107,7 +107,8 @@ def cfr(
     chosen = _variant(variant, exponents)
     marks = _marks(iterations, report)
     several = not isinstance(seeds, int | np.integer)
-    require(chosen.sampled or not several, f"variant '{variant}' has no chance: give no seeds")
+    unseeded = not several and seeds == 0
+    require(chosen.sampled or unseeded, f"variant '{variant}' has no chance: give no seeds")
     form = sequence_arrays(game, chance_plays=chosen.sampled)
     with jax.enable_x64(True):
         keys = jax.vmap(jax.random.key)(np.atleast_1d(np.asarray(seeds, np.uint32)))

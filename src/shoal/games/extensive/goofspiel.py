@@ -25,6 +25,13 @@ def goofspiel(
         order: of the prizes: `descending`, `ascending`, or `random`, each drawn before its trick.
         returns: `win_loss` is 1 for more points, -1 for fewer; `point_difference` is half of it.
         hidden: whether bids stay hidden; otherwise they are shown after each trick.
+
+    Raises:
+        UserError: there is one card or none; the order or the kind of returns is unknown; or the
+            tree is too large, as that of 6 cards in random order is.
+
+    >>> goofspiel(3).num_nodes, goofspiel(3, "random").num_nodes
+    (67, 418)
     """
     require(cards >= 2, f"goofspiel takes at least 2 cards, not {cards}")
     if order not in ORDERS:

@@ -17,6 +17,9 @@ PASS, BET = "pass", "bet"
 def kuhn(players: int = 2) -> ExtensiveForm:
     """Kuhn poker for 2 to 4 players. To call is to bet, to fold is to pass.
 
+    Raises:
+        UserError: there are fewer or more players.
+
     >>> kuhn().num_nodes, kuhn().num_infosets
     (58, 12)
     """

@@ -20,6 +20,13 @@ def liars_dice(dice: int = 1, sides: int = 6) -> ExtensiveForm:
 
     The tree has about 2 (sides^dice)^2 2^(2 dice sides) nodes: 294,883 by default. A player's roll
     is one move of chance, of all its dice at once, in no order.
+
+    Raises:
+        UserError: there is no die, or dice of one side; or the tree is too large, as that of two
+            dice of 6 sides is.
+
+    >>> liars_dice(sides=3).num_nodes, liars_dice(sides=3).num_infosets
+    (1147, 192)
     """
     require(dice >= 1, f"each player has at least one die, not {dice}")
     require(sides >= 2, f"dice have at least two sides, not {sides}")

@@ -37,6 +37,9 @@ class BestResponse:
 def value(game: ExtensiveForm, policy: Any) -> Float[np.ndarray, "N"]:
     """What each player gains when all follow `policy`, `[I, A]`. Recall need not be perfect.
 
+    Raises:
+        UserError: it is no policy of the game.
+
     >>> from shoal.games.extensive.kuhn import kuhn
     >>> value(kuhn(), kuhn().uniform()).round(9).tolist()
     [0.125, -0.125]
@@ -55,7 +58,7 @@ def best_response(game: ExtensiveForm, policy: Any, player: int) -> BestResponse
     information sets that the player's own moves rule out.
 
     Raises:
-        UserError: there is no such player, or one of them has imperfect recall.
+        UserError: there is no such player, it is no policy of the game, or a player forgets.
     """
     policy = check_policy(game, policy)
     require(
@@ -76,6 +79,9 @@ def best_response(game: ExtensiveForm, policy: Any, player: int) -> BestResponse
 def nash_conv(game: ExtensiveForm, policy: Any) -> float:
     """The sum of what the players could gain by best responses, each alone: 0 in equilibrium.
 
+    Raises:
+        UserError: it is no policy of the game, or a player forgets.
+
     >>> from shoal.games.extensive.kuhn import kuhn
     >>> round(nash_conv(kuhn(), kuhn().uniform()), 9) == round(11 / 12, 9)
     True
@@ -86,5 +92,5 @@ def nash_conv(game: ExtensiveForm, policy: Any) -> float:
 
 def exploitability(game: ExtensiveForm, policy: Any) -> float:
     """`nash_conv` for each player, on average; in a zero-sum game of two, what a best opponent
-    gains beyond the value."""
+    gains beyond the value. Raises what `nash_conv` does."""
     return nash_conv(game, policy) / game.num_players

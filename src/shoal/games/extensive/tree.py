@@ -4,6 +4,7 @@ Nodes are numbered by depth, so that the children of a node are neighbours and a
 is a few array operations. Kuhn, Extensive games and the problem of information (1953).
 """
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -162,24 +163,19 @@ def extensive_form(rules: Rules, max_nodes: int = 4_000_000) -> ExtensiveForm:
         UserError: the tree has more than `max_nodes` nodes; the probabilities of chance are no
             distribution; the actions differ within an information set; or a payoff is missing.
     """
-    tree = _Tree(rules)
+    tree = _Tree(rules, max_nodes)
     frontier, depths = [rules.start()], [0]
     while frontier:
         depths.append(depths[-1] + len(frontier))
-        require(
-            depths[-1] <= max_nodes,
-            f"the tree of {rules.title or 'this game'} has more than {max_nodes} nodes at depth "
-            f"{len(depths) - 2}: take a smaller game, or raise max_nodes",
-        )
-        frontier = [child for state in frontier for child in tree.visit(state)]
+        frontier = [child for state in frontier for child in tree.visit(state, len(depths) - 1)]
     return tree.flatten(depths)
 
 
 class _Tree:
     """The lists that the arrays are made of, in the order of the nodes."""
 
-    def __init__(self, rules: Rules):
-        self.rules, self.num_players = rules, len(rules.players)
+    def __init__(self, rules: Rules, max_nodes: int):
+        self.rules, self.num_players, self.max_nodes = rules, len(rules.players), max_nodes
         self.parent, self.action, self.chance, self.moves = [-1], [-1], [1.0], [""]
         self.actor: list[int] = []
         self.infoset: list[int] = []
@@ -187,22 +183,17 @@ class _Tree:
         self.numbers: dict[tuple[int, str], int] = {}
         self.offered: list[tuple[Hashable, ...]] = []
 
-    def visit(self, state: Any) -> list[Any]:
-        """Notes a node and the moves from it; the states that they lead to."""
+    def visit(self, state: Any, depth: int) -> list[Any]:
+        """Notes a node and the moves from it; the states that they lead to, at `depth`."""
         rules, who = self.rules, self.rules.to_move(state)
         number = len(self.actor)
         self.actor.append(who)
         self.infoset.append(-1)
         if who == TERMINAL:
-            self.payoffs.append(self._payoffs(state))
+            self.payoffs.append(rules.returns(state))
             return []
         if who == CHANCE:
-            outcomes = rules.chances(state)
-            moves, odds = [m for m, _ in outcomes], [float(p) for _, p in outcomes]
-            require(
-                min(odds, default=-1) >= 0 and abs(sum(odds) - 1) <= TOLERANCE,
-                f"the probabilities of chance at node {number} are {odds}: not a distribution",
-            )
+            moves, odds = self._chances(state, number)
         else:
             moves = rules.actions(state)
             odds = [1.0] * len(moves)
@@ -211,34 +202,47 @@ class _Tree:
         self.action += range(len(moves))
         self.chance += odds
         self.moves += map(str, moves)
+        if len(self.parent) > self.max_nodes:  # before the states are made: those fill the memory
+            raise UserError(
+                f"the tree of {rules.title or 'this game'} has more than {self.max_nodes} nodes at "
+                f"depth {depth}: take a smaller game, or raise max_nodes"
+            )
         return [rules.play(state, move) for move in moves]
 
+    def _chances(self, state: Any, number: int) -> tuple[Sequence[Hashable], list[float]]:
+        outcomes = self.rules.chances(state)
+        odds = [float(p) for _, p in outcomes]
+        if not (min(odds, default=-1) >= 0 and abs(sum(odds) - 1) <= TOLERANCE):
+            raise UserError(
+                f"the probabilities of chance at node {number} are {odds}: not a distribution"
+            )
+        return [move for move, _ in outcomes], odds
+
     def _infoset(self, who: int, key: str, moves: tuple[Hashable, ...]) -> int:
-        require(0 <= who < self.num_players, f"player {who} acts, of {self.num_players} players")
-        where = f"'{key}' of {self.rules.players[who]}"
-        require(len(moves) > 0, f"information set {where} has no actions")
-        number = self.numbers.setdefault((who, key), len(self.offered))
-        if number == len(self.offered):
-            require(len({*map(str, moves)}) == len(moves), f"an action of {where} is there twice")
+        number = self.numbers.get((who, key), -1)
+        if number < 0:
+            self._check_new(who, key, moves)
+            number = self.numbers[who, key] = len(self.offered)
             self.offered.append(moves)
         elif self.offered[number] != moves:
             names = [list(map(str, m)) for m in (self.offered[number], moves)]
             raise UserError(
-                f"information set {where} has actions {names[0]} at one node and {names[1]} at "
-                "another: what a player knows must tell them apart"
+                f"information set '{key}' of {self.rules.players[who]} has actions {names[0]} at "
+                f"one node and {names[1]} at another: what a player knows must tell them apart"
             )
         return number
 
-    def _payoffs(self, state: Any) -> Sequence[Any]:
-        gains = self.rules.returns(state)
-        require(
-            len(gains) == self.num_players and bool(np.isfinite(gains).all()),
-            f"returns are {gains}, expected {self.num_players} finite numbers",
-        )
-        return gains
+    def _check_new(self, who: int, key: str, moves: tuple[Hashable, ...]) -> None:
+        require(0 <= who < self.num_players, f"player {who} acts, of {self.num_players} players")
+        where = f"'{key}' of {self.rules.players[who]}"
+        require(len(moves) > 0, f"information set {where} has no actions")
+        require(len({*map(str, moves)}) == len(moves), f"an action of {where} is there twice")
 
     def flatten(self, depths: list[int]) -> ExtensiveForm:
         actor = np.array(self.actor)
+        for gains in self.payoffs:
+            if len(gains) != self.num_players or not all(map(math.isfinite, gains)):
+                raise UserError(f"returns are {gains}, expected {self.num_players} finite numbers")
         return ExtensiveForm(
             parent=np.array(self.parent),
             actor=actor,

@@ -24,7 +24,12 @@ def read_efg(path_or_text: str | Path) -> ExtensiveForm:
     terminal node are added to those at it; a node without an outcome pays nothing.
 
     Raises:
-        UserError: there is no such file, or it is malformed; with line and column.
+        UserError: there is no such file, or it is malformed, with line and column; or the nodes
+            of an information set do not fit together.
+
+    >>> read_efg('EFG 2 R "" { "a" } p "" 1 1 "" { "x" "y" } 0 t "" 1 "" { 1 } t "" 0').payoffs
+    array([[1.],
+           [0.]])
     """
     reader = Reader(path_or_text, "EFG")
     title, players = read_head(reader, "EFG")
@@ -44,25 +49,38 @@ def read_efg(path_or_text: str | Path) -> ExtensiveForm:
     return extensive_form(_File(title, tuple(unique_names(players, "player ")), root, book.keys()))
 
 
-def write_efg(game: ExtensiveForm) -> str:
-    """The text of an `.efg` file. Numbers are rational where a float is the nearest to a simple
-    fraction, and decimal elsewhere."""
+def write_efg(game: ExtensiveForm, decimals: bool = False) -> str:
+    """The text of an `.efg` file.
+
+    Args:
+        game: any tree.
+        decimals: whether all numbers are decimals with all their digits. Else a float that is the
+            nearest to a simple fraction is that, and the probabilities of chance, which Gambit
+            wants to add up to 1 exactly, are fractions.
+
+    >>> from shoal.games.extensive.kuhn import kuhn
+    >>> print(write_efg(kuhn()).splitlines()[3])
+    c "" 1 "" { "0" 1/3 "1" 1/3 "2" 1/3 } 0
+    """
+    write = _decimal if decimals else write_number
     payoffs = dict(zip(game.terminals.tolist(), rational(game.payoffs)))
     numbers, children = _numbers(game), np.bincount(game.parent[1:], minlength=game.num_nodes)
     lines, waiting, ends = [], [0], 0
     while waiting:
         k = waiting.pop()
         first, last = int(game.first_child[k]), int(game.first_child[k] + children[k])
-        moves = [quoted(name) for name in game.moves[first:last]]
         if game.actor[k] == TERMINAL:
             ends += 1
-            lines.append(f't "" {ends} "" {{ {", ".join(map(write_number, payoffs[k]))} }}')
+            lines.append(f't "" {ends} "" {{ {", ".join(map(write, payoffs[k]))} }}')
         elif game.actor[k] == CHANCE:
-            odds = " ".join(f"{m} {p}" for m, p in zip(moves, _odds(game.chance[first:last])))
-            lines.append(f'c "" {numbers[k]} "" {{ {odds} }} 0')
+            names = map(quoted, unique_names(list(game.moves[first:last])))
+            odds = map(_decimal if decimals else str, _odds(game.chance[first:last]))
+            moves = " ".join(f"{m} {p}" for m, p in zip(names, odds))
+            lines.append(f'c "" {numbers[k]} "" {{ {moves} }} 0')
         else:
+            moves = " ".join(map(quoted, game.moves[first:last]))
             where = f"{game.actor[k] + 1} {numbers[k]} {quoted(game.keys[game.infoset[k]])}"
-            lines.append(f'p "" {where} {{ {" ".join(moves)} }} 0')
+            lines.append(f'p "" {where} {{ {moves} }} 0')
         waiting += reversed(range(first, last))
     players = " ".join(map(quoted, game.players))
     return "\n".join([f"EFG 2 R {quoted(game.title)} {{ {players} }}", '""', "", *lines, ""])
@@ -152,7 +170,8 @@ class _Book:
             payoffs = tuple(reader.numbers("a payoff"))
             if len(payoffs) != self.num_players:
                 reader.fail(f"{len(payoffs)} payoffs, expected {self.num_players}", token)
-            self.outcomes[number] = payoffs
+            if self.outcomes.setdefault(number, payoffs) != payoffs:
+                reader.fail(f"outcome {number} had other payoffs before (0 is none)", token)
         if number not in self.outcomes:
             reader.fail(f"the payoffs of outcome {number} are missing where it begins", token)
         return self.outcomes[number]
@@ -202,7 +221,12 @@ def _numbers(game: ExtensiveForm) -> Int[np.ndarray, "K"]:
     return np.where(by_chance, np.cumsum(by_chance), within[game.infoset])
 
 
-def _odds(chance: Float[np.ndarray, "A"]) -> list[str]:
-    """Probabilities that add up to 1 exactly, as Gambit wants them."""
-    exact = rational(chance)
-    return [str(p) for p in (*exact[:-1], 1 - sum(exact[:-1]))]
+def _odds(chance: Float[np.ndarray, "A"]) -> list[Fraction]:
+    """Probabilities that add up to 1 exactly: the largest takes what rounding has left."""
+    exact = list(rational(chance))
+    exact[int(chance.argmax())] += 1 - sum(exact)
+    return exact
+
+
+def _decimal(number: Fraction) -> str:
+    return repr(float(number))

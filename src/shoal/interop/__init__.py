@@ -1,0 +1,1 @@
+"""Games and policies of other libraries, here and there."""

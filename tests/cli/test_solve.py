@@ -1,0 +1,200 @@
+"""`shoal solve` as a user runs it: what it prints, as text and as JSON, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+
+from shoal.cli.game_input import read_game
+from shoal.cli.main import run
+from shoal.core.errors import UserError
+from shoal.games import ExtensiveForm, NormalForm, classic, kuhn, write_efg
+
+
+def solve(capsys, *words):
+    assert run(["solve", *words]) == 0
+    return capsys.readouterr().out
+
+
+def solve_json(capsys, *words):
+    out = solve(capsys, *words, "--json")
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+# GAME ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "payoffs"),
+    [
+        ("1 -1; -1 1", [[[1, -1], [-1, 1]], [[-1, 1], [1, -1]]]),
+        ("-1 1; 1 -1", [[[-1, 1], [1, -1]], [[1, -1], [-1, 1]]]),
+        ("1,-1;-1,1", [[[1, -1], [-1, 1]], [[-1, 1], [1, -1]]]),
+        ("1, -1; -1, 1", [[[1, -1], [-1, 1]], [[-1, 1], [1, -1]]]),
+        ("3,3 0,5; 5,0 1,1", [[[3, 0], [5, 1]], [[3, 5], [0, 1]]]),
+        ("1/2,-0.5 1e1,-3", [[[0.5, 10]], [[-0.5, -3]]]),
+        ("[[1, -1], [-1, 1]]", [[[1, -1], [-1, 1]], [[-1, 1], [1, -1]]]),
+        ("[[[3, 0], [5, 1]], [[3, 5], [0, 1]]]", [[[3, 0], [5, 1]], [[3, 5], [0, 1]]]),
+    ],
+)
+def test_payoffs_are_written_out_in_three_ways(text, payoffs):
+    assert read_game(text).payoffs.tolist() == payoffs
+
+
+def test_names_take_options():
+    assert read_game("game/prisoners-dilemma").title == classic("prisoners_dilemma").title
+    assert read_game("random(num_actions=[2, 3], seed=1)").num_actions == (2, 3)
+    assert read_game("kuhn(players=3)").num_players == 3
+
+
+def test_files_are_read(tmp_path):
+    (tmp_path / "game.nfg").write_text(classic("chicken").to_nfg())
+    (tmp_path / "tree.EFG").write_text(write_efg(kuhn()))
+    game, tree = read_game(str(tmp_path / "game.nfg")), read_game(str(tmp_path / "tree.EFG"))
+    assert isinstance(game, NormalForm) and isinstance(tree, ExtensiveForm)
+    assert np.array_equal(game.payoffs, classic("chicken").payoffs)
+    assert tree.num_infosets == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prisoner", "unknown game 'prisoner': did you mean 'prisoners_dilemma'?"),
+        ("1 2; 3", "row 2 of the matrix has 1 cells, row 1 has 2"),
+        ("1,2,3 4,5", "cells of the matrix have [2, 3] numbers"),
+        ("1 2; 3 1/0", "'1/0' in the matrix is not a number"),
+        ("[[1, 2], [3]]", "payoffs are ragged"),
+        ("[[1, NaN], [1, 2]]", "payoff [0, 1] is nan"),
+        ("[[1, 2]", "the payoffs are not JSON"),
+        ("missing.nfg", "there is no file missing.nfg"),
+        ("kuhn(playrs=3)", "unknown option of kuhn 'playrs': did you mean 'players'?"),
+        ("kuhn(3)", "expected option=value"),
+    ],
+)
+def test_what_is_no_game_is_said_so(text, said):
+    with pytest.raises(UserError) as error:
+        read_game(text)
+    assert said in str(error.value)
+
+
+def test_a_malformed_file_names_line_and_column(tmp_path, capsys):
+    path = tmp_path / "bad.nfg"
+    path.write_text('NFG 1 R "" { "a" "b" }\n{ 2 2 }\n1 2 3 x')
+    assert run(["solve", str(path)]) == 2
+    assert "bad.nfg, line 3, column 7" in capsys.readouterr().err
+
+
+# Concepts --------------------------------------------------------------------------------------
+
+
+def test_nash_is_printed_with_its_certificate(capsys):
+    assert solve(capsys, "prisoners_dilemma") == (
+        "prisoner's dilemma · 2 players · 2 x 2 actions\n"
+        "             cooperate  defect\n"
+        "  cooperate  3, 3       0, 5\n"
+        "  defect     5, 0       1, 1\n"
+        "\n"
+        "nash: 1 answer, all there are (vertex enumeration)\n"
+        "  1  payoffs 1, 1 · regret 0\n"
+        "     player 1: defect 1\n"
+        "     player 2: defect 1\n"
+    )
+
+
+def test_json_holds_game_method_and_answers(capsys):
+    found = solve_json(capsys, "battle_of_the_sexes")
+    assert found["game"]["actions"] == [["opera", "football"]] * 2
+    assert (found["concept"], found["complete"]) == ("nash", True)
+    assert len(found["answers"]) == 3
+    assert all(a["regret"] < 1e-12 for a in found["answers"])
+
+
+def test_exact_answers_are_fractions(capsys):
+    found = solve_json(capsys, "2,1 0,0; 0,0 1,2", "--exact")
+    mixed = next(a for a in found["answers"] if "1" not in a["profile"][0])
+    assert mixed == {
+        "profile": [["2/3", "1/3"], ["1/3", "2/3"]],
+        "payoffs": ["2/3", "2/3"],
+        "regret": "0",
+    }
+
+
+def test_components_of_a_degenerate_game_are_told(capsys):
+    out = solve(capsys, "3,3 1,0; 3,3 0,1")
+    assert "2 answers, all the extreme ones" in out and "connected: 1, 2" in out
+
+
+CASES = {
+    "pure": (["stag_hunt", "--concept", "pure"], 2),
+    "three players": (["random(num_actions=[2,2,2], seed=3)"], None),
+    "correlated": (["chicken", "--concept", "correlated"], 1),
+    "coarse": (["chicken", "--concept", "coarse", "--objective", "fairness"], 1),
+    "stackelberg": (["2,1 4,0; 1,0 3,1", "--concept", "stackelberg"], 1),
+    "logit": (["chicken", "--concept", "logit", "--rationality", "2"], 1),
+    "undominated": (["prisoners_dilemma", "--concept", "undominated"], 1),
+    "pareto": (["prisoners_dilemma", "--concept", "pareto"], 3),
+    "stable": (["hawk_dove", "--concept", "stable"], 1),
+    "alpha-rank": (["rock_paper_scissors", "--concept", "alpha_rank"], 1),
+    "tree": (["kuhn"], 1),
+    "small tree": (["kuhn", "--concept", "cfr", "--iterations", "100"], 1),
+}
+
+
+@pytest.mark.parametrize(("words", "count"), CASES.values(), ids=CASES)
+def test_every_concept_answers(capsys, words, count):
+    found = solve_json(capsys, *words)
+    assert count is None or len(found["answers"]) == count
+    assert found["method"]
+    for answer in found["answers"]:
+        assert all(answer[key] < 1e-9 for key in answer if key in ("regret", "residual"))
+    text = solve(capsys, *words)
+    assert found["method"] in text
+
+
+def test_figures_are_those_of_the_solvers(capsys):
+    assert solve_json(capsys, *CASES["correlated"][0])["answers"][0]["welfare"] == pytest.approx(
+        10.5
+    )
+    assert solve_json(capsys, *CASES["stackelberg"][0])["answers"][0]["payoffs"][
+        0
+    ] == pytest.approx(3.5)
+    tree = solve_json(capsys, "kuhn")
+    assert tree["answers"][0]["payoffs"] == pytest.approx([-1 / 18, 1 / 18])
+    assert tree["policy"]["player 1"]["1"]["pass"] == pytest.approx(1)
+    shares = solve_json(capsys, *CASES["alpha-rank"][0])["distribution"]
+    assert np.ravel(shares) == pytest.approx(np.full(np.size(shares), 1 / np.size(shares)))
+    pareto = solve_json(capsys, *CASES["pareto"][0])
+    assert pareto["price_of_anarchy"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["chicken", "--jsn"], "unknown option '--jsn': did you mean '--json'?"),
+        (["chicken", "--concept", "nahs"], "unknown --concept 'nahs': did you mean 'nash'?"),
+        (["chicken", "--concept", "cfr"], "cfr is for games in extensive form"),
+        (["chicken", "--concept", "logit", "--exact"], "--exact is for nash and pure"),
+        (["random(num_actions=[2,2,2])", "--exact"], "--exact takes two players"),
+        (["chicken", "--concept", "stackelberg", "--leader", "2"], "player 2 does not exist"),
+        (["chicken", "--concept", "correlated", "--objective", "welfar"], "did you mean 'welfare'"),
+        (["chicken", "--rationality", "-1"], "--rationality is -1.0, expected 0 or more"),
+        (["leduc", "--concept", "correlated"], "sequence_form or cfr"),
+        (["kuhn", "--pictures", "somewhere"], "pictures are of games in normal form"),
+        ([], "GAME is missing"),
+    ],
+)
+def test_mistakes_are_one_line(capsys, words, said):
+    assert run(["solve", *words]) == 2
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1
+
+
+def test_pictures_are_written(capsys, tmp_path):
+    found = solve_json(capsys, "chicken", "--pictures", str(tmp_path / "out"))
+    assert len(found["pictures"]) >= 3
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {
+        "best_responses.png",
+        "correlated.png",
+        "pareto.png",
+    }
