@@ -1,6 +1,6 @@
 """How near to equilibrium learners come in self-play, by environment steps.
 
-    python benchmarks/games_learning.py [--steps 1000000] [--seeds 3]
+    python benchmarks/games_learning.py [--steps 500000] [--seeds 3]
 
 Independent PPO and independent Q-learning train in matching pennies, rock-paper-scissors and Kuhn
 poker; regret matching (in Kuhn poker at every information set: CFR) plays the same games without
@@ -34,7 +34,7 @@ POINTS = 40
 def main() -> None:
     """Trains and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--steps", type=int, default=500_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=HERE / "games" / "learning.csv")
     options = parser.parse_args()

@@ -161,8 +161,8 @@ def test_figures_are_those_of_the_solvers(capsys):
     ] == pytest.approx(3.5)
     tree = solve_json(capsys, "kuhn")
     assert tree["answers"][0]["payoffs"] == pytest.approx([-1 / 18, 1 / 18])
-    assert tree["policy"]["player 1"]["1"]["pass"] == pytest.approx(1)
-    shares = solve_json(capsys, *CASES["alpha-rank"][0])["distribution"]
+    assert tree["answers"][0]["policy"]["player 1"]["1"]["pass"] == pytest.approx(1)
+    shares = solve_json(capsys, *CASES["alpha-rank"][0])["answers"][0]["distribution"]
     assert np.ravel(shares) == pytest.approx(np.full(np.size(shares), 1 / np.size(shares)))
     pareto = solve_json(capsys, *CASES["pareto"][0])
     assert pareto["price_of_anarchy"] == pytest.approx(3.0)

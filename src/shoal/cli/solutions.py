@@ -38,8 +38,8 @@ LONGEST_POLICY = 60  # information sets of a policy that is printed
 
 
 def solve(game: NormalForm | ExtensiveForm, options: Any) -> Json:
-    """`method`, `complete` (true, false, or null where it means nothing), `answers`, and under
-    `more` the names of further facts.
+    """`method`, `complete` (true, false, or null where it means nothing), `answers`, each perhaps
+    with lines to be `said` to a person, and under `more` the names of further facts.
 
     Raises:
         UserError: the concept does not fit the game.
@@ -122,9 +122,10 @@ def _correlated(game: NormalForm, options: Any, coarse: bool = False) -> Json:
         "payoffs": found.payoffs.tolist(),
         "welfare": found.welfare,
         "regret": found.regret,
-        "distribution": said,
+        "distribution": found.distribution.tolist(),
+        "said": said,
     }
-    return _one(found.method, answer) | {"distribution": found.distribution.tolist()}
+    return _one(found.method, answer)
 
 
 def _coarse(game: NormalForm, options: Any) -> Json:
@@ -160,11 +161,11 @@ def _logit(game: NormalForm, options: Any) -> Json:
 
 def _undominated(game: NormalForm, options: Any) -> Json:
     found = iterated_elimination(game, strict=not options.weak)
-    kept = [
+    said = [
         f"{player}: {', '.join(names)}" for player, names in zip(game.players, found.game.actions)
     ]
-    answer = {"rounds": max(found.rounds, default=0), "kept": kept}
-    return _one(found.method, answer) | {"kept": found.kept}
+    rounds = max(found.rounds, default=0)
+    return _one(found.method, {"rounds": rounds, "kept": found.kept, "said": said})
 
 
 def _pareto(game: NormalForm, options: Any) -> Json:
@@ -200,41 +201,36 @@ def _alpha_rank(game: NormalForm, options: Any) -> Json:
         for profile, share in found.ranking
         if share > 1e-12
     ]
-    answer = {"residual": found.residual, "distribution": said}
-    return _one(found.method, answer) | {"distribution": found.distribution.tolist()}
+    shares = found.distribution.tolist()
+    answer = {"residual": found.residual, "profiles": found.profiles, "distribution": shares}
+    return _one(found.method, answer | {"said": said})
 
 
 def _sequence_form(game: ExtensiveForm) -> Json:
     found = sequence_form(game)
     answer = {"payoffs": found.value.tolist(), "nash_conv": found.nash_conv}
-    return _one(found.method, answer | {"policy": _policy(game, found.policy)}) | {
-        "complete": False,
-        "policy": _described(game, found.policy),
-    }
+    return _one(found.method, answer | _policy(game, found.policy)) | {"complete": False}
 
 
 def _cfr(game: ExtensiveForm, options: Any) -> Json:
     found = cfr(game, options.iterations, options.variant)
     answer = {"iterations": options.iterations, "nash_conv": float(found.nash_conv[-1])}
     method = f"counterfactual regret minimization, {options.variant}"
-    return _one(method, answer | {"policy": _policy(game, found.policy)}) | {
-        "policy": _described(game, found.policy)
-    }
+    return _one(method, answer | _policy(game, found.policy))
 
 
-def _described(game: ExtensiveForm, policy: np.ndarray) -> Json:
-    return {name: game.describe(policy, i) for i, name in enumerate(game.players)}
-
-
-def _policy(game: ExtensiveForm, policy: np.ndarray) -> list[str]:
+def _policy(game: ExtensiveForm, policy: np.ndarray) -> Json:
+    """A policy by player, information set and action."""
+    described = {name: game.describe(policy, i) for i, name in enumerate(game.players)}
     if game.num_infosets > LONGEST_POLICY:
-        return [f"policy of {game.num_infosets:,} information sets: --json has it"]
-    out = []
-    for player, sets in _described(game, policy).items():
+        said = [f"policy of {game.num_infosets:,} information sets: --json has it"]
+        return {"policy": described, "said": said}
+    said = []
+    for player, sets in described.items():
         for key, odds in sets.items():
-            said = ", ".join(f"{action} {p:.6g}" for action, p in odds.items() if p > 1e-12)
-            out.append(f"{player} at '{key}': {said}")
-    return out
+            chances = ", ".join(f"{action} {p:.6g}" for action, p in odds.items() if p > 1e-12)
+            said.append(f"{player} at '{key}': {chances}")
+    return {"policy": described, "said": said}
 
 
 def _is_zero_sum(game: ExtensiveForm) -> bool:

@@ -72,6 +72,9 @@ def run(arguments: list[str]) -> int:
     if options.pictures is not None:
         report["pictures"] = [str(path) for path in _pictures(game, options.pictures)]
     if options.json:
+        for answer in report["answers"]:
+            answer.pop("said", None)
+        del report["more"]
         print(json.dumps(report))
     else:
         print("\n".join(_text(report)))
@@ -178,12 +181,10 @@ def _answer(number: int, answer: dict[str, Any], game: dict[str, Any]) -> list[s
     for i, strategy in enumerate(answer.get("profile", [])):
         played = [f"{names[i][a]} {_plain(x)}" for a, x in enumerate(strategy) if _some(x)]
         lines.append(f"     {game['players'][i]}: " + ", ".join(played))
-    for key in ("distribution", "policy", "kept"):
-        lines += [f"     {line}" for line in answer.get(key, [])]
-    return lines
+    return lines + [f"     {line}" for line in answer.get("said", [])]
 
 
-_LISTS = ("profile", "distribution", "policy", "kept")
+_LISTS = ("profile", "profiles", "distribution", "policy", "kept", "said")
 
 
 def _some(x: Any) -> bool:
