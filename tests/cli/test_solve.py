@@ -97,8 +97,8 @@ def test_nash_is_printed_with_its_certificate(capsys):
         "\n"
         "nash: 1 answer, all there are (vertex enumeration)\n"
         "  1  payoffs 1, 1 · regret 0\n"
-        "     player 1: defect 1\n"
-        "     player 2: defect 1\n"
+        "     player 1: defect\n"
+        "     player 2: defect\n"
     )
 
 

@@ -16,8 +16,11 @@ from shoal.games.classic import (
     machines,
     pigou,
     random,
+    sealed_bid,
 )
+from shoal.games.dominance import dominated_actions
 from shoal.games.normal_form import pure, regret
+from shoal.games.pure_equilibria import pure_cells
 
 DEFECT, UNIFORM = [0, 1], [1 / 3] * 3
 
@@ -63,6 +66,29 @@ def test_blotto_by_hand() -> None:
     names = big.actions[0]
     assert row[names.index("3-3-4"), names.index("0-5-5")] == -1
     assert row[names.index("3-3-4"), names.index("10-0-0")] == 1
+
+
+def test_sealed_bids_by_hand() -> None:
+    """Values 4 and 3, bids 3 and 2, then 2 and 2; three who tie share the chance of winning."""
+    for rule, won, tied in (("first", [1, 0], [1, 0.5]), ("second", [2, 0], [1, 0.5])):
+        payoffs = np.asarray(sealed_bid(rule=rule).payoffs)
+        assert payoffs[:, 3, 2].tolist() == won and payoffs[:, 2, 2].tolist() == tied
+    every = np.asarray(sealed_bid(rule="all-pay").payoffs)
+    assert every[:, 3, 2].tolist() == [1, -2] and every[:, 2, 2].tolist() == [0, -0.5]
+    three = np.asarray(sealed_bid([6, 6, 9], [0, 3]).payoffs)
+    assert three[:, 1, 1, 1].tolist() == [1, 1, 2] and three[:, 0, 0, 0].tolist() == [2, 2, 3]
+    assert three[:, 1, 0, 1].tolist() == [1.5, 0, 3]
+    assert sealed_bid([1, 2], [0, 0.5]).actions[1] == ("0", "0.5")
+
+
+def test_what_is_known_of_sealed_bids() -> None:
+    # Truth is never worse at the second price, so that everything else that is not equal is.
+    second = sealed_bid([4, 3], range(6), "second")
+    assert dominated_actions(second, 0, strict=False) == [0, 1, 2, 3, 5]
+    # At the first price the loser bids its value or just below, the winner that or just above.
+    assert pure_cells(sealed_bid([4, 2], range(6))) == [(2, 1), (2, 2), (3, 2)]
+    # Where all pay, the loser would rather bid 0, and then the winner less.
+    assert pure_cells(sealed_bid([3, 3], range(4), "all-pay")) == []
 
 
 def test_congestion_by_hand() -> None:
@@ -111,6 +137,14 @@ def test_random_games_repeat_by_seed_and_by_key() -> None:
         (lambda: random((10,) * 9), "limit"),
         (lambda: congestion([[1, 2]], [[[0]], [[1]]]), "resource 1 does not exist"),
         (lambda: congestion([[1]], [[[0]], [[0]]]), r"expected \[R, 2 or more\]"),
+        (lambda: congestion([[1, 2]], [[[0]], [[0]]], [-1, 2]), r"weights are \[-1, 2\]"),
+        (lambda: congestion([["a", 2]], [[[0]], [[0]]]), "delays are ragged or not numbers"),
+        (lambda: pigou(0), "routes are empty"),
+        (lambda: sealed_bid(rule="frist"), "unknown rule 'frist': did you mean 'first'"),
+        (lambda: sealed_bid([1]), "needs 2 bidders"),
+        (lambda: sealed_bid([1, float("nan")]), r"values are not all finite numbers, .* \[1\]"),
+        (lambda: sealed_bid(bids=[0, -1]), r"bids are \[0.0, -1.0\], expected none below 0"),
+        (lambda: sealed_bid(bids=[1, 1]), "'1' is there twice"),
     ],
 )
 def test_bad_input_is_named(build, said: str) -> None:

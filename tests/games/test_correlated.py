@@ -21,8 +21,8 @@ def product(profile) -> np.ndarray:
 def test_chicken(coarse: bool) -> None:
     found = correlated_equilibrium(chicken(), coarse=coarse)
     assert abs(found.welfare - 10.5) < 1e-9 and found.regret < 1e-9
-    assert np.allclose(found.distribution, [[0.5, 0.25], [0.25, 0]], atol=1e-9)
-    assert np.allclose(found.payoffs, [5.25, 5.25])
+    assert np.allclose(found.distribution, [[0.5, 0.25], [0.25, 0]], rtol=0, atol=1e-9)
+    assert np.allclose(found.payoffs, [5.25, 5.25], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,18 @@ def test_the_best_by_other_objectives(game, objective, value: float) -> None:
     found = correlated_equilibrium(game, objective)
     assert abs(found.value - value) < 1e-9 and found.regret < 1e-9
     assert abs(found.distribution.sum() - 1) < 1e-12 and (found.distribution >= 0).all()
+
+
+@pytest.mark.parametrize("objective", ["welfare", "fairness", 0])
+@pytest.mark.parametrize(
+    ("scale", "shift"), [(1e-12, 0.0), (1e12, 0.0), (1.0, 1e9)], ids=["tiny", "huge", "far from 0"]
+)
+def test_units_do_not_matter(objective, scale: float, shift: float) -> None:
+    plain = correlated_equilibrium(chicken(), objective)
+    moved = NormalForm(np.asarray(chicken().payoffs) * scale + shift)
+    found = correlated_equilibrium(moved, objective)
+    assert np.allclose(found.distribution, plain.distribution, rtol=0, atol=1e-9)
+    assert found.regret <= 1e-9 * scale
 
 
 def test_fairness_may_be_negative() -> None:

@@ -62,6 +62,11 @@ def test_payoff_games() -> None:
     assert price_of_anarchy(lost).ratio == float("inf")
 
 
+def test_what_rounding_leaves_of_nothing_is_nothing() -> None:
+    game = NormalForm.bimatrix([[0.3, 1.0]], [[-0.1 - 0.2, -1.0]])  # the sum is -5.6e-17
+    assert price_of_anarchy(game).ratio == price_of_stability(game).ratio == 1
+
+
 def test_fairness_of_a_mixture_is_the_mean_over_cells() -> None:
     game = machines((1, 1), 2)
     half = [np.array([0.5, 0.5])] * 2

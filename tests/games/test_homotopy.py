@@ -24,7 +24,7 @@ from shoal.games.normal_form import NormalForm, regret
 def test_what_the_branch_selects(game, profile) -> None:
     found = logit_nash(game)
     assert len(found) == 1 and found.regrets[0] < 1e-9 and not found.complete
-    assert all(np.allclose(x, want, atol=1e-9) for x, want in zip(found[0], profile))
+    assert all(np.allclose(x, want, rtol=0, atol=1e-9) for x, want in zip(found[0], profile))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,21 @@ def test_units_do_not_matter() -> None:
     game = random((2, 2, 3), 7)
     small = NormalForm(np.asarray(game.payoffs) * 1e-6)
     one, other = logit_nash(game), logit_nash(small)
-    assert all(np.allclose(a, b, atol=1e-9) for a, b in zip(one[0], other[0]))
+    assert all(np.allclose(a, b, rtol=0, atol=1e-9) for a, b in zip(one[0], other[0]))
+
+
+@pytest.mark.parametrize("shift", [1e6, 1e9])
+def test_payoffs_far_from_nothing(shift: float) -> None:
+    game = NormalForm(np.asarray(classic("prisoners_dilemma").payoffs) + shift)
+    assert [x.tolist() for x in logit_nash(game)[0]] == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-12, 1e12])
+def test_each_player_has_its_own_units(scale: float) -> None:
+    game = random((3, 3), 0)
+    other = NormalForm(np.asarray(game.payoffs) * np.array([1, scale]).reshape(2, 1, 1))
+    found = n_player_equilibrium(other)
+    assert len(found) == 1 and regret(game, found[0]) < 1e-9
 
 
 def test_where_nothing_matters_the_start_is_the_end() -> None:

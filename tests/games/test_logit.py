@@ -38,7 +38,15 @@ def test_units_are_those_of_payoffs() -> None:
     game = random((2, 3), 4)
     double = NormalForm(np.asarray(game.payoffs) * 1000)
     one, other = logit_equilibrium(game, 5.0), logit_equilibrium(double, 0.005)
-    assert all(np.allclose(a, b, atol=1e-12) for a, b in zip(one.profile, other.profile))
+    assert all(np.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(one.profile, other.profile))
+
+
+def test_a_number_that_all_payoffs_share_does_not_matter() -> None:
+    far = NormalForm(np.asarray(random((2, 3), 4).payoffs).round(3) * 8 + 2.0**30)
+    near = NormalForm(np.asarray(far.payoffs) - 2.0**30)
+    one, other = logit_equilibrium(near, 5.0), logit_equilibrium(far, 5.0)
+    assert all(np.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(one.profile, other.profile))
+    assert other.residual < 1e-12
 
 
 def test_asymmetric_pennies() -> None:
@@ -50,7 +58,7 @@ def test_asymmetric_pennies() -> None:
     row = path.profiles[0][:, 0]
     assert row[0] == 0.5 and row.max() > 0.6  # drawn to the 9
     end = [x[-1] for x in path.profiles]
-    assert np.allclose(end, [[0.5, 0.5], [0.1, 0.9]], atol=0.02)
+    assert np.allclose(end, [[0.5, 0.5], [0.1, 0.9]], rtol=0, atol=0.02)
 
 
 def folded() -> NormalForm:
@@ -70,9 +78,9 @@ def test_the_branch_is_followed_through_its_turns() -> None:
     path = logit_path(folded(), 60.0)
     share, rest = path.profiles[0].T
     assert path.complete and path.residual < 1e-8
-    assert all(np.allclose(x[:, 0], share, atol=1e-9) for x in path.profiles)
+    assert all(np.allclose(x[:, 0], share, rtol=0, atol=1e-9) for x in path.profiles)
     want = np.log(share / rest) / (0.05 + 10 * (share - 0.7) ** 2)
-    assert np.allclose(path.rationalities, want, atol=1e-6)
+    assert np.allclose(path.rationalities, want, rtol=0, atol=1e-6)
     steps = np.diff(path.rationalities)
     assert (steps < 0).any() and np.diff(share).min() >= -1e-12  # one way along, twice turned
     assert np.abs(np.diff(share)).max() < 0.2

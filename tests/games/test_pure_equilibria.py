@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from shoal.core.errors import UserError
+from shoal.games.classic import covariant
 from shoal.games.normal_form import NormalForm
-from shoal.games.pure_equilibria import pure_equilibria
+from shoal.games.pure_equilibria import pure_cells, pure_equilibria
 
 # McKelvey and McLennan's 2 x 2 x 2 game has four among its nine; [player, a, b, c]
 MCKELVEY = np.zeros((3, 2, 2, 2))
@@ -63,6 +64,12 @@ def test_payoffs_that_differ_by_rounding_tie() -> None:
     game = NormalForm.bimatrix([[0.1 + 0.2], [0.3], [0.0]], [[0], [0], [0]])
     assert cells(game) == [(0, 0), (1, 0)]
     assert cells(game, tolerance=0.0) == [(0, 0)]
+
+
+def test_a_common_interest_has_one() -> None:
+    game = covariant((2, 3, 2), 1.0, 1)
+    best = np.unravel_index(int(np.argmax(game.payoffs[0])), game.num_actions)
+    assert best in pure_cells(game)
 
 
 def test_bad_input_is_named() -> None:

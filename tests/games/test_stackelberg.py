@@ -24,10 +24,10 @@ THIRD = 1 / 3
 def test_published_games(row, column, commitment, value: float, answer: int) -> None:
     """The commitments that OpenSpiel's tests expect of `solve_stackelberg`."""
     found = stackelberg(NormalForm.bimatrix(row, column))
-    assert np.allclose(found.leader, commitment, atol=1e-9) and abs(found.value - value) < 1e-9
+    assert np.allclose(found.leader, commitment, 0, 1e-9) and abs(found.value - value) < 1e-9
     assert found.response == answer and found.regret < 1e-9 and found.gap < 1e-9
     turned = stackelberg(NormalForm.bimatrix(np.transpose(column), np.transpose(row)), leader=1)
-    assert np.allclose(turned.leader, commitment, atol=1e-9) and abs(turned.value - value) < 1e-9
+    assert np.allclose(turned.leader, commitment, 0, 1e-9) and abs(turned.value - value) < 1e-9
 
 
 def test_an_answer_that_nothing_calls_for() -> None:
@@ -39,7 +39,16 @@ def test_zero_sum_commitment_gives_the_value() -> None:
     game = NormalForm.zero_sum([[0, -0.25, 0.5], [0.25, 0, -0.05], [-0.5, 0.05, 0]])
     found = stackelberg(game)
     assert abs(found.value) < 1e-9
-    assert np.allclose(found.leader, np.array([1, 10, 5]) / 16, atol=1e-8)
+    assert np.allclose(found.leader, np.array([1, 10, 5]) / 16, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1e-12, 0), (1e12, 0), (1, 1e9), (1, 1e12)])
+def test_units_do_not_matter(scale: float | int, shift: float | int) -> None:
+    payoffs = np.array([[[2, 4], [1, 3]], [[1, 0], [0, 1]]]) * scale + shift
+    found = stackelberg(NormalForm(payoffs))
+    assert found.response == 1 and np.allclose(found.leader, [0.5, 0.5], rtol=0, atol=1e-9)
+    assert abs(found.value - shift - 3.5 * scale) <= 1e-9 * scale + 1e-15 * shift
+    assert found.gap <= 1e-9 * scale
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from shoal.core.errors import UserError
-from shoal.games.classic import classic, coordination, covariant, random
+from shoal.games.bimatrix import equilibria
+from shoal.games.classic import classic, coordination, random
 from shoal.games.normal_form import NormalForm, pure
-from shoal.games.support_enumeration import pure_cells, support_enumeration
+from shoal.games.pure_equilibria import pure_cells
+from shoal.games.support_enumeration import support_enumeration
 
 # von Stengel 1999: 75 equilibria, more than the 63 of the identity game. Row and column payoffs of
 # each cell, the row player's action fastest, as Gambit's catalogue prints them.
@@ -51,7 +53,7 @@ def test_the_75_of_von_stengel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "column", "equilibria"),
+    ("row", "column", "want"),
     [
         (  # Shapley 1974, figure 3
             [[0, 3, 0], [2, 2, 0], [3, 0, 1]],
@@ -94,11 +96,11 @@ def test_the_75_of_von_stengel() -> None:
     ],
     ids=["shapley-1974", "von-stengel-2007", "one-row", "unequal", "constant", "biased-rps", "1x1"],
 )  # fmt: skip
-def test_all_of_small_games(row, column, equilibria) -> None:
+def test_all_of_small_games(row, column, want) -> None:
     game = NormalForm.bimatrix(row, -np.asarray(row) if column is None else column)
     found = support_enumeration(game)
     assert found.complete and max(found.regrets) < 1e-12
-    assert len(found) == len(equilibria) and all(has(found, e) for e in equilibria)
+    assert len(found) == len(want) and all(has(found, profile) for profile in want)
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])
@@ -129,10 +131,25 @@ def test_stops_when_enough_are_found(name: str) -> None:
     assert len(found) == 1 and not found.complete and all(x.max() == 1 for x in found[0])
 
 
-def test_pure_equilibria() -> None:
-    assert pure_cells(classic("stag_hunt")) == [(0, 0), (1, 1)]
-    assert pure_cells(classic("matching_pennies")) == []
-    assert len(pure_cells(covariant((2, 2, 2), 1.0, 1))) >= 1  # a common interest has one
+@pytest.mark.parametrize("shape", [(3, 3), (3, 4), (2, 5)])
+def test_the_vertices_of_the_polytopes_give_the_same(shape) -> None:
+    """Payoffs of 0, 1 and 2: most of these games are degenerate."""
+    rng = np.random.default_rng(0)
+    unequal = 0
+    for _ in range(12):
+        game = NormalForm(rng.integers(0, 3, (2, *shape)).astype(float))
+        found, exact = support_enumeration(game), equilibria(game, exact=True)
+        assert len(found) == len(exact) and all(has(found, p) for p in exact)
+        unequal += any((x > 0).sum() != (y > 0).sum() for x, y in found)
+    assert unequal
+
+
+def test_each_player_has_its_own_units() -> None:
+    """What the second may lose is nothing in the first one's units."""
+    payoffs = np.asarray(classic("chicken").payoffs)
+    game = NormalForm(np.stack([1e9 * payoffs[0], 5 + 1e-3 * payoffs[1]]))
+    found = support_enumeration(game)
+    assert len(found) == 3 and has(found, ([2 / 3, 1 / 3], [2 / 3, 1 / 3]))
 
 
 @pytest.mark.parametrize("seed", range(4))

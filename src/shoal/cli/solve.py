@@ -177,14 +177,20 @@ def _answer(number: int, answer: dict[str, Any], game: dict[str, Any]) -> list[s
     """One answer: whose strategies, what they are worth, what certifies them."""
     facts = [f"{k.replace('_', ' ')} {_plain(v)}" for k, v in answer.items() if k not in _LISTS]
     lines = [f"{number:>3}  " + " · ".join(facts)]
-    names = game.get("actions")
+    names = [_words(actions) for actions in game.get("actions", [])]
     for i, strategy in enumerate(answer.get("profile", [])):
-        played = [f"{names[i][a]} {_plain(x)}" for a, x in enumerate(strategy) if _some(x)]
-        lines.append(f"     {game['players'][i]}: " + ", ".join(played))
+        played = [(names[i][a], _plain(x)) for a, x in enumerate(strategy) if _some(x)]
+        said = [name if odds == "1" else f"{odds} {name}" for name, odds in played]
+        lines.append(f"     {game['players'][i]}: " + ", ".join(said))
     return lines + [f"     {line}" for line in answer.get("said", [])]
 
 
 _LISTS = ("profile", "profiles", "distribution", "policy", "kept", "said")
+
+
+def _words(actions: list[str]) -> list[str]:
+    """Actions that cannot be taken for amounts."""
+    return [f"action {name}" if name.isdecimal() else name for name in actions]
 
 
 def _some(x: Any) -> bool:

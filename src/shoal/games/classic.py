@@ -12,10 +12,13 @@ import jax
 import numpy as np
 
 from shoal.core.errors import require, unknown
+from shoal.games.checks import finite, nonnegative
 from shoal.games.normal_form import NormalForm
 
 LARGEST = 20_000_000
 """How many payoffs a generated game may have: 160 MB in float64."""
+RULES = ("first", "second", "all-pay")
+"""Who pays what in `sealed_bid`."""
 
 
 def prisoners_dilemma() -> NormalForm:
@@ -69,7 +72,7 @@ def coordination(num_actions: int = 2) -> NormalForm:
     return NormalForm.symmetric(np.eye(num_actions), title=f"coordination({num_actions})")
 
 
-def shapley() -> NormalForm:
+def shapley_game() -> NormalForm:
     """Shapley's game (1964), in which fictitious play does not converge."""
     return NormalForm.bimatrix(
         [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
@@ -113,13 +116,19 @@ def congestion(
         weights: how much load each player brings; 1 by default.
 
     Raises:
-        UserError: a resource does not exist, or its delay is missing for a load that can occur.
+        UserError: a resource does not exist, or its delay is missing for a load that can occur;
+            a weight is not a whole number above 0.
     """
-    table = np.asarray(delays, np.float64)
+    require(len(routes) > 0, "routes are empty, expected those of 1 player or more")
+    table = finite("delays", delays, 2)
     weights = list(weights or [1] * len(routes))
     require(len(weights) == len(routes), f"{len(weights)} weights, expected {len(routes)}")
     require(
-        table.ndim == 2 and table.shape[1] >= sum(weights),
+        all(w > 0 and w % 1 == 0 for w in weights),
+        f"weights are {weights}, expected whole numbers, 1 or more",
+    )
+    require(
+        table.shape[1] >= sum(weights),
         f"delays have shape {list(table.shape)}, expected [R, {sum(weights)} or more]",
     )
     used = [_incidence(player, len(table)) for player in routes]
@@ -173,6 +182,39 @@ def blotto(troops: int = 10, fields: int = 3) -> NormalForm:
     )
 
 
+def sealed_bid(
+    values: Any = (4, 3), bids: Any = (0, 1, 2, 3, 4), rule: str = "first"
+) -> NormalForm:
+    """One item goes to the highest of the sealed bids, each as likely where several tie; what it is
+    worth to each bidder is known to all (Vickrey 1961).
+
+    Args:
+        values: what the item is worth to each of N bidders, `[N]`, 2 or more.
+        bids: what each may bid, `[B]`: the actions.
+        rule: the winner pays its bid, "first"; or the next highest bid, "second"; or all pay their
+            own bids, "all-pay".
+
+    Raises:
+        UserError: an unknown rule, fewer than 2 bidders, a number that is negative or not finite.
+    """
+    if rule not in RULES:
+        raise unknown("rule", rule, RULES)
+    worth, offers = nonnegative("values", values), nonnegative("bids", bids)
+    require(len(worth) > 1, "an auction needs 2 bidders or more: values has 1")
+    shape = _sizes([len(offers)] * len(worth))
+    bid = np.stack(np.meshgrid(*[offers] * len(shape), indexing="ij"))
+    highest = bid == bid.max(0)
+    chance = highest / highest.sum(0)
+    price = bid if rule == "first" else np.sort(bid, axis=0)[-2]
+    paid = bid if rule == "all-pay" else chance * price
+    names = [f"{offer:.12g}" for offer in offers]
+    return NormalForm(
+        chance * worth.reshape(-1, *[1] * len(shape)) - paid,
+        actions=[names] * len(shape),
+        title=f"sealed bids, {rule}",
+    )
+
+
 CLASSIC: dict[str, Callable[..., NormalForm]] = {
     "prisoners_dilemma": prisoners_dilemma,
     "stag_hunt": stag_hunt,
@@ -182,7 +224,7 @@ CLASSIC: dict[str, Callable[..., NormalForm]] = {
     "rock_paper_scissors": rock_paper_scissors,
     "battle_of_the_sexes": battle_of_the_sexes,
     "coordination": coordination,
-    "shapley": shapley,
+    "shapley": shapley_game,
     "random": random,
     "covariant": covariant,
     "congestion": congestion,
@@ -190,6 +232,7 @@ CLASSIC: dict[str, Callable[..., NormalForm]] = {
     "braess": braess,
     "machines": machines,
     "blotto": blotto,
+    "sealed_bid": sealed_bid,
 }
 """The generators by name; each but `congestion` has defaults for all arguments."""
 

@@ -15,7 +15,7 @@ from scipy.optimize import linprog
 
 from shoal.core.errors import UserError, require, unknown
 from shoal.games.normal_form import NormalForm
-from shoal.games.support_enumeration import normalised
+from shoal.games.scaling import normalised
 
 LARGEST_PROGRAM = 10_000_000
 """The most coefficients of the linear program; some 1 GB with what the solver adds."""
@@ -59,34 +59,21 @@ def correlated_equilibrium(
         UserError: an unknown objective, or a game too large for a linear program.
     """
     _check_size(game)
-    aim, least = _objective(game, objective)
+    weights = _weights(game, objective)
     incentives = _incentives(normalised(game), coarse)
-    cells = incentives.shape[1]
-    if least is None:
-        program = (-aim, incentives, np.zeros(incentives.shape[0]), np.ones((1, cells)))
-    else:  # maximise t, under every player's payoff
-        rows = sp.vstack(
-            [
-                sp.hstack([incentives, sp.csr_array((incentives.shape[0], 1))]),
-                sp.hstack([sp.csr_array(-least), sp.csr_array(np.ones((len(least), 1)))]),
-            ]
-        ).tocsr()
-        ones = np.append(np.ones(cells), 0.0)[None]
-        program = (
-            np.append(np.zeros(cells), -1.0),
-            rows,
-            np.zeros(incentives.shape[0] + len(least)),
-            ones,
-        )
-    p = _solve(*program, cells).reshape(game.num_actions)
+    if weights is None:
+        p = _fairest(game, incentives)
+    else:  # moved and scaled, which does not change where the best is
+        aim = (weights - weights.min()) / (np.ptp(weights) or 1.0)
+        p = _solve(-aim.ravel(), incentives, aim.size)
+    p = p.reshape(game.num_actions)
     gained = np.tensordot(np.asarray(game.payoffs, np.float64), p, game.num_players)
-    value = gained.min() if least is not None else aim @ p.ravel()
     given = {"objective": objective, "coarse": coarse}
     return Correlated(
         distribution=p,
         payoffs=gained,
         welfare=float(gained.sum()),
-        value=float(value),
+        value=float(gained.min() if weights is None else (weights * p).sum()),
         regret=correlated_regret(game, p, coarse),
         method=f"{'coarse ' if coarse else ''}correlated equilibrium by linear programming",
         parameters=given,
@@ -107,7 +94,7 @@ def correlated_regret(game: NormalForm, distribution: Any, coarse: bool = False)
     worst = 0.0
     for i, u in enumerate(np.asarray(game.payoffs, np.float64)):
         told = np.moveaxis(p, i, 0).reshape(p.shape[i], -1)
-        gain = np.moveaxis(u, i, 0).reshape(p.shape[i], -1)
+        gain = np.moveaxis(u - u.min(), i, 0).reshape(p.shape[i], -1)
         switched = told @ gain.T  # what b gives where a is told, [A_i, A_i]
         obeyed = switched.trace()
         best = switched.sum(0).max() if coarse else switched.max(1).sum()
@@ -138,41 +125,45 @@ def _incentives(payoffs: np.ndarray, coarse: bool) -> Any:
     return matrix
 
 
-def _solve(aim: np.ndarray, rows: Any, upper: np.ndarray, ones: np.ndarray, cells: int) -> Any:
-    """The distribution; the constraints that HiGHS leaves short are met to 1e-10."""
-    largest = float(np.abs(aim).max()) or 1.0
-    free = [(None, None)] * (len(aim) - cells)
-    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    solved = linprog(
-        aim / largest,
-        rows,
-        upper,
-        ones,
-        [1.0],
-        [(0.0, None)] * cells + free,
-        method="highs",
-        options=tight,
+def _fairest(game: NormalForm, incentives: Any) -> np.ndarray:
+    """The distribution of the largest t that no player's payoff is below."""
+    payoffs = np.asarray(game.payoffs, np.float64).reshape(game.num_players, -1)
+    widths = np.ptp(payoffs, axis=1)
+    unit = (payoffs - payoffs.min()) / widths.min(initial=np.inf, where=widths > 0)
+    rows = sp.vstack(
+        [
+            sp.hstack([incentives, sp.csr_array((incentives.shape[0], 1))]),
+            sp.hstack([sp.csr_array(-unit), sp.csr_array(np.ones((len(unit), 1)))]),
+        ]
     )
-    if solved.x is None:
-        raise UserError(f"the linear program was not solved: {solved.message}")
-    p = np.maximum(solved.x[:cells], 0.0)
+    return _solve(np.append(np.zeros(payoffs.shape[1]), -1.0), rows.tocsr(), payoffs.shape[1])
+
+
+def _solve(aim: np.ndarray, rows: Any, cells: int) -> np.ndarray:
+    """The distribution of least aim where rows.x <= 0: the first `cells` of x; the rest is free."""
+    found = linprog(
+        aim,
+        rows,
+        np.zeros(rows.shape[0]),
+        (np.arange(len(aim)) < cells).astype(float)[None],
+        [1.0],
+        [(0.0, None)] * cells + [(None, None)] * (len(aim) - cells),
+        method="highs",
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+    )
+    if found.x is None:
+        raise UserError(f"the linear program was not solved: {found.message}")
+    p = np.maximum(found.x[:cells], 0.0)
     return p / p.sum()
 
 
-def _objective(game: NormalForm, objective: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Weights of the cells, flat; or for fairness the payoffs `[N, cells]` the least counts of."""
-    if isinstance(objective, str) and objective == "fairness":
-        payoffs = np.asarray(game.payoffs, np.float64)
-        return np.zeros(payoffs[0].size), payoffs.reshape(len(payoffs), -1)
-    return _weights(game, objective).ravel(), None
-
-
-def _weights(game: NormalForm, objective: Any) -> np.ndarray:
+def _weights(game: NormalForm, objective: Any) -> np.ndarray | None:
+    """What each cell counts, `[A1, ..., AN]`; None of fairness, which is not linear."""
     payoffs = np.asarray(game.payoffs, np.float64)
     if isinstance(objective, str):
         if objective not in OBJECTIVES:
             raise unknown("objective", objective, OBJECTIVES)
-        return payoffs.sum(0)
+        return payoffs.sum(0) if objective == "welfare" else None
     if np.ndim(objective) == 0:
         count = game.num_players
         require(

@@ -16,7 +16,8 @@ from shoal.core.errors import require
 from shoal.games.normal_form import NormalForm, rational
 
 MARGIN = 1e-9
-"""Domination by less than this share of the player's range of payoffs counts as none."""
+"""Domination by less than this share of the player's range of payoffs counts as none; what is less
+by a tenth of it counts as equal."""
 LARGEST_PROGRAM = 20_000_000
 """The most coefficients of one linear program: 160 MB."""
 
@@ -141,7 +142,7 @@ def _dominator(
     gain = values - values[action]
     enough = MARGIN * max(float(np.ptp(values)), np.finfo(float).tiny)
     least = gain.min(1)
-    better = least > enough if strict else (least >= 0) & (gain.max(1) > enough)
+    better = least > enough if strict else (least >= -enough / 10) & (gain.max(1) > enough)
     if better.any():
         at = int(np.argmax(better))
         strategy = np.eye(len(values))[at]

@@ -15,7 +15,7 @@ from scipy.optimize import linprog
 
 from shoal.core.errors import require, unknown
 from shoal.games.normal_form import NormalForm, Profile, check_profile, expected, pure, regret
-from shoal.games.support_enumeration import pure_cells
+from shoal.games.pure_equilibria import pure_cells
 
 SOCIAL = ("welfare", "fairness")
 AMONG = ("pure", "correlated")
@@ -176,7 +176,9 @@ def _social(game: NormalForm, social: str) -> np.ndarray:
     if social not in SOCIAL:
         raise unknown("social value", social, SOCIAL)
     payoffs = np.asarray(game.payoffs, np.float64)
-    return payoffs.sum(0) if social == "welfare" else payoffs.min(0)
+    values = payoffs.sum(0) if social == "welfare" else payoffs.min(0)
+    # What rounding leaves of 0 must not count as a gain or a loss.
+    return np.where(np.abs(values) <= 1e-14 * np.abs(payoffs).max(), 0.0, values)
 
 
 def _mean(values: np.ndarray, profile: Sequence[np.ndarray]) -> float:

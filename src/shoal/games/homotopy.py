@@ -6,11 +6,11 @@ Wilson 2003). Curves from other priors may end at other equilibria.
 import numpy as np
 
 from shoal.core.errors import require
-from shoal.games.logit import FAR, payoff_range, trace
+from shoal.games.logit import FAR, trace
 from shoal.games.normal_form import NormalForm, regret
 from shoal.games.polynomial import polished
+from shoal.games.scaling import normalised
 from shoal.games.solution import Equilibria, certified
-from shoal.games.support_enumeration import normalised
 
 REGRET = 1e-9
 """What an equilibrium may leave to gain, of games scaled to [0, 1]."""
@@ -26,7 +26,7 @@ def logit_nash(game: NormalForm) -> Equilibria:
 
     Empty where the branch ends at a profile that Newton's method cannot finish.
     """
-    found = _end_of_curve(game, None)
+    found = _end_of_curve(game, NormalForm(normalised(game)), None)
     profiles = [] if found is None else [found]
     return certified(game, profiles, "logit path", False, parameters={"starts": 1})
 
@@ -36,8 +36,9 @@ def n_player_equilibrium(
 ) -> Equilibria:
     """Nash equilibria of a game of any number of players: none that is not certified.
 
-    The first start is the uniform profile, so that with one start the result is that of
-    `logit_nash`; others are random. Where a curve ends at nothing, another start replaces it.
+    The first start is the uniform profile, others are random. Where a curve ends at nothing,
+    another start replaces it. Each player's rationality counts in its own range of payoffs: where
+    all ranges are the same, the result of one start is that of `logit_nash`.
 
     Args:
         game: its payoffs must fit in memory; the work grows with their number, not with that of
@@ -51,11 +52,12 @@ def n_player_equilibrium(
     """
     require(starts >= 1, f"starts is {starts}, expected at least 1")
     rng = np.random.default_rng(seed)
+    unit = NormalForm(normalised(game))
     profiles: list[tuple[np.ndarray, ...]] = []
     ended = 0
     for number in range(max(starts, max_starts)):
         prior = None if number == 0 else _random_prior(game, rng)
-        profile = _end_of_curve(game, prior)
+        profile = _end_of_curve(unit, unit, prior)
         if profile is not None:
             ended += 1
             if not any(_same(profile, other) for other in profiles):
@@ -66,27 +68,26 @@ def n_player_equilibrium(
     return certified(game, profiles, "logit homotopy and Newton", False, parameters=given)
 
 
-def _end_of_curve(game: NormalForm, prior: np.ndarray | None) -> tuple[np.ndarray, ...] | None:
-    """Follows the curve and tries to finish, from rationality 1000 on, at each doubling."""
-    payoffs = normalised(game)
+def _end_of_curve(
+    game: NormalForm, unit: NormalForm, prior: np.ndarray | None
+) -> tuple[np.ndarray, ...] | None:
+    """Follows the curve of `game` and tries to finish, from rationality 1000 on, at each doubling.
+    `unit` is the same game in its players' own ranges."""
     cuts = np.cumsum(game.num_actions)[:-1]
     due, profile = 1000.0, None
     for point in trace(game, FAR, prior):
         profile = [np.exp(part) for part in np.split(point[:-1], cuts)]
         if point[-1] >= due:
             due = 2 * point[-1]
-            done = _finished(game, payoffs, profile)
+            done = _finished(unit, profile)
             if done is not None:
                 return done
-    return None if profile is None else _finished(game, payoffs, profile)
+    return None if profile is None else _finished(unit, profile)
 
 
-def _finished(
-    game: NormalForm, payoffs: np.ndarray, profile: list[np.ndarray]
-) -> tuple[np.ndarray, ...] | None:
+def _finished(unit: NormalForm, profile: list[np.ndarray]) -> tuple[np.ndarray, ...] | None:
     """The equilibrium near by, or None."""
-    enough = REGRET * payoff_range(game)
-    tried = set()
+    payoffs, tried = np.asarray(unit.payoffs), set()
     for cutoff in CUTOFFS:
         supports = [x > min(cutoff, float(x.max()) / 2) for x in profile]
         key = np.concatenate(supports).tobytes()
@@ -96,7 +97,7 @@ def _finished(
         done = polished(payoffs, profile, supports)
         if done is None or max(float(np.abs(a - b).max()) for a, b in zip(done, profile)) > NEAR:
             continue
-        if regret(game, done) <= enough:
+        if regret(unit, done) <= REGRET:
             return done
     return None
 

@@ -29,6 +29,7 @@ from shoal.games.logit_curve import (
     widest,
 )
 from shoal.games.normal_form import NormalForm, deviations
+from shoal.games.scaling import from_least, payoff_range
 
 FAR = 1e6
 """How rational players become at the end of a path, by default, over the range of payoffs."""
@@ -72,6 +73,9 @@ def logit_kernel(
     """
     counts = payoffs.shape[1:]
     rationality = jnp.asarray(rationality, payoffs.dtype)
+    # A number that all payoffs have in common changes nothing, and would cost precision.
+    least = payoffs.min(axis=tuple(range(1, payoffs.ndim)), keepdims=True)
+    payoffs = payoffs - jax.lax.stop_gradient(least)
 
     def equations(logs):
         return logit_error(payoffs, logs, rationality)
@@ -149,7 +153,7 @@ def logit_path(game: NormalForm, max_rationality: float | int | None = None) -> 
 
 def logit_residual(game: NormalForm, profile: Any, rationality: float) -> float:
     """How far a probability is from the logit answer to the others' strategies, at most."""
-    payoffs = np.asarray(game.payoffs, np.float64)
+    payoffs = from_least(game)
     worst = 0.0
     for i, x in enumerate(profile):
         value = rationality * deviations(payoffs, profile, i)
@@ -161,11 +165,11 @@ def logit_residual(game: NormalForm, profile: Any, rationality: float) -> float:
 def trace(game: NormalForm, goal: float, prior: Any = None) -> Iterator[Float[np.ndarray, " m"]]:
     """The points of the curve as they are found: logarithms of probabilities and rationality.
 
-    Payoffs are divided by their range, and so rationalities are multiplied by it. Stops at `goal`,
+    Payoffs are divided by their range, and so rationalities are multiplied by it. Ends at `goal`,
     or where it cannot go on. With `prior`, `[n]` logarithms, choices are proportional to the
     prior too, and the curve starts there.
     """
-    payoffs = np.asarray(game.payoffs, np.float64) / payoff_range(game)
+    payoffs = from_least(game) / payoff_range(game)
     level = np.concatenate([np.full(n, -np.log(n)) for n in game.num_actions])
     start = level if prior is None else prior
     point = _in_double(_compiled_begin, payoffs, start)
@@ -190,12 +194,6 @@ def _in_double(compiled: Callable[..., Any], *arguments: Any) -> Any:
     so that it is entered for each call alone."""
     with jax.enable_x64(True):
         return jax.device_get(compiled(*arguments))
-
-
-def payoff_range(game: NormalForm) -> float:
-    """The widest range of a player's payoffs; 1 where nothing matters."""
-    flat = np.asarray(game.payoffs, np.float64).reshape(game.num_players, -1)
-    return float(np.ptp(flat, axis=1).max()) or 1.0
 
 
 _compiled_kernel = jax.jit(logit_kernel)

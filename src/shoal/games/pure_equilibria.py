@@ -24,11 +24,22 @@ def pure_equilibria(game: NormalForm, tolerance: float = 1e-12) -> Equilibria:
     Raises:
         UserError: the tolerance is negative.
     """
-    require(tolerance >= 0, f"tolerance is {tolerance:g}, expected 0 or more")
-    payoffs = np.asarray(game.payoffs)
-    best = np.ones(game.num_actions, bool)
-    for i, values in enumerate(payoffs):
-        best &= values >= values.max(axis=i, keepdims=True) - tolerance * np.ptp(values)
-    cells = [pure(game, cell) for cell in np.argwhere(best).tolist()]
+    profiles = [pure(game, cell) for cell in pure_cells(game, tolerance)]
     given = {"tolerance": tolerance}
-    return certified(game, cells, "pure enumeration", complete=False, parameters=given)
+    return certified(game, profiles, "pure enumeration", complete=False, parameters=given)
+
+
+def pure_cells(game: NormalForm, tolerance: float = 1e-12) -> list[tuple[int, ...]]:
+    """The same equilibria as the numbers of the actions, without certificates.
+
+    >>> pure_cells(NormalForm.symmetric([[3, 0], [5, 1]]))
+    [(1, 1)]
+
+    Raises:
+        UserError: the tolerance is negative.
+    """
+    require(tolerance >= 0, f"tolerance is {tolerance:g}, expected 0 or more")
+    best = np.ones(game.num_actions, bool)
+    for i, values in enumerate(np.asarray(game.payoffs, np.float64)):
+        best &= values >= values.max(axis=i, keepdims=True) - tolerance * np.ptp(values)
+    return [tuple(cell) for cell in np.argwhere(best).tolist()]

@@ -14,9 +14,10 @@ from scipy.optimize import linprog
 
 from shoal.core.errors import require
 from shoal.games.normal_form import NormalForm
+from shoal.games.scaling import normalised
 
 TIE = 1e-9
-"""Answers within this share of the largest payoff are equally good for the leader."""
+"""Answers within this share of the range of payoffs are equally good for the leader."""
 
 
 @dataclass(frozen=True)
@@ -56,26 +57,31 @@ def stackelberg(game: NormalForm, leader: int = 0) -> Stackelberg:
     """
     require(game.num_players == 2, f"commitment needs 2 players, the game has {game.num_players}")
     require(leader in (0, 1), f"player {leader} does not exist: the leader is 0 or 1")
-    payoffs = np.asarray(game.payoffs, np.float64)
-    mine, theirs = payoffs if leader == 0 else (payoffs[1].T, payoffs[0].T)
-    solved = [_commitment(mine, theirs, b) for b in range(mine.shape[1])]
-    values = np.array([value for _, value, _ in solved])
+    mine, theirs = _seats(np.asarray(game.payoffs, np.float64), leader)
+    unit = _seats(normalised(game), leader)
+    solved = [_commitment(*unit, b) for b in range(mine.shape[1])]
+    reached = np.array([value for _, value, _ in solved])
     # Equal to rounding: the first, so that the answer does not depend on the last bits.
-    near = TIE * float(np.abs(mine).max())
-    response = int(np.argmax(values >= values.max() - near))
-    x, value, _ = solved[response]
+    response = int(np.argmax(reached >= reached.max() - TIE))
+    x = solved[response][0]
     answers = x @ theirs
+    width = float(np.ptp(mine))
     return Stackelberg(
         leader=x,
         follower=np.eye(mine.shape[1])[response],
         response=response,
-        value=value,
+        value=float(x @ mine[:, response]),
         follower_value=float(answers[response]),
         regret=float(answers.max() - answers[response]),
-        gap=max(0.0, max(bound for _, _, bound in solved) - value),
-        values=values,
+        gap=width * max(0.0, max(bound for _, _, bound in solved) - float(reached[response])),
+        values=np.where(reached > -np.inf, mine.min() + width * reached, -np.inf),
         method="one linear program an answer",
     )
+
+
+def _seats(payoffs: Float[np.ndarray, "2 A B"], leader: int) -> tuple[np.ndarray, np.ndarray]:
+    """The leader's payoffs and the follower's, `[leader's actions, follower's actions]`."""
+    return (payoffs[0], payoffs[1]) if leader == 0 else (payoffs[1].T, payoffs[0].T)
 
 
 def _commitment(
@@ -83,12 +89,11 @@ def _commitment(
 ) -> tuple[np.ndarray, float, float]:
     """The best commitment that makes `answer` best; what it gives; and a bound on what any gives.
 
-    By duality: for multipliers q >= 0 nothing gives more than
+    Payoffs are within [0, 1]. By duality: for multipliers q >= 0 nothing gives more than
     max_a A(a, b) + sum_c q(c) (B(a, b) - B(a, c)).
     """
     count = len(mine)
-    scale = float(np.ptp(theirs)) or 1.0
-    worse = (theirs - theirs[:, [answer]]).T / scale  # of each other answer, at most 0
+    worse = (theirs - theirs[:, [answer]]).T  # of each other answer, at most 0
     tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
     solved = linprog(
         -mine[:, answer],

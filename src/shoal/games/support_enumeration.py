@@ -15,6 +15,7 @@ import numpy as np
 from shoal.core.errors import require
 from shoal.games.normal_form import NormalForm, deviations, regret
 from shoal.games.polynomial import indifference_solutions
+from shoal.games.scaling import normalised
 from shoal.games.solution import Equilibria, certified
 
 SAME = 1e-9
@@ -61,10 +62,10 @@ def support_enumeration(
         found = _bimatrix(payoffs)
     else:
         found = _multilinear(payoffs, starts, np.random.default_rng(seed))
-    enough = 2 * SAME * float(np.ptp(np.asarray(game.payoffs)))
+    unit = NormalForm(payoffs)
     profiles = []
     for profile in found:
-        if regret(game, profile) <= enough:
+        if regret(unit, profile) <= 2 * SAME:
             profiles.append(profile)
         if len(profiles) >= limit:
             break
@@ -73,28 +74,6 @@ def support_enumeration(
     if game.num_players > 2:
         given |= {"starts": starts, "seed": seed}
     return certified(game, profiles, "support enumeration", complete, parameters=given)
-
-
-def pure_cells(game: NormalForm, tolerance: float = 1e-12) -> list[tuple[int, ...]]:
-    """The cells from which no player gains more than `tolerance` (of the payoffs' range) alone.
-
-    >>> pure_cells(NormalForm.symmetric([[3, 0], [5, 1]]))
-    [(1, 1)]
-    """
-    payoffs = normalised(game)
-    best = [
-        u >= u.max(axis=i, keepdims=True) - tolerance for i, u in enumerate(payoffs)
-    ]  # a player's own axis
-    return [tuple(cell) for cell in np.argwhere(np.logical_and.reduce(best)).tolist()]
-
-
-def normalised(game: NormalForm) -> np.ndarray:
-    """Payoffs of each player moved and scaled into [0, 1]: equilibria stay where they are."""
-    payoffs = np.asarray(game.payoffs, np.float64)
-    axes = tuple(range(1, payoffs.ndim))
-    least = payoffs.min(axis=axes, keepdims=True)
-    width = payoffs.max(axis=axes, keepdims=True) - least
-    return (payoffs - least) / np.where(width > 0, width, 1.0)
 
 
 def _combinations(counts: tuple[int, ...]) -> float:

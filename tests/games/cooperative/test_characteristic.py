@@ -87,6 +87,8 @@ def test_games_are_pytrees() -> None:
         (lambda: ICE.worth([3]), "no player 3, expected 0 to 2"),
         (lambda: C.weighted_voting(5, [1, 2]), "quota is 5"),
         (lambda: C.weighted_voting(0, [1, 2]), "quota is 0"),
+        (lambda: C.weighted_voting(float("nan"), [1, 2]), "quota is nan, expected a finite number"),
+        (lambda: C.weighted_voting(1, ["a"]), "weights are ragged or not numbers"),
         (lambda: C.weighted_voting(1, [1, -2]), "none below 0"),
         (lambda: C.airport([1, float("nan")]), "finite"),
         (lambda: C.bankruptcy(7, [1, 2]), "estate is 7, expected between 0 and .* 3"),

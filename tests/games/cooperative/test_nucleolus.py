@@ -28,13 +28,13 @@ def random_game(num_players: int, seed: int) -> CharacteristicFunction:
 
 
 def naive(game: CharacteristicFunction, imputations: bool) -> np.ndarray:
-    """Lowers the largest excess; asks of each coalition by itself whether its share can still rise;
-    fixes those that cannot; and again."""
+    """Lowers the largest excess; asks of each coalition that then has it, by itself, whether its
+    share can still rise; fixes those that cannot; and again."""
     n, values = game.num_players, game.gains
     members = memberships(n).astype(float)
     fixed = {len(values) - 1: values[-1]}
     floor = [(values[1 << i] if imputations else None, None) for i in range(n)]
-    while len(fixed) < len(values) - 1:
+    while np.linalg.matrix_rank(members[list(fixed)]) < n:
         left = [m for m in range(1, len(values)) if m not in fixed]
         equal, right = members[list(fixed)], list(fixed.values())
         first = linprog(
@@ -45,7 +45,8 @@ def naive(game: CharacteristicFunction, imputations: bool) -> np.ndarray:
             b_eq=right,
             bounds=[*floor, (None, None)],
         )
-        for m in left:
+        reached = members @ first.x[:n]
+        for m in [m for m in left if reached[m] < values[m] - first.fun + 1e-7]:
             rise = linprog(
                 -members[m],
                 A_ub=-members[left],
@@ -112,7 +113,15 @@ def test_known_cases(game: CharacteristicFunction, shares: list[float]) -> None:
 def test_against_the_naive_method(game: CharacteristicFunction, imputations: bool) -> None:
     found = nucleolus(game) if imputations else prenucleolus(game)
     assert found.certified and found.imputations is imputations
-    assert np.allclose(found.allocation, naive(game, imputations), rtol=0, atol=1e-6)
+    assert np.allclose(found.allocation, naive(game, imputations), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_ten_players_against_the_naive_method(seed: int) -> None:
+    game = random_game(10, seed)
+    found = nucleolus(game)
+    assert found.certified
+    assert np.allclose(found.allocation, naive(game, True), rtol=0, atol=1e-9)
 
 
 def test_the_floor_of_the_nucleolus_by_hand() -> None:
@@ -167,11 +176,13 @@ def test_values_with_no_short_fractions() -> None:
         pytest.param([50, 76, 74], False, id="off at the second level"),
         pytest.param([Fraction(100, 3), Fraction(250, 3), Fraction(250, 3)], False, id="Shapley"),
         pytest.param([50, 75, 76], False, id="too much"),
+        pytest.param([50.0, 75.0 + 1e-9, 75.0 - 1e-9], False, id="nearly"),
         pytest.param([-10, 105, 105], False, id="below the floor"),
     ],
 )
 def test_kohlberg_tells_the_nucleolus_from_others(shares: list, yes: bool) -> None:
     game = C.bankruptcy(200, [100, 200, 300])
+    assert is_nucleolus(game, shares) is yes
     assert is_nucleolus(game, [Fraction(x) for x in shares]) is yes
 
 
@@ -188,6 +199,8 @@ def test_balanced_weights() -> None:
     [
         (lambda: nucleolus(C([0, 2, 2, 3])), "worth 4 alone but 3 together.*prenucleolus"),
         (lambda: prenucleolus(C(np.zeros(2**17))), "17 players, expected at most 16"),
+        (lambda: is_nucleolus(ICE, [500, 500]), "2 shares, expected 3"),
+        (lambda: is_nucleolus(ICE, ["a", 1, 2]), "shares are ragged or not numbers"),
     ],
 )
 def test_bad_input_is_named(call, said: str) -> None:

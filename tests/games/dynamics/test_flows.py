@@ -33,8 +33,8 @@ def test_the_replicator_is_logistic_where_one_action_dominates() -> None:
     played = replicator(DOMINANT, 500, symmetric=True, start=[[0.01, 0.99], [0.3, 0.7]])
     for k, start in enumerate((0.01, 0.3)):
         want = logistic(start, played.times)
-        np.testing.assert_allclose(played.profiles[0][k, :, 0], want, atol=1e-9)
-    assert played.times[-1] == pytest.approx(5.0)
+        np.testing.assert_allclose(played.profiles[0][k, :, 0], want, rtol=0, atol=1e-9)
+    assert played.times[-1] == pytest.approx(5.0, abs=1e-12)
 
 
 def test_runge_kutta_is_of_fourth_order() -> None:
@@ -73,19 +73,21 @@ def test_generations_double_the_odds_where_one_action_is_twice_as_good() -> None
 
 def test_best_responses_approach_at_a_constant_rate() -> None:
     played = best_response(DOMINANT, 30, dt=0.1, symmetric=True, start=[0.2, 0.8])
-    np.testing.assert_allclose(played.profiles[0][:, 1], 0.8 * 0.9 ** np.arange(31), atol=1e-12)
+    np.testing.assert_allclose(
+        played.profiles[0][:, 1], 0.8 * 0.9 ** np.arange(31), rtol=0, atol=1e-12
+    )
 
 
 def test_logit_rests_where_strategies_answer_themselves() -> None:
     played = logit(DOMINANT, 3000, temperature=0.5, symmetric=True, start=[0.1, 0.9], every=3000)
-    np.testing.assert_allclose(played.last[0][0], 1 / (1 + np.exp(-2)), atol=1e-9)
+    np.testing.assert_allclose(played.last[0][0], 1 / (1 + np.exp(-2)), rtol=0, atol=1e-9)
 
 
 def test_mutation_alone_drifts_to_uniform() -> None:
     flat = NormalForm.symmetric(np.zeros((2, 2)))
     played = replicator(flat, 100, mutation=0.7, symmetric=True, start=[0.9, 0.1])
     np.testing.assert_allclose(
-        played.profiles[0][:, 0], 0.5 + 0.4 * np.exp(-0.7 * played.times), atol=1e-10
+        played.profiles[0][:, 0], 0.5 + 0.4 * np.exp(-0.7 * played.times), rtol=0, atol=1e-10
     )
 
 
@@ -94,7 +96,7 @@ def test_hawks_come_to_v_over_c(field) -> None:
     order = 1 if isinstance(field, BestResponse) else 4
     played = follow(HAWK_DOVE, field, 3000, order=order, symmetric=True, start=[0.1, 0.9], every=10)
     slack = 0.01 if order == 1 else 1e-3  # best responses chatter by a step
-    np.testing.assert_allclose(played.last[0], [2 / 3, 1 / 3], atol=slack)
+    np.testing.assert_allclose(played.last[0], [2 / 3, 1 / 3], rtol=0, atol=slack)
     assert played.regret[0] > 0.1 > played.regret[-1]
 
 
@@ -112,7 +114,7 @@ def test_hawks_come_to_v_over_c(field) -> None:
 )
 def test_fields_by_hand(field, want: list) -> None:
     (slopes,) = velocities(RPS, field, [[[0.5, 0.25, 0.25]]], symmetric=True)
-    np.testing.assert_allclose(slopes[0], want, atol=1e-15)
+    np.testing.assert_allclose(slopes[0], want, rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize(

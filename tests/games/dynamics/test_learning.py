@@ -1,5 +1,6 @@
 """Learners: hand arithmetic, regret bounds of the theorems, and known limits and cycles."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,9 +21,16 @@ RPS = NormalForm.zero_sum([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
 BIASED = NormalForm.zero_sum([[0, -0.25, 0.5], [0.25, 0, -0.05], [-0.5, 0.05, 0]])
 SHAPLEY = NormalForm.bimatrix(np.eye(3), np.roll(np.eye(3), 1, axis=1))
 GENERAL = NormalForm(np.random.default_rng(3).uniform(size=(3, 2, 3, 4)))  # three players
+AT_ONCE = {"alternating": False}
 SOLVERS = {
-    "regret matching": (regret_matching, {}, 0.02),
-    "regret matching+, linear": (regret_matching, {"plus": True, "averaging": 1.0}, 1e-2),
+    "regret matching": (regret_matching, {}, 1e-3),
+    "regret matching+, linear": (regret_matching, {"plus": True, "averaging": 1.0}, 1e-3),
+    "regret matching, at once": (regret_matching, AT_ONCE, 0.02),
+    "regret matching+, linear, at once": (
+        regret_matching,
+        AT_ONCE | {"plus": True, "averaging": 1.0},
+        1e-2,
+    ),
     "optimistic regret matching+": (regret_matching, {"plus": True, "optimistic": True}, 1e-3),
     "optimistic hedge": (hedge, {"optimistic": True}, 1e-3),
     "optimistic ascent": (projection, {"optimistic": True, "rate": 0.1}, 1e-3),
@@ -46,7 +54,7 @@ def test_the_average_solves_zero_sum_games(name: str, game: NormalForm, row: lis
     assert played.average_regret[0] > bound  # the start is far from it
     assert abs(expected(game, played.last_average)[0]) < bound  # the value is 0
     if bound <= 1e-3:
-        np.testing.assert_allclose(played.last_average[0], row, atol=0.02)
+        np.testing.assert_allclose(played.last_average[0], row, rtol=0, atol=0.02)
 
 
 def test_fictitious_play_cycles_in_shapleys_game() -> None:
@@ -67,16 +75,16 @@ def test_fictitious_play_cycles_in_shapleys_game() -> None:
 def test_first_steps_by_hand() -> None:
     start = ([1.0, 0.0], [1.0, 0.0])
     # The row gains 1 and regrets nothing: uniform. The column lost 1 and would have gained 1.
-    played = regret_matching(PENNIES, 2, start=start)
+    played = regret_matching(PENNIES, 2, start=start, **AT_ONCE)
     assert played.profiles[0][1].tolist() == [0.5, 0.5]
     assert played.profiles[1][1].tolist() == [0.0, 1.0]
     # Then the row loses 0 on average; its sums are 0 - 1, -2 + 1, and the column's 0 + 0, 2 + 0.
     assert played.profiles[0][2].tolist() == [0.5, 0.5]
     # With plus they are [0 - 1]+, [0 + 1]+: the row turns at once.
-    plus = regret_matching(PENNIES, 2, plus=True, start=start)
+    plus = regret_matching(PENNIES, 2, plus=True, start=start, **AT_ONCE)
     assert plus.profiles[0][2].tolist() == [0.0, 1.0]
     # Optimism adds the last regret: [0 - 1]+ - 1, [0 + 1]+ + 1.
-    both = regret_matching(PENNIES, 2, plus=True, optimistic=True, start=start)
+    both = regret_matching(PENNIES, 2, plus=True, optimistic=True, start=start, **AT_ONCE)
     assert both.profiles[0][2].tolist() == [0.0, 1.0]
     weights = hedge(PENNIES, 1, rate=0.5, start=([0.5, 0.5], [1.0, 0.0])).profiles[0][1]
     np.testing.assert_allclose(weights[0] / weights[1], np.exp(0.5 * 2), rtol=1e-12)
@@ -84,7 +92,38 @@ def test_first_steps_by_hand() -> None:
     weights = ahead.profiles[0][1]
     np.testing.assert_allclose(weights[0] / weights[1], np.exp(0.5 * 4), rtol=1e-12)
     climbed = projection(PENNIES, 1, rate=0.1, start=([0.5, 0.5], [1.0, 0.0])).profiles[0][1]
-    np.testing.assert_allclose(climbed, [0.6, 0.4], atol=1e-15)
+    np.testing.assert_allclose(climbed, [0.6, 0.4], rtol=0, atol=1e-15)
+
+
+def test_taking_turns_by_hand() -> None:
+    """Against half and half the row regrets nothing, and turns to half and half. The column meets
+    that, and stays; all at once, it would have met heads, and turned to tails."""
+    turns = regret_matching(PENNIES, 2, start=([1.0, 0.0], [0.5, 0.5]))
+    assert turns.parameters["alternating"] is True
+    # The row gains 0 either way. Then the column, which meets (.5, .5), also: all stay.
+    assert turns.profiles[0][1].tolist() == turns.profiles[1][1].tolist() == [0.5, 0.5]
+    at_once = regret_matching(PENNIES, 2, start=([1.0, 0.0], [0.5, 0.5]), **AT_ONCE)
+    assert at_once.profiles[0][1].tolist() == [0.5, 0.5]
+    assert at_once.profiles[1][1].tolist() == [0.0, 1.0]  # tails beats heads
+
+
+def test_turns_are_taken_where_that_helps() -> None:
+    drawn = regret_matching(PENNIES, 2, key=jax.random.key(0))
+    others = [drawn, regret_matching(GENERAL, 2), regret_matching(SHAPLEY, 2)]
+    assert [p.parameters["alternating"] for p in others] == [False] * 3
+    moved = NormalForm(np.asarray(RPS.payoffs) + 7)  # the sum is constant
+    assert regret_matching(moved, 2).parameters["alternating"] is True
+
+
+@pytest.mark.parametrize("plus", [False, True])
+@pytest.mark.parametrize("game", [PENNIES, RPS, BIASED], ids=["pennies", "rps", "biased rps"])
+def test_turns_bring_the_average_near_like_one_over_steps(game: NormalForm, plus: bool) -> None:
+    count = game.num_actions[0]
+    starts = np.random.default_rng(0).dirichlet([0.5] * count, (2, 20))
+    played = regret_matching(game, 20_000, plus=plus, start=tuple(starts), every=100)
+    early, late = played.average_regret[:, 50], played.average_regret[:, -1]  # 5,000 and 20,000
+    assert (played.average_regret[:, 0] > 0.01).all()
+    assert early.max() < 1e-3 and late.max() < 3e-4
 
 
 def test_fictitious_play_answers_the_mean() -> None:
@@ -123,7 +162,7 @@ def test_optimistic_hedge_has_constant_regret_in_sum() -> None:
 
 @pytest.mark.parametrize("plus", [False, True])
 def test_regret_matching_keeps_its_bound(plus: bool) -> None:
-    played = regret_matching(GENERAL, 400, plus=plus)
+    played = regret_matching(GENERAL, 400, plus=plus)  # of three: all learn at once
     spans = np.array([np.ptp(p) for p in GENERAL.payoffs])
     bound = spans * np.sqrt(np.array(GENERAL.num_actions) / played.times[1:, None])
     assert (played.external_regret[1:] <= bound).all()
@@ -140,7 +179,7 @@ def test_regret_matching_keeps_its_bound(plus: bool) -> None:
     ],
 )
 def test_nearest_distribution(point: list, want: list) -> None:
-    np.testing.assert_allclose(nearest_distribution(jnp.array(point)), want, atol=1e-6)
+    np.testing.assert_allclose(nearest_distribution(jnp.array(point)), want, rtol=0, atol=1e-6)
 
 
 def test_matching_without_regret_is_uniform() -> None:

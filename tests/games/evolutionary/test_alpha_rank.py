@@ -59,12 +59,12 @@ def test_a_population_each_against_the_plain_formula(shape: tuple, monkeypatch) 
     game = NormalForm(np.random.default_rng(1).normal(size=(len(shape), *shape)))
     want = by_eigenvectors(game, 0.4, 7)
     found = alpha_rank(game, 0.4, 7)
-    np.testing.assert_allclose(found.distribution, want, atol=1e-12)
+    np.testing.assert_allclose(found.distribution, want, rtol=0, atol=1e-12)
     assert found.profiles[1] == (0,) * (len(shape) - 1) + (1,)
     monkeypatch.setattr(module, "DENSE", 1)
     sparse = alpha_rank(game, 0.4, 7)
     assert sparse.method == "sparse factorisation"
-    np.testing.assert_allclose(sparse.distribution, want, atol=1e-12)
+    np.testing.assert_allclose(sparse.distribution, want, rtol=0, atol=1e-12)
 
 
 def test_open_spiel_agrees() -> None:
@@ -72,9 +72,11 @@ def test_open_spiel_agrees() -> None:
     rng = np.random.default_rng(0)
     one, two = rng.normal(size=(6, 6)), rng.normal(size=(2, 3, 4))
     single = theirs.compute([one], m=15, alpha=0.3, use_local_selection_model=False)[2]
-    np.testing.assert_allclose(alpha_rank(one, 0.3, 15).distribution, single, atol=1e-12)
+    np.testing.assert_allclose(alpha_rank(one, 0.3, 15).distribution, single, rtol=0, atol=1e-12)
     pair = theirs.compute(list(two), m=15, alpha=0.3)[2]
-    np.testing.assert_allclose(alpha_rank(NormalForm(two), 0.3, 15).distribution, pair, atol=1e-12)
+    np.testing.assert_allclose(
+        alpha_rank(NormalForm(two), 0.3, 15).distribution, pair, rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,10 +95,10 @@ def test_open_spiel_agrees() -> None:
 def test_infinite_alpha_by_hand_and_as_a_limit(game, losses: str, want: list | None) -> None:
     found = alpha_rank(game, population=6, losses=losses)
     if want is not None:
-        np.testing.assert_allclose(found.distribution, want, atol=1e-12)
+        np.testing.assert_allclose(found.distribution, want, rtol=0, atol=1e-12)
     if losses == "payoff":
         np.testing.assert_allclose(
-            found.distribution, alpha_rank(game, 300.0, 6).distribution, atol=1e-9
+            found.distribution, alpha_rank(game, 300.0, 6).distribution, rtol=0, atol=1e-9
         )
     assert found.residual < 1e-12
 
@@ -105,20 +107,36 @@ def test_infinite_alpha_of_one_population_is_the_limit() -> None:
     for seed in range(4):
         gains = np.random.default_rng(seed).integers(-3, 4, (5, 5)).astype(float)
         found = alpha_rank(gains, population=9).distribution
-        np.testing.assert_allclose(found, alpha_rank(gains, 1e5, 9).distribution, atol=1e-9)
+        np.testing.assert_allclose(found, alpha_rank(gains, 1e5, 9).distribution, rtol=0, atol=1e-9)
     near = alpha_rank(HAN, 1e6, 20).distribution
-    np.testing.assert_allclose(alpha_rank(HAN, population=20).distribution, near, atol=1e-9)
+    np.testing.assert_allclose(alpha_rank(HAN, population=20).distribution, near, rtol=0, atol=1e-9)
 
 
 def test_chains_that_fall_apart_at_large_alpha_have_an_answer() -> None:
     """OpenSpiel's sweep crashed there (its #1616): two strict equilibria, floats of e**-49000."""
     for alpha in (500.0, 1e5, 1e300):
         np.testing.assert_allclose(
-            alpha_rank(SEXES, alpha).distribution, [0.5, 0, 0, 0.5], atol=1e-12
+            alpha_rank(SEXES, alpha).distribution, [0.5, 0, 0, 0.5], rtol=0, atol=1e-12
         )
     assert sink_components(SEXES) == [[(0, 0)], [(1, 1)]]
     ring = NormalForm.symmetric(RPS)
     assert len(sink_components(ring)) == 1
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1e-12, 0), (1e12, 0), (1e-4, 1e8)])
+def test_units_do_not_matter_at_infinite_alpha(scale: float, shift: float | int) -> None:
+    for game in (SEXES, UNEQUAL, NormalForm.symmetric([[3, 0], [5, 1]])):
+        moved = NormalForm(np.asarray(game.payoffs) * scale + shift)
+        want = alpha_rank(game).distribution
+        np.testing.assert_allclose(alpha_rank(moved).distribution, want, rtol=0, atol=1e-12)
+        assert sink_components(moved) == sink_components(game)
+
+
+@pytest.mark.parametrize("alpha", [1.0, math.inf])
+def test_one_profile_and_one_player(alpha: float) -> None:
+    assert alpha_rank([[7.0]], alpha).distribution.tolist() == [1]
+    alone = alpha_rank(NormalForm([[0.0, 90.0]]), alpha)
+    np.testing.assert_allclose(alone.distribution, [0, 1], rtol=0, atol=1e-12)
 
 
 def test_symmetric_games_take_one_population_when_asked() -> None:
@@ -136,6 +154,7 @@ def test_symmetric_games_take_one_population_when_asked() -> None:
         (lambda: alpha_rank(RPS, losses="payof"), "did you mean 'payoff'"),
         (lambda: alpha_rank([[1, 2]]), "square"),
         (lambda: alpha_rank(SEXES, symmetric=True), "not symmetric"),
+        (lambda: alpha_rank(NormalForm(1e-12 * SEXES.payoffs), symmetric=True), "not symmetric"),
         (lambda: alpha_rank(NormalForm(np.ones((2, 40, 40)))), "1600 profiles, at most 1000"),
     ],
 )

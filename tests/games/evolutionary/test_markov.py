@@ -30,14 +30,16 @@ def test_both_methods_agree_with_eigenvectors(size: int) -> None:
 def test_rates_that_no_float_holds() -> None:
     # Up with e**-5000, down with e**-3000: balance is in the ratio e**-2000.
     log_rates = np.array([[0, -5000.0, -np.inf], [-3000, 0, -5000], [-np.inf, -3000, 0]])
-    np.testing.assert_allclose(stationary(log_rates), [0, -2000, -4000], atol=1e-9)
+    np.testing.assert_allclose(stationary(log_rates), [0, -2000, -4000], rtol=0, atol=1e-9)
 
 
 def test_states_that_are_left_for_good_have_no_share() -> None:
     chain = np.array([[0.5, 0.5, 0], [0, 0.7, 0.3], [0, 0.1, 0.9]])
     with np.errstate(divide="ignore"):
-        np.testing.assert_allclose(np.exp(stationary(np.log(chain))), [0, 0.25, 0.75], atol=1e-15)
-    np.testing.assert_allclose(stationary_sparse(chain), [0, 0.25, 0.75], atol=1e-15)
+        np.testing.assert_allclose(
+            np.exp(stationary(np.log(chain))), [0, 0.25, 0.75], rtol=0, atol=1e-15
+        )
+    np.testing.assert_allclose(stationary_sparse(chain), [0, 0.25, 0.75], rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -46,7 +48,7 @@ def test_the_limit_is_that_of_small_temperatures(seed: int) -> None:
     costs = rng.integers(0, 4, (6, 6)).astype(float)  # small, so that ties are many
     factors = np.log(rng.uniform(0.5, 2.0, (6, 6)))
     want = np.exp(stationary(factors - costs / 0.01))
-    np.testing.assert_allclose(limit(costs, factors), want, atol=1e-12)
+    np.testing.assert_allclose(limit(costs, factors), want, rtol=0, atol=1e-12)
 
 
 def test_the_limit_of_two_ways_by_hand() -> None:
@@ -54,7 +56,7 @@ def test_the_limit_of_two_ways_by_hand() -> None:
     costs = np.array([[0.0, 2.0], [1.0, 0.0]])
     assert limit(costs, np.zeros((2, 2))).tolist() == [1.0, 0.0]
     even = limit(np.array([[0.0, 1.0], [1.0, 0.0]]), np.log([[1.0, 3.0], [1.0, 1.0]]))
-    np.testing.assert_allclose(even, [0.25, 0.75], atol=1e-15)
+    np.testing.assert_allclose(even, [0.25, 0.75], rtol=0, atol=1e-15)
 
 
 def test_several_answers_are_refused() -> None:

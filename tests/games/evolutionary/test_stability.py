@@ -92,6 +92,7 @@ def test_strict_copositivity(matrix: list, want: bool) -> None:
     [
         (lambda: is_ess(np.eye(2), [1, 0, 0]), r"shape \[3\], expected \[2\]"),
         (lambda: is_ess(np.eye(2), [0.7, 0.7]), "not a distribution"),
+        (lambda: is_ess(np.eye(2), [float("nan"), 1]), "shares are not all finite"),
         (lambda: evolutionarily_stable(np.eye(15)), "15 actions, the search takes at most 14"),
         (lambda: evolutionarily_stable(NormalForm.zero_sum([[1, 0], [0, 0]])), "not symmetric"),
         (lambda: evolutionarily_stable(NormalForm(np.ones((3, 2, 2, 2)))), "needs 2 players"),

@@ -61,6 +61,7 @@ def test_chatterjee_samuelson() -> None:
     assert found.buyer(0.6) == pytest.approx(2 / 3 * 0.6 + 1 / 12, abs=1e-12)
     assert found.seller(0.6) == pytest.approx(2 / 3 * 0.6 + 1 / 4, abs=1e-12)
     assert found.gains == pytest.approx(9 / 64, abs=1e-12)
+    assert found.buyer([0, 0.6]).tolist() == [found.buyer(0), found.buyer(0.6)]
     assert found.first_best == pytest.approx(1 / 6, abs=1e-12)
 
 

@@ -59,7 +59,7 @@ def test_envy_free_bids_pay_as_vcg_and_are_best_replies(
         (lambda: generalized_second_price([1, -1], [1]), "bids are .* none below 0"),
         (lambda: generalized_second_price([1], [1, 2]), r"\[1.0, 2.0\] rise"),
         (lambda: envy_free_bids([1], [0]), "click rate is 0"),
-        (lambda: envy_free_bids([], [1]), "values are"),
+        (lambda: envy_free_bids([], [1]), r"values have shape \[0\], expected a list"),
     ],
 )
 def test_bad_input_is_named(call, said: str) -> None:

@@ -35,8 +35,9 @@ def test_no_reserve_earns_more() -> None:
 def test_uniform_is_scipys() -> None:
     mine, theirs = Uniform(1.0, 3.0), stats.uniform(1, 2)
     x, q = np.linspace(0, 4, 9), np.linspace(0, 1, 5)
-    assert np.allclose(mine.cdf(x), theirs.cdf(x)) and np.allclose(mine.pdf(x), theirs.pdf(x))
-    assert np.allclose(mine.ppf(q), theirs.ppf(q))
+    assert np.allclose(mine.cdf(x), theirs.cdf(x), 0, 1e-15)
+    assert np.allclose(mine.pdf(x), theirs.pdf(x), 0, 1e-15)
+    assert np.allclose(mine.ppf(q), theirs.ppf(q), 0, 1e-15)
 
 
 def test_virtual_values_average_to_the_lowest_value() -> None:

@@ -2,8 +2,8 @@
 
     v: 2^N -> R,  v(empty) = 0          coalition S is the number  sum_{i in S} 2^i
 
-One array `[2^N]` is the whole game. `shapley.py`, `core_solutions.py` and `nucleolus.py` share out
-v(N). von Neumann, Morgenstern 1944; the classes of games here: Chalkiadakis et al. 2011.
+One array `[2^N]` is the whole game. `values.py`, `core.py` and `nucleolus.py` share out v(N). von
+Neumann, Morgenstern 1944; the classes of games here: Chalkiadakis et al. 2011.
 """
 
 import math
@@ -16,6 +16,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from shoal.core.errors import UserError, require, unknown
+from shoal.games.checks import finite, nonnegative
 from shoal.games.normal_form import rational
 
 MAX_PLAYERS = 24
@@ -137,7 +138,9 @@ class CharacteristicFunction(eqx.Module):
         >>> CharacteristicFunction.weighted_voting(3, [2, 1, 1]).values.tolist()
         [0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0]
         """
-        weights = _numbers("weights", weights)
+        weights = nonnegative("weights", weights)
+        _check_size(len(weights))
+        require(math.isfinite(quota), f"the quota is {quota}, expected a finite number")
         # Exact sums, since a coalition that meets the quota to the dot must win.
         whole = whole_numbers(rational([*weights, quota]))[0]
         needed = int(whole[-1])
@@ -155,7 +158,8 @@ class CharacteristicFunction(eqx.Module):
         Values are the positive costs, and shares of them are what each is to pay (Littlechild,
         Owen 1973).
         """
-        costs = _numbers("costs", costs)
+        costs = nonnegative("costs", costs)
+        _check_size(len(costs))
         worst = np.zeros(1)
         for cost in costs:
             worst = np.concatenate([worst, np.maximum(worst, cost)])
@@ -164,7 +168,8 @@ class CharacteristicFunction(eqx.Module):
     @staticmethod
     def bankruptcy(estate: float | int, claims: Any, **rest: Any) -> "CharacteristicFunction":
         """A coalition is worth what the others' claims leave of the estate (O'Neill 1982)."""
-        claims = _numbers("claims", claims)
+        claims = nonnegative("claims", claims)
+        _check_size(len(claims))
         require(
             bool(0 <= estate <= claims.sum()),
             f"the estate is {estate:g}, expected between 0 and the sum of the claims, "
@@ -191,11 +196,9 @@ class CharacteristicFunction(eqx.Module):
     def induced_subgraph(weights: Any, **rest: Any) -> "CharacteristicFunction":
         """A coalition is worth the weights of the edges inside it; `weights` is a symmetric matrix,
         its diagonal what each is worth alone (Deng, Papadimitriou 1994)."""
-        weights = np.asarray(weights, np.float64)
+        weights = finite("weights", weights, 2)
         require(
-            weights.ndim == 2
-            and weights.shape[0] == weights.shape[1]
-            and bool((weights == weights.T).all()),
+            weights.shape[0] == weights.shape[1] and bool((weights == weights.T).all()),
             f"weights have shape {list(weights.shape)}, expected a symmetric matrix",
         )
         _check_size(len(weights))
@@ -273,15 +276,4 @@ def _checked(values: Any) -> Float[np.ndarray, "..."]:
         raise UserError(f"value {bad[0]} is {array.flat[bad[0]]}, expected a finite number")
     if array.ndim == 1 and array.size and array[0] != 0:
         raise UserError(f"values[0] is {array[0]:g}, expected 0: the empty coalition is worth 0")
-    return array
-
-
-def _numbers(what: str, values: Any) -> Float[np.ndarray, "N"]:
-    """A list of numbers at least 0, one a player."""
-    array = np.asarray(values, np.float64)
-    require(
-        array.ndim == 1 and bool(np.isfinite(array).all()) and bool((array >= 0).all()),
-        f"{what} are {array.tolist()}, expected a list of finite numbers, none below 0",
-    )
-    _check_size(array.size)
     return array

@@ -10,12 +10,14 @@ that excess are balanced (Kohlberg 1971; for the prenucleolus Sobolev 1975).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linprog
 
 from shoal.core.errors import require
+from shoal.games.checks import finite
 from shoal.games.cooperative.characteristic import CharacteristicFunction
 from shoal.games.cooperative.programs import (
     check_lp_size,
@@ -25,6 +27,7 @@ from shoal.games.cooperative.programs import (
     solve_level,
     solve_rational,
 )
+from shoal.games.normal_form import rational
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,23 @@ def prenucleolus(game: CharacteristicFunction) -> Nucleolus:
     return _solve(game, imputations=False)
 
 
-def is_nucleolus(
-    game: CharacteristicFunction, shares: Sequence[Fraction], imputations: bool = True
-) -> bool:
-    """Whether these shares, in rational numbers, meet Kohlberg's criterion."""
+def is_nucleolus(game: CharacteristicFunction, shares: Any, imputations: bool = True) -> bool:
+    """Whether these shares meet Kohlberg's criterion, in rational numbers.
+
+    `Fraction`s are taken as they are, floats as the game's values: see `rational`. A share that is
+    off by 1e-12 is off.
+
+    >>> is_nucleolus(CharacteristicFunction.weighted_voting(2, [1, 1, 1]), [1 / 3] * 3)
+    True
+
+    Raises:
+        UserError: there is not one number for each player; there are more than 16 players.
+    """
+    check_lp_size(game.num_players)
+    count = len(finite("shares", shares, 1))
+    require(count == game.num_players, f"there are {count} shares, expected {game.num_players}")
     exact = -game.exact() if game.costs else game.exact()
-    signed = [-x if game.costs else x for x in shares]
+    signed = [-x if game.costs else x for x in rational(shares)]
     return kohlberg(exact, signed, imputations) is not None
 
 

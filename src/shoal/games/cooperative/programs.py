@@ -131,7 +131,6 @@ def in_span(masks: Any, basis: Any, num_players: int) -> Bool[np.ndarray, "K"]:
 
 def check_lp_size(num_players: int) -> None:
     """Refuses games too large for `solve_level`."""
-    """Refuses games too large for `solve_level`."""
     require(
         num_players <= MAX_LP_PLAYERS,
         f"there are {num_players} players, expected at most {MAX_LP_PLAYERS} for linear programs "

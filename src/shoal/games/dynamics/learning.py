@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from shoal.core.errors import require
 from shoal.games.dynamics.simulate import AbstractDynamic, Mixed, Values
 from shoal.games.dynamics.trajectory import Trajectory, run_dynamics
-from shoal.games.normal_form import NormalForm
+from shoal.games.normal_form import TOLERANCE, NormalForm
 
 
 class FictitiousPlay(AbstractDynamic):
@@ -47,7 +47,13 @@ class RegretMatching(AbstractDynamic):
     """Sums of regrets never fall below 0 (Tammelin 2014)."""
     optimistic: bool = eqx.field(static=True, default=False)
     """The last regret is expected once more (Farina, Kroer, Sandholm 2021, arXiv:2007.14358)."""
-    stochastic: ClassVar[bool] = True
+    alternating: bool = eqx.field(static=True, default=False)
+    """Players learn in turn, from what those before have just learnt (Burch, Moravcik, Schmid
+    2019, arXiv:1810.11542); else all at once."""
+
+    @property
+    def stochastic(self) -> bool:
+        return not self.alternating
 
     def init(self, start: Mixed) -> Any:
         return tuple(jnp.zeros_like(x) for x in start), start
@@ -56,12 +62,15 @@ class RegretMatching(AbstractDynamic):
         return state[1]
 
     def step(self, state: Any, played: Mixed, values: Values) -> Any:
-        regrets = [v - v @ x for v, x in zip(values(played), played)]
-        sums = [s + r for s, r in zip(state[0], regrets)]
-        if self.plus:
-            sums = [jnp.maximum(s, 0) for s in sums]
-        ahead = [s + r for s, r in zip(sums, regrets)] if self.optimistic else sums
-        return tuple(sums), tuple(matching(s) for s in ahead)
+        sums, profile, met = list(state[0]), list(played), list(played)
+        for i, x in enumerate(played):
+            value = values(tuple(met))[i]
+            regret = value - value @ x
+            sums[i] = jnp.maximum(sums[i] + regret, 0) if self.plus else sums[i] + regret
+            profile[i] = matching(sums[i] + regret if self.optimistic else sums[i])
+            if self.alternating:
+                met[i] = profile[i]
+        return tuple(sums), tuple(profile)
 
 
 class Hedge(AbstractDynamic):
@@ -162,13 +171,33 @@ def fictitious_play(
 
 
 def regret_matching(
-    game: NormalForm, steps: int, plus: bool = False, optimistic: bool = False, **options: Any
+    game: NormalForm,
+    steps: int,
+    plus: bool = False,
+    optimistic: bool = False,
+    alternating: bool | None = None,
+    **options: Any,
 ) -> Trajectory:
     """Regret matching, regret matching+, and their optimistic forms.
 
-    `options` are those of `run_dynamics`; with `plus`, `averaging=1.0` is usual.
+    >>> pennies = NormalForm.zero_sum([[1, -1], [-1, 1]])
+    >>> played = regret_matching(pennies, 3000, start=([0.9, 0.1], [0.2, 0.8]))
+    >>> float(played.average_regret[-1]) < 1e-3
+    True
+
+    By default players learn in turn (`alternating`) where there are two, their gains have a
+    constant sum and no actions are drawn: average play then comes near equilibrium much sooner, in
+    practice like 1 / steps. Elsewhere all learn at once, and the external regret is at most the
+    payoffs' range times sqrt(A / steps) in any game.
+
+    `options` are those of `run_dynamics`, which says what is raised; with `plus`, `averaging=1.0`
+    is usual.
     """
-    return run_dynamics(game, RegretMatching(plus, optimistic), steps, **options)
+    if alternating is None:
+        total = np.asarray(game.payoffs, np.float64).sum(0)
+        constant = bool(np.ptp(total) <= TOLERANCE * np.abs(game.payoffs).max())
+        alternating = game.num_players == 2 and constant and options.get("key") is None
+    return run_dynamics(game, RegretMatching(plus, optimistic, alternating), steps, **options)
 
 
 def hedge(

@@ -29,7 +29,7 @@ class AbstractDynamic(eqx.Module):
     Numbers among the fields are leaves, so that another rate or temperature compiles nothing anew.
     """
 
-    stochastic: eqx.AbstractClassVar[bool]
+    stochastic: eqx.AbstractVar[bool]
     """Whether the rule can learn from actions drawn from the strategies."""
 
     @property

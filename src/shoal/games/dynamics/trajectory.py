@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from shoal.core.errors import require, unknown
+from shoal.games.checks import finite
 from shoal.games.dynamics.simulate import AbstractDynamic, simulate
 from shoal.games.evolutionary.populations import check_symmetric
 from shoal.games.normal_form import TOLERANCE, NormalForm
@@ -109,7 +110,13 @@ def run_dynamics(
     require(every >= 1 and steps % every == 0, f"every is {every}, expected a divisor of {steps}")
     require(
         key is None or dynamic.stochastic,
-        f"{type(dynamic).__name__} is deterministic, expected no key",
+        f"{type(dynamic).__name__} with these options does not learn from drawn actions, expected "
+        "no key",
+    )
+    require(
+        key is None
+        or (isinstance(key, jax.Array) and bool(jnp.issubdtype(key.dtype, jax.dtypes.prng_key))),
+        f"key is {key!r}, expected one such as jax.random.key(0)",
     )
     require(not (symmetric and key is not None), "members of one population meet its mean: no key")
     if symmetric:
@@ -158,10 +165,10 @@ def _start(
         return tuple(np.full(n, 1 / n) for n in counts), None
     start = (start,) if symmetric else start
     require(len(start) == len(counts), f"start has {len(start)} strategies, expected {len(counts)}")
-    begin = tuple(np.asarray(x, np.float64) for x in start)
+    begin = tuple(finite(f"the shares of {i}", x, 1, 2) for i, x in zip(game.players, start))
     for player, x, n in zip(game.players, begin, counts):
         require(
-            x.ndim in (1, 2) and x.shape[-1] == n and x.shape[0] > 0,
+            x.shape[-1] == n,
             f"the start of {player} has shape {list(x.shape)}, expected [{n}] or [B, {n}]",
         )
         off = np.abs(x.sum(-1) - 1).max()

@@ -28,7 +28,7 @@ from shoal.games.normal_form import NormalForm
 DENSE, SPARSE = 1_000, 5_000
 """The most profiles that elimination takes, and a sparse factorisation at finite alpha."""
 TIE = 1e-12
-"""Gains this near, relative to the largest payoff, are the same."""
+"""Gains this near, relative to the range of payoffs, are the same."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _ways_of_each(game: NormalForm, population: int) -> _Ways:
     if not gains:
         sources, targets, gains = [np.zeros(0, int)] * 2, [np.zeros(0, int)] * 2, [np.zeros(0)] * 2
     gain = np.concatenate(gains)
-    gain[np.abs(gain) <= TIE * np.abs(payoffs).max()] = 0
+    gain[np.abs(gain) <= _rounding(payoffs)] = 0
     return _Ways(
         np.concatenate(sources),
         np.concatenate(targets),
@@ -172,7 +172,7 @@ def _ways_of_one(game: NormalForm, population: int) -> _Ways:
         mine, theirs = mixed_gains(game, mutant, resident, population)
         lead[row, 1:] = np.cumsum(mine - theirs)
     source, target = np.array(pairs, int).reshape(-1, 2).T
-    slack = TIE * population * np.abs(np.asarray(game.payoffs)).max()
+    slack = population * _rounding(np.asarray(game.payoffs))
     lead[np.abs(lead) <= slack] = 0
     least = lead.min(-1)
     ties = (lead <= least[:, None] + slack).sum(-1)
@@ -183,6 +183,12 @@ def _ways_of_one(game: NormalForm, population: int) -> _Ways:
         -least,
         -np.log(ties),
     )
+
+
+def _rounding(payoffs: np.ndarray) -> float:
+    """Gains this near are the same."""
+    largest = float(np.abs(payoffs).max())
+    return max(TIE * float(np.ptp(payoffs)), 8 * np.finfo(float).eps * largest)
 
 
 def _by_count(ways: _Ways) -> tuple[np.ndarray, np.ndarray]:

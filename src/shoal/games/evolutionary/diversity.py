@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from shoal.core.errors import require
+from shoal.games.checks import finite
 from shoal.games.evolutionary.nash_averaging import nash_averaging
 from shoal.games.normal_form import TOLERANCE
 
@@ -24,7 +25,7 @@ def expected_cardinality(payoffs: Any) -> float:
     Args:
         payoffs: `[S, K]`: the gains of S strategies against K others.
     """
-    values = np.linalg.svd(_matrix(payoffs), compute_uv=False) ** 2
+    values = np.linalg.svd(finite("payoffs", payoffs, 2), compute_uv=False) ** 2
     return float((values / (1 + values)).sum())
 
 
@@ -41,7 +42,7 @@ def effective_diversity(payoffs: Any, strategy: Any | None = None) -> float:
     Raises:
         UserError: the payoffs are not antisymmetric, or the weights no distribution.
     """
-    gains = _matrix(payoffs)
+    gains = finite("payoffs", payoffs, 2)
     p = nash_averaging(gains).strategy if strategy is None else np.asarray(strategy, float)
     require(
         p.shape == (len(gains),), f"strategy has shape {list(p.shape)}, expected [{len(gains)}]"
@@ -67,21 +68,12 @@ def response_diversity(payoffs: Any, row: Any) -> float:
     Raises:
         UserError: the shapes do not fit.
     """
-    old, new = _matrix(payoffs), np.asarray(row, float)
+    old, new = finite("payoffs", payoffs, 2), finite("row", row, 1)
     require(
         new.shape == old.shape[1:], f"row has shape {list(new.shape)}, expected [{old.shape[1]}]"
     )
-    # Least squares over w >= 0 whose large last equation makes the sum 1.
-    heavy = 1e6 * max(1.0, float(np.abs(old).max()), float(np.abs(new).max()))
-    weights, _ = nnls(np.vstack([old.T, np.full(len(old), heavy)]), np.append(new, heavy))
-    return float(np.linalg.norm(old.T @ (weights / weights.sum()) - new))
-
-
-def _matrix(payoffs: Any) -> np.ndarray:
-    gains = np.asarray(payoffs, float)
-    require(
-        gains.ndim == 2 and gains.size > 0,
-        f"payoffs have shape {list(gains.shape)}, expected [S, K]",
-    )
-    require(bool(np.isfinite(gains).all()), "payoffs are not all finite numbers")
-    return gains
+    away = old - new
+    # The least |w.away|^2 + (sum w - 1)^2 over w >= 0 is at a multiple of the nearest mixture.
+    unit = away.T / (float(np.abs(away).max()) or 1.0)
+    weights, _ = nnls(np.vstack([unit, np.ones(len(old))]), np.append(np.zeros(len(new)), 1.0))
+    return float(np.linalg.norm(weights @ away / weights.sum()))

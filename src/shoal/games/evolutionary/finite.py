@@ -8,7 +8,7 @@ Nowak, Pacheco 2006; Fudenberg, Imhof 2006 for rare mutations.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import comb
 from typing import Any
 
@@ -41,8 +41,11 @@ class PairwiseComparison(AbstractProcess):
     """A member compares itself with another, and takes its strategy with chance
     1 / (1 + exp(-beta (their gain - own gain))): Fermi's rule."""
 
-    beta: float
+    beta: float | int
     """The strength of selection; 0 is neutral drift."""
+
+    def __post_init__(self) -> None:
+        require(self.beta >= 0, f"beta is {self.beta}, expected at least 0")
 
     def log_ratio(self, mutant: np.ndarray, resident: np.ndarray) -> np.ndarray:
         return self.beta * (resident - mutant)
@@ -59,12 +62,13 @@ class PairwiseComparison(AbstractProcess):
 class Moran(AbstractProcess):
     """One is born, in proportion to fitness, and replaces one at random."""
 
-    beta: float
+    beta: float | int
     """The strength of selection."""
     fitness: str = "exponential"
     """exp(beta gain), or 1 - beta + beta gain, which needs gains that keep it above 0."""
 
     def __post_init__(self) -> None:
+        require(self.beta >= 0, f"beta is {self.beta}, expected at least 0")
         if self.fitness not in ("exponential", "linear"):
             raise unknown("fitness", self.fitness, ["exponential", "linear"])
 
@@ -181,15 +185,13 @@ def rare_mutations(game: Any, population: int, process: AbstractProcess) -> Rare
     rho = log_fixations(game, population, process)
     distribution = np.exp(stationary(rho))
     chain = takeovers(rho)
-    settings = {"population": population, "process": type(process).__name__}
-    settings |= asdict(process) if isinstance(process, PairwiseComparison | Moran) else {}
     return RareMutations(
         distribution,
         rho,
         chain,
         imbalance(chain, distribution),
         "elimination of states in logarithms",
-        settings,
+        {"population": population, "process": process},
     )
 
 

@@ -145,9 +145,12 @@ def _relative_to(chain: Any, state: int) -> np.ndarray:
     others = np.delete(np.arange(size), state)
     weights = np.ones(size)
     if size > 1:
-        stays = sp.eye_array(size - 1, format="csr") - chain[others][:, others]
-        inflow = chain[[state]][:, others].toarray()[0]
-        weights[others] = np.maximum(np.asarray(spsolve(sp.csc_array(stays.T), inflow)), 0)
+        # The chance to leave a state as the sum of its ways: 1 - p would lose small ones.
+        ways = chain - sp.diags_array(chain.diagonal())
+        leaves = sp.diags_array(np.asarray(ways.sum(axis=1)).ravel()[others])
+        inflow = ways[[state]][:, others].toarray()[0]
+        balance = sp.csc_array((leaves - ways[others][:, others]).T)
+        weights[others] = np.maximum(np.asarray(spsolve(balance, inflow)), 0)
     return weights
 
 

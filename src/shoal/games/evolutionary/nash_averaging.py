@@ -14,6 +14,7 @@ from jaxtyping import Float
 from scipy.optimize import linprog, minimize
 
 from shoal.core.errors import require
+from shoal.games.checks import finite
 from shoal.games.normal_form import TOLERANCE
 
 ROUNDING = 1e-9
@@ -50,12 +51,11 @@ def nash_averaging(payoffs: Any) -> NashAverage:
     Raises:
         UserError: the payoffs are no such matrix.
     """
-    gains = np.asarray(payoffs, np.float64)
+    gains = finite("payoffs", payoffs, 2)
     require(
-        gains.ndim == 2 and gains.shape[0] == gains.shape[1] and gains.size > 0,
+        gains.shape[0] == gains.shape[1],
         f"payoffs have shape {list(gains.shape)}, expected a square matrix",
     )
-    require(bool(np.isfinite(gains).all()), "payoffs are not all finite numbers")
     scale = float(np.abs(gains).max()) or 1.0
     off = float(np.abs(gains + gains.T).max())
     require(
@@ -75,7 +75,7 @@ def nash_averaging(payoffs: Any) -> NashAverage:
         float(-weights @ np.log(np.maximum(weights, 1e-300))) + 0.0,
         max(0.0, float(ratings.max())),
         gap,
-        "linear programme for the support, Newton for the entropy",
+        "linear program for the support, Newton for the entropy",
     )
 
 
@@ -83,7 +83,7 @@ def _played(unit: np.ndarray) -> np.ndarray:
     """The strategies that some optimal strategy plays.
 
     Some optimum x either plays strategy i or loses by it, -(A x)_i > 0, for every i (Goldman and
-    Tucker 1956): the programme finds the one where the least of x_i - (A x)_i is largest.
+    Tucker 1956): the program finds the one where the least of x_i - (A x)_i is largest.
     """
     size = len(unit)
     both = np.hstack([unit - np.eye(size), np.ones((size, 1))])  # t <= x_i - (A x)_i

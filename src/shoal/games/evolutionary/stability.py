@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from shoal.core.errors import require
+from shoal.games.checks import finite
 from shoal.games.evolutionary.populations import two_player_matrix
 from shoal.games.normal_form import rational
 
@@ -94,6 +95,7 @@ def is_ess(game: Any, strategy: Any) -> bool:
         UserError: as `evolutionarily_stable`, or the strategy is not a distribution.
     """
     gains = rational(two_player_matrix(game, "an evolutionarily stable strategy"))
+    finite("shares", strategy, 1)
     x = rational(strategy)
     require(
         x.shape == (len(gains),), f"strategy has shape {list(x.shape)}, expected [{len(gains)}]"

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from shoal.core.errors import require
-from shoal.games.mechanisms.private_values import nonnegative
+from shoal.games.checks import nonnegative
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class LinearDoubleAuction:
 
     def buyer(self, value: Any) -> Any:
         """The bid, $v / (1 + k) + k (1 - k) / (2 (1 + k))$."""
-        return value / (1 + self.k) + self.k * (1 - self.k) / (2 * (1 + self.k))
+        return np.asarray(value) / (1 + self.k) + self.k * (1 - self.k) / (2 * (1 + self.k))
 
     def seller(self, cost: Any) -> Any:
         """The ask, $c / (2 - k) + (1 - k) / 2$."""
-        return cost / (2 - self.k) + (1 - self.k) / 2
+        return np.asarray(cost) / (2 - self.k) + (1 - self.k) / 2
 
     @property
     def gains(self) -> float:

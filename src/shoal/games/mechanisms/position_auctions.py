@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from shoal.core.errors import require
-from shoal.games.mechanisms.private_values import nonnegative
+from shoal.games.checks import nonnegative
 
 
 @dataclass(frozen=True)

@@ -98,17 +98,3 @@ def myerson_reserve(distribution: Distribution = STANDARD, cost: float | int = 0
 def ranks_up(lowest: float, count: int) -> Float[np.ndarray, "K"]:
     """Ranks from that of the lowest bidder to nearly 1, where values may be infinite."""
     return np.linspace(lowest, 1 - 1e-6, count)
-
-
-def nonnegative(what: str, values: Any) -> Float[np.ndarray, "K"]:
-    """A list of finite numbers, none below 0.
-
-    Raises:
-        UserError: it is not.
-    """
-    array = np.asarray(values, np.float64)
-    require(
-        array.ndim == 1 and array.size > 0 and bool((np.isfinite(array) & (array >= 0)).all()),
-        f"{what} are {array.tolist()}, expected a list of finite numbers, none below 0",
-    )
-    return array

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from shoal.core.errors import UserError, require
+from shoal.core.errors import require
+from shoal.games.checks import finite
 
 MAX_ITEMS = 12
 """The most items whose 3^M splits into bundles are all tried."""
@@ -51,7 +52,7 @@ def vcg(values: Any) -> VCGOutcome:
     >>> vcg([[0, 0, 0, 10], [0, 6, 0, 6], [0, 0, 7, 7]]).payments.tolist()  # two against a pair
     [0.0, 3.0, 4.0]
     """
-    worth = _matrix("values", values)
+    worth = finite("values", values, 2)
     count = worth.shape[1]
     require(
         count.bit_count() == 1,
@@ -84,7 +85,7 @@ def vcg_assignment(values: Any) -> VCGOutcome:
     >>> vcg_assignment([[10], [7], [3]]).payments.tolist()
     [7.0, 0.0, 0.0]
     """
-    worth = _matrix("values", values)
+    worth = finite("values", values, 2)
     best, chosen = _assign(worth)
     others = np.array([_assign(np.delete(worth, i, 0))[0] for i in range(len(worth))])
     got = np.array([worth[i, k] if k >= 0 else 0.0 for i, k in enumerate(chosen)])
@@ -141,15 +142,3 @@ def _assign(values: np.ndarray) -> tuple[float, Int[np.ndarray, "N"]]:
     chosen = np.full(bidders, -1)
     chosen[rows] = np.where(columns < items, columns, -1)
     return float(padded[rows, columns].sum()), chosen
-
-
-def _matrix(what: str, values: Any) -> Float[np.ndarray, "N M"]:
-    try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{what} are ragged or not numbers, expected a full matrix") from error
-    require(
-        array.ndim == 2 and 0 not in array.shape and bool(np.isfinite(array).all()),
-        f"{what} have shape {list(array.shape)}, expected a matrix of finite numbers",
-    )
-    return array
