@@ -4,13 +4,15 @@
 
 Independent PPO and independent Q-learning train in matching pennies, rock-paper-scissors and Kuhn
 poker; regret matching (in Kuhn poker at every information set: CFR) plays the same games without
-sampling. Writes games/learning.csv: NashConv of the policy and of the average of all policies so
-far, for each seed. Q-learning's policy is what it explores with. Rewards are not scaled: a game's
-NashConv at random play is 2 (pennies, always heads), 2 (always rock) and 11/12 (uniform, Kuhn).
+sampling. Writes games/learning.csv, with how it was made and a picture beside it: NashConv of the
+policy and of the average of all policies so far, for each seed. Q-learning's policy is what it
+explores with. Payoffs are not scaled: NashConv is 2 where both always play heads, or rock, and
+11/12 for uniform play in Kuhn poker.
 """
 
 import argparse
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from matplotlib.figure import Figure
 
 import shoal
 from shoal.envs.game.tree import TreeGame
@@ -25,10 +28,13 @@ from shoal.games import cfr, gains, kuhn, mixture, nash_conv, regret_matching
 from shoal.training import presets
 from shoal.training.config import from_fields
 from shoal.training.on_device import OnDevice
+from shoal.training.run import hardware, versions
 
 HERE = Path(__file__).parent
 GAMES = ("matching_pennies", "rock_paper_scissors", "kuhn")
 POINTS = 40
+LEARNERS = ("ippo", "iql")
+COLORS = {"ippo": "#0072b2", "iql": "#e69f00", "regret matching": "#009e73"}
 
 
 def main() -> None:
@@ -40,18 +46,48 @@ def main() -> None:
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for game in GAMES:
-        for name in ("ippo", "iql"):
+        for name in LEARNERS:
             for seed in range(options.seeds):
                 for steps, now, mean in learn(name, f"game/{game}", options.steps, seed):
                     rows.append(row(game, name, seed, steps, now, mean))
                 print(*rows[-1].values(), flush=True)
         rows += [row(game, "regret matching", 0, *point) for point in regrets(game)]
         print(*rows[-1].values(), flush=True)
-    options.out.parent.mkdir(exist_ok=True)
-    with options.out.open("w", newline="") as file:
+    write(options.out, rows)
+
+
+def write(out: Path, rows: list[dict[str, Any]]) -> None:
+    """The table, how it was made, and its picture."""
+    out.parent.mkdir(exist_ok=True)
+    with out.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    settings = {name: presets.resolve(name, "game/kuhn", continuous=False) for name in LEARNERS}
+    made = {"versions": versions(), "hardware": hardware(), "settings": settings}
+    out.with_suffix(".json").write_text(json.dumps(made, indent=2) + "\n")
+    draw(rows).savefig(out.with_suffix(".png"))
+
+
+def draw(rows: list[dict[str, Any]]) -> Figure:
+    """A panel for each game: the average policy's NashConv by steps, a line for each seed."""
+    figure = Figure(figsize=(10.5, 3.6), dpi=110, layout="constrained")
+    panels = figure.subplots(1, len(GAMES), sharey=True)
+    runs = dict.fromkeys((r["game"], r["algorithm"], r["seed"]) for r in rows)
+    for panel, game in zip(panels, GAMES):
+        for key in runs:
+            points = [r for r in rows if (r["game"], r["algorithm"], r["seed"]) == key]
+            if key[0] == game:
+                x = [max(1, int(r["steps"])) for r in points]
+                y = [float(r["nash_conv_of_average"]) for r in points]
+                label = key[1] if str(key[2]) == "0" else None
+                panel.loglog(x, y, color=COLORS[key[1]], label=label, linewidth=1.4)
+        panel.set_title(game.replace("_", " "), fontsize=11, loc="left")
+        panel.set_xlabel("steps of the environment (regret matching: iterations)", fontsize=8)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("NashConv of the average policy")
+    panels[0].legend(frameon=False, fontsize=9)
+    return figure
 
 
 def learn(name: str, game: str, steps: int, seed: int) -> Iterator[tuple[int, float, float]]:

@@ -95,9 +95,7 @@ ENVIRONMENTS: dict[str, Entry] = {
     "game/matrix": Entry("shoal.envs.game.repeated:RepeatedGame", "any payoffs, any players"),
     "game/kuhn": Entry(f"{_TREES}:Kuhn", "Kuhn poker: one card each, one bet"),
     "game/leduc": Entry(f"{_TREES}:Leduc", "Leduc hold'em: a private and a public card"),
-    "game/goofspiel": Entry(
-        f"{_TREES}:Goofspiel", "bid a card of your hand for each prize"
-    ),
+    "game/goofspiel": Entry(f"{_TREES}:Goofspiel", "bid a card of your hand for each prize"),
     "game/liars_dice": Entry(f"{_TREES}:LiarsDice", "bid on all dice until somebody says liar"),
     "game/efg": Entry(f"{_TREES}:GambitTree", "any tree of Gambit's .efg files"),
 }

@@ -5,8 +5,8 @@ import pytest
 
 from shoal.core.errors import UserError
 from shoal.games.checks import finite, nonnegative
-from shoal.games.normal_form import NormalForm
-from shoal.games.scaling import from_least, normalised, payoff_range
+from shoal.games.normal_form import NormalForm, from_least
+from shoal.games.scaling import normalised, payoff_range
 
 
 def test_numbers_come_as_doubles() -> None:

@@ -65,6 +65,17 @@ def test_ends_of_a_batch_are_equilibria(shape: tuple[int, int], most: int) -> No
         assert np.allclose(np.concatenate([x[k], y[k]]), end, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_one_player_counts_as_much_as_the_other(scale: float) -> None:
+    rng = np.random.default_rng(6)
+    row, column = rng.integers(-50, 50, (2, 5, 4))
+    for label in range(9):
+        want = np.concatenate(lemke_howson(NormalForm.bimatrix(row, column), label)[0])
+        for ours, theirs in ((row * scale, column + 1e6), (row - 1e6, column * scale)):
+            end = lemke_howson(NormalForm.bimatrix(ours, theirs), label)[0]
+            assert np.allclose(np.concatenate(end), want, rtol=0, atol=1e-9)
+
+
 def test_ends_are_among_all_equilibria() -> None:
     rng = np.random.default_rng(4)
     game = NormalForm.bimatrix(*rng.normal(size=(2, 6, 5)))

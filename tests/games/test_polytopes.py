@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from shoal.games.polytopes import most_vertices, start, vertices
+from shoal.games.polytopes import most_vertices, vertices
 
 
 def all_vertices(matrix: np.ndarray) -> set[tuple[float, ...]]:
@@ -73,7 +73,6 @@ def test_more_variables_than_bits_in_a_word() -> None:
     matrix = np.c_[np.cos(angle), np.sin(angle)]
     found = vertices(matrix)
     assert found is not None and len(found.points) == 72  # 71 corners between 72 sides, and 0
-    assert start(matrix).key.shape == (1, 2)
 
 
 @pytest.mark.parametrize(

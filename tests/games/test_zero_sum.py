@@ -42,6 +42,17 @@ def test_a_constant_sum_is_as_good_as_none() -> None:
     assert np.allclose(found.row, [1 / 4, 3 / 4], atol=1e-9)
 
 
+def test_a_sum_may_be_constant_but_for_rounding() -> None:
+    row = np.array([[0.4, 0.1], [0.2, 0.3]])
+    column = -1e9 + (0.3 - row)
+    assert np.ptp(1e9 + row + column) > 1e-9  # so much does rounding leave
+    found = zero_sum(NormalForm.bimatrix(1e9 + row, column))
+    assert abs(found.value - 1e9 - 0.25) <= 1e-6
+    assert np.allclose(found.row, [1 / 4, 3 / 4], atol=1e-6)
+    with pytest.raises(UserError, match="sum to between"):
+        zero_sum(NormalForm.bimatrix(1e9 + row, column + np.diag([0, 1e-4])))
+
+
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1), (6, 9), (20, 20)], ids=str)
 @pytest.mark.parametrize("kind", ["normal", "signs", "nothing"])
 def test_a_batch_is_as_good_as_one_by_one(shape: tuple[int, int], kind: str) -> None:

@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 from scipy.stats import t as student
 
 from shoal.core.algorithm import Policy
@@ -154,7 +154,8 @@ class _Joint(eqx.Module):
 
 
 @eqx.filter_jit
-def _play(joint: _Joint, env: Env, key: PRNGKeyArray, episodes: int) -> Float[Array, "E N"]:
+def _play(joint: _Joint, env: Env, key: PRNGKeyArray, episodes: int) -> Any:
+    """The return of every episode for every agent, `[E, N]`."""
     carries = [
         jax.tree.map(lambda x: jnp.broadcast_to(x, (episodes, *x.shape)), p.initial_carry())
         for p in joint.policies

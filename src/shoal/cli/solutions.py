@@ -213,7 +213,7 @@ def _sequence_form(game: ExtensiveForm) -> Json:
 
 
 def _cfr(game: ExtensiveForm, options: Any) -> Json:
-    found = cfr(game, options.iterations, options.variant)
+    found = cfr(game, options.iterations, options.variant, report=options.iterations)
     answer = {"iterations": options.iterations, "nash_conv": float(found.nash_conv[-1])}
     method = f"counterfactual regret minimization, {options.variant}"
     return _one(method, answer | _policy(game, found.policy))

@@ -16,12 +16,14 @@ import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
 from shoal.core.errors import require
-from shoal.games.normal_form import NormalForm, regret
-from shoal.games.polytopes import Vertices, most_vertices, vertices
+from shoal.games.normal_form import NormalForm, rational
+from shoal.games.polytopes import most_vertices, vertices
 from shoal.games.solution import Equilibria
 
 MOST_VERTICES = 400_000
 """Games whose polytopes may have more vertices are refused; 15 x 15 has at most 341,088."""
+PART = 4096
+"""How many systems of equations are in memory at once."""
 
 Matrices = tuple[Shaped[np.ndarray, "m n"], Shaped[np.ndarray, "m n"]]
 
@@ -32,7 +34,7 @@ def equilibria(game: NormalForm, exact: bool = False) -> Equilibria:
     In a game that is not degenerate these are all equilibria. In a degenerate one every other is
     a mixture of some of them; `components` of the result names the connected sets, and
     `nash_subsets` the convex ones. Floats find them where they are sure to; else, or with
-    `exact`, integers do. With `exact` the strategies and the regrets are in rational numbers.
+    `exact`, integers do. With `exact` the strategies are `Fraction`s, and the regrets come of them.
 
     >>> game = NormalForm.bimatrix([[3, 0], [0, 2]], [[2, 0], [0, 3]])
     >>> [[x.round(3).tolist() for x in profile] for profile in equilibria(game)]
@@ -43,15 +45,13 @@ def equilibria(game: NormalForm, exact: bool = False) -> Equilibria:
     """
     row, column = matrices(game)
     _check_size(*row.shape)
-    found = None if exact else _of_floats(row, column)
-    if found is not None:
-        return found
-    whole = integers(game)
-    pairs = _pairs(vertices(whole[1].T), vertices(whole[0]))
-    assert pairs is not None, "integers are always sure"
-    profiles = [(strategy(x, exact), strategy(y, exact)) for x, y in pairs]
-    regrets = [float(regret(game, profile, exact)) for profile in profiles]
-    return _result(profiles, regrets, "integers")
+    profiles = None if exact else _of_floats(row, column)
+    arithmetic = "floats" if profiles else "integers"
+    profiles = profiles or _of_integers(game, exact)
+    # Without what all payoffs have in common, which rounding would turn into regret.
+    ours, theirs = game.exact() if exact else (row - row.min(), column - column.min())
+    regrets = np.max(_gains(ours, theirs, profiles), axis=0).astype(float).clip(0)
+    return _result(profiles, regrets.tolist(), arithmetic)
 
 
 def nash_subsets(found: Equilibria) -> list[list[int]]:
@@ -90,8 +90,8 @@ def matrices(game: NormalForm) -> Matrices:
 def integers(game: NormalForm) -> Matrices:
     """Integer games, positive and as small as they get, with the same equilibria: of 64 bits if
     they fit, else of Python."""
-    exact = game.exact()
-    return _integers(exact[0]), _integers(exact[1])
+    row, column = matrices(game)
+    return _integers(row), _integers(column)
 
 
 def positive(payoffs: Shaped[np.ndarray, "m n"]) -> Shaped[np.ndarray, "m n"]:
@@ -100,36 +100,75 @@ def positive(payoffs: Shaped[np.ndarray, "m n"]) -> Shaped[np.ndarray, "m n"]:
     return 1 + (payoffs - least) / ((most - least) or 1.0)
 
 
-def _of_floats(row: np.ndarray, column: np.ndarray) -> Equilibria | None:
+def _of_floats(row: np.ndarray, column: np.ndarray) -> list[Any] | None:
     """The equilibria by floats, or None if they may be wrong."""
-    pairs = _pairs(vertices(positive(column).T), vertices(positive(row)))
-    if not pairs:
+    ours, theirs = positive(row), positive(column)
+    m, n = row.shape
+    q = vertices(ours)
+    if q is None:
         return None
-    profiles = [(strategy(x), strategy(y)) for x, y in pairs]
+    # Without degeneracy a vertex y has n labels, and the other m make up the system of its x.
+    points, labels = q.points[1:], ~q.tight[1:, np.r_[n : n + m, :n]]
+    profiles = []
+    for part in np.array_split(np.arange(len(points)), 1 + len(points) // PART):
+        found = _partners(labels[part], theirs.T)
+        if found is None:
+            return None
+        x, fits = found
+        profiles += [(strategy(x[i]), strategy(points[part[i]])) for i in np.flatnonzero(fits)]
+    sure = bool(profiles) and np.max(_gains(ours, theirs, profiles)) <= 1e-10
+    return profiles if sure else None
+
+
+def _partners(
+    labels: Bool[np.ndarray, "V L"], matrix: Shaped[np.ndarray, "k d"]
+) -> tuple[Shaped[np.ndarray, "V d"], Bool[np.ndarray, " V"]] | None:
+    """The point that carries the d labels of each row, and whether it is in the polytope
+    {x >= 0, matrix x <= 1} and carries no others; None if floats are not sure of it."""
+    d = matrix.shape[1]
+    rows = np.nonzero(labels)[1].reshape(-1, d)
+    sides = np.vstack([np.eye(d), matrix])
+    systems, right = sides[rows], (rows >= d).astype(float)
+    try:
+        inverses = np.linalg.inv(systems)
+    except np.linalg.LinAlgError:
+        return None
+    x, left = np.zeros_like(right), right
+    for _ in range(2):  # again, for what an inverse leaves over
+        x = x + np.einsum("vij,vj->vi", inverses, left)
+        left = right - np.einsum("vij,vj->vi", systems, x)
+    size = np.abs(sides @ inverses).sum(axis=2)  # of what the sides make of what is left over
+    doubt = 1e-11 + 10 * size * np.maximum(np.abs(left).max(axis=1), d * 1e-16)[:, None]
+    others = np.where(labels, np.inf, np.hstack([x, 1 - x @ matrix.T]))
+    inside, outside = (others > doubt).all(axis=1), (others < -doubt).any(axis=1)
+    return (np.where(labels[:, :d], 0, x), inside) if (inside | outside).all() else None
+
+
+def _of_integers(game: NormalForm, exact: bool) -> list[Any]:
+    row, column = integers(game)
+    p, q = vertices(column.T), vertices(row)
+    assert p and q, "integers are always sure"
+    m, n = row.shape
+    xs, ys = fitting(p.tight, q.tight[:, np.r_[n : n + m, :n]])  # the rows' labels first
+    some = np.asarray((p.points[xs] != 0).any(axis=1))  # but for the origins
+    pairs = zip(p.points[xs[some]], q.points[ys[some]])
+    return [(strategy(x, exact), strategy(y, exact)) for x, y in pairs]
+
+
+def _gains(
+    row: np.ndarray, column: np.ndarray, profiles: list[Any]
+) -> tuple[Shaped[np.ndarray, " E"], Shaped[np.ndarray, " E"]]:
+    """What the row and the column player could gain by leaving each profile; floats or
+    `Fraction`s."""
     x, y = (np.array(side) for side in zip(*profiles))
     ours, theirs = y @ row.T, x @ column
-    regrets = np.maximum(ours.max(1) - (ours * x).sum(1), theirs.max(1) - (theirs * y).sum(1)).clip(
-        0
-    )
-    sure = regrets.max() <= 1e-10 * max(np.ptp(row), np.ptp(column))
-    return _result(profiles, regrets.tolist(), "floats") if sure else None
-
-
-def _pairs(p: Vertices | None, q: Vertices | None) -> list[Any] | None:
-    """The pairs of vertices, but for the origins, that carry every label."""
-    if p is None or q is None:
-        return None
-    n = q.points.shape[1]
-    carried = np.concatenate([q.tight[:, n:], q.tight[:, :n]], axis=1)  # the rows' labels first
-    xs, ys = fitting(p.tight, carried)
-    some = np.asarray((p.points[xs] != 0).any(axis=1))
-    return [(p.points[x], q.points[y]) for x, y in zip(xs[some], ys[some])]
+    return ours.max(1) - (ours * x).sum(1), theirs.max(1) - (theirs * y).sum(1)
 
 
 def fitting(
     p: Bool[np.ndarray, "V L"], q: Bool[np.ndarray, "U L"]
 ) -> tuple[Int[np.ndarray, " E"], Int[np.ndarray, " E"]]:
-    """The pairs of rows that have every label between them.
+    """The pairs of rows that have every label between them. Any two must have L flags or more.
 
     Rows with as few labels as can be fit only their complement, which sorting finds; the others,
     which only degenerate games have, are compared with all.
@@ -165,7 +204,9 @@ def strategy(point: np.ndarray, exact: bool = False) -> np.ndarray:
 
 
 def _result(profiles: list[Any], regrets: list[float], arithmetic: str) -> Equilibria:
-    order = sorted(range(len(profiles)), key=lambda i: [(-p).tolist() for p in profiles[i]])
+    # Rounded, so that floats and integers put them in one order.
+    keys = -np.array([np.concatenate(p) for p in profiles], float).round(9)
+    order = sorted(range(len(profiles)), key=keys.tolist().__getitem__)
     profiles = [profiles[i] for i in order]
     return Equilibria(
         profiles=profiles,
@@ -203,8 +244,12 @@ def _numbers(profiles: list[Any]) -> tuple[Int[np.ndarray, " E"], Int[np.ndarray
 
 
 def _integers(payoffs: np.ndarray) -> np.ndarray:
-    scale = math.lcm(*(v.denominator for v in payoffs.flat))
-    whole = [int(v * scale) for v in payoffs.flat]
+    if (payoffs % 1 == 0).all():  # no fractions, which are slow
+        whole = [int(v) for v in payoffs.flat]
+    else:
+        exact = rational(payoffs)
+        scale = math.lcm(*(v.denominator for v in exact.flat))
+        whole = [int(v * scale) for v in exact.flat]
     least = min(whole)
     unit = math.gcd(*(v - least for v in whole)) or 1
     small = [1 + (v - least) // unit for v in whole]

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shoal.core.errors import require
-from shoal.games.bimatrix import integers, matrices, strategy
+from shoal.games.bimatrix import integers, matrices, positive, strategy
 from shoal.games.chunks import in_chunks
 from shoal.games.normal_form import NormalForm
 from shoal.games.polytopes import leaving, pivot, start
@@ -30,8 +30,8 @@ def lemke_howson(game: NormalForm, label: int | None = 0) -> Equilibria:
     """The equilibrium at the end of the path on which `label` is missing; with None, the different
     ones at the ends of all m + n paths.
 
-    Compiled floats follow the path; if the end they come to is not an equilibrium to 1e-9 of the
-    payoffs' range, integers follow it again.
+    Compiled floats follow the path; if the end they come to is not an equilibrium to 1e-9 of each
+    player's range of payoffs, integers follow it again.
 
     >>> found = lemke_howson(NormalForm.zero_sum([[1, -1], [-1, 1]]))
     >>> [x.round(9).tolist() for x in found[0]], found.regrets[0] < 1e-12
@@ -43,14 +43,13 @@ def lemke_howson(game: NormalForm, label: int | None = 0) -> Equilibria:
     row, column = matrices(game)
     _check_labels(label, *row.shape)
     labels = np.arange(sum(row.shape)) if label is None else np.array([label])
+    # Of one scale, so that a regret means as much to either player.
     shape = (len(labels), *row.shape)
-    xs, ys, regrets = lemke_howson_batch(
-        np.broadcast_to(row, shape), np.broadcast_to(column, shape), labels
-    )
-    enough = 1e-9 * max(float(np.ptp(row)), float(np.ptp(column)))
+    ours, theirs = (np.broadcast_to(positive(u), shape) for u in (row, column))
+    xs, ys, regrets = lemke_howson_batch(ours, theirs, labels)
     profiles: list[Any] = []
     for k, x, y, off in zip(labels, xs, ys, regrets):
-        end = (x, y) if off <= enough else exact_path(game, int(k))
+        end = (x, y) if off <= 1e-9 else exact_path(game, int(k))
         if not any(np.allclose(np.r_[end], np.r_[p], rtol=0, atol=1e-9) for p in profiles):
             profiles.append(end)
     return certified(game, profiles, "Lemke-Howson", complete=False, parameters={"label": label})
@@ -181,7 +180,8 @@ def _batch(
 ) -> tuple[Float[Array, "K m"], Float[Array, "K n"], Float[Array, " K"]]:
     def one(row: Array, column: Array, label: Array) -> tuple[Array, Array, Array]:
         x, y, ok = lemke_howson_kernel(row, column, label)
-        ours, theirs = row @ y, x @ column
+        # Without what all payoffs have in common, which rounding would turn into regret.
+        ours, theirs = (row - row.min()) @ y, x @ (column - column.min())
         off = jnp.maximum(ours.max() - x @ ours, theirs.max() - theirs @ y)
         return x, y, jnp.where(ok, jnp.maximum(off, 0), jnp.inf)
 
@@ -196,17 +196,19 @@ def exact_path(game: NormalForm, label: int) -> tuple[np.ndarray, ...]:
     shift = [m, 0]  # a variable's number, plus this, is its label
     at, enter = (1 if label < m else 0), label
     while True:
-        variable = np.array([(enter - shift[at]) % size])
-        rows = leaving(sides[at], variable[:, None])[:, 0]
-        left = (int(sides[at].basis[0, rows[0]]) + shift[at]) % size
-        sides[at] = pivot(sides[at], np.array([0]), rows, variable)
+        side = sides[at]
+        k = side.table.shape[1]
+        place = np.flatnonzero(side.variables[0, k:] == (enter - shift[at]) % size)
+        rows = leaving(side)[0, place]
+        left = (int(side.variables[0, rows[0]]) + shift[at]) % size
+        sides[at] = pivot(side, np.array([0]), rows, place)
         if left == label:
             break
         at, enter = 1 - at, left
     out = []
     for side, count in ((sides[1], m), (sides[0], size - m)):
         values = np.zeros(size, object)
-        values[side.basis[0]] = side.table[0, :, 0]
+        values[side.variables[0, : side.table.shape[1]]] = side.table[0, :, 0]
         out.append(strategy(values[:count]))
     return tuple(out)
 

@@ -28,8 +28,8 @@ from shoal.games.logit_curve import (
     uniform,
     widest,
 )
-from shoal.games.normal_form import NormalForm, deviations
-from shoal.games.scaling import from_least, payoff_range
+from shoal.games.normal_form import NormalForm, deviations, from_least
+from shoal.games.scaling import payoff_range
 
 FAR = 1e6
 """How rational players become at the end of a path, by default, over the range of payoffs."""

@@ -57,10 +57,10 @@ class NormalForm(eqx.Module):
                 players; a name is missing or there twice.
         """
         self.payoffs = payoffs if isinstance(payoffs, jax.Array) else _array(payoffs)
-        shape = self.payoffs.shape
+        shape = list(self.payoffs.shape)
         require(
             len(shape) >= 2 and len(shape) == shape[0] + 1 and 0 not in shape,
-            f"payoffs have shape {list(shape)}, expected [N, A1, ..., AN] for N players",
+            f"payoffs have shape {shape}, expected [N, A1, ..., AN] for N players",
         )
         self.players = tuple(players or (f"player {i + 1}" for i in range(shape[0])))
         self.actions = tuple(
@@ -159,7 +159,7 @@ def gains(game: NormalForm, profile: Profile, exact: bool = False) -> np.ndarray
     With `exact` in rational numbers, of the payoffs' and the profile's own values.
     """
     profile = check_profile(game, profile)
-    payoffs = game.exact() if exact else np.asarray(game.payoffs)
+    payoffs = game.exact() if exact else from_least(game)
     mixed = [rational(x) for x in profile] if exact else profile
     out = []
     for i, x in enumerate(mixed):
@@ -177,6 +177,13 @@ def regret(game: NormalForm, profile: Profile, exact: bool = False) -> Any:
     """
     largest = gains(game, profile, exact).max()
     return largest if exact else max(0.0, float(largest))
+
+
+def from_least(game: NormalForm) -> np.ndarray:
+    """Payoffs of each player less its least one, `[N, A1, ..., AN]` float64: so that a large number
+    that they have in common costs no precision."""
+    payoffs = np.asarray(game.payoffs, np.float64)
+    return payoffs - payoffs.min(axis=tuple(range(1, payoffs.ndim)), keepdims=True)
 
 
 def check_profile(game: NormalForm, profile: Profile) -> tuple[np.ndarray, ...]:

@@ -34,35 +34,40 @@ class Bases:
     """Some bases of the equations M x + s = 1, as the rows of their simplex tableaus."""
 
     table: Shaped[np.ndarray, "F k C"]
-    """The right-hand side, then a column for each variable, all times the determinant."""
+    """The right-hand side, then a column for each variable outside, all times the determinant."""
     determinant: Shaped[np.ndarray, " F"]
-    basis: Shaped[np.ndarray, "F k"]
-    """The variable of each row."""
-    key: Shaped[np.ndarray, "F W"]
-    """The variables that are not in the basis, as bits."""
+    """What keeps integers whole; floats go without, and have 1."""
+    variables: Shaped[np.ndarray, "F L"]
+    """The variables of the k rows, which are the basis, then of the d columns, which are 0; they
+    are numbered x first, then the slacks s."""
 
 
 def vertices(matrix: Shaped[np.ndarray, "k d"]) -> Vertices | None:
-    """The vertices of {x >= 0, matrix x <= 1}, each once; `matrix` must be positive.
+    """The vertices of {x >= 0, matrix x <= 1}, each once. No number of `matrix` may be negative,
+    and no column all zeros.
 
     In floats, or in integers if the matrix holds integers (of NumPy or of Python). None if floats
     are not sure of the answer: some number is too near zero, as in all degenerate cases.
     """
     exact = matrix.dtype.kind != "f"
-    level, bits = start(matrix), _bits(sum(matrix.shape))
-    known, found = [], []
-    while len(level.table):
-        if not exact and _doubtful(level, matrix):
-            return None
+    k, d = matrix.shape
+    level, bits = start(matrix), _bits(k + d)
+    equations = np.hstack([matrix, np.eye(k, dtype=matrix.dtype)])
+    before, keys = bits[:0], np.bitwise_or.reduce(bits[:d], axis=0)[None]
+    found = []
+    while len(keys):
         found.append(_read(level))
-        known = [*known[-1:], _comparable(level.key)]  # a step leads to the level before or after
-        level = _neighbours(level, known, bits)
+        if not exact and _doubtful(level, found[-1], equations):
+            return None
+        # A step leads to the level before, to the same one or to the next.
+        level, after = _neighbours(level, keys, np.concatenate([before, keys]), bits)
+        before, keys = keys, after
     values = np.concatenate(found)
     tight = np.asarray(values == 0)
     if exact:  # the lexicographic walk meets a degenerate vertex once for each of its bases
         _, once = np.unique(_comparable(_packed(tight, bits)), return_index=True)
         values, tight = values[once], tight[once]
-    return Vertices(values[:, : matrix.shape[1]], tight)
+    return Vertices(values[:, :d], tight)
 
 
 def most_vertices(dimension: int, inequalities: int) -> int:
@@ -76,52 +81,57 @@ def start(matrix: Shaped[np.ndarray, "k d"]) -> Bases:
     """The basis of the origin: each row's slack."""
     k, d = matrix.shape
     one = np.ones((k, 1), matrix.dtype)
-    table = np.concatenate([one, matrix, np.eye(k, dtype=matrix.dtype)], axis=1)
-    table = _with_room(table)[None]
-    bits = _bits(d + k)
-    key = np.bitwise_or.reduce(bits[:d], axis=0)[None]
-    return Bases(table, table[:, 0, 0], np.arange(d, d + k)[None], key)
+    table = _with_room(np.hstack([one, matrix]))
+    return Bases(table[None], one[0], np.r_[d : d + k, :d][None])
 
 
-def leaving(bases: Bases, enter: Shaped[np.ndarray, "F e"]) -> Shaped[np.ndarray, "F e"]:
-    """The row that leaves the basis for each of some entering variables: the least ratio of the
+def leaving(bases: Bases) -> Shaped[np.ndarray, "F d"]:
+    """The row that leaves the basis if the variable of a column enters: the least ratio of the
     right-hand sides, and where they tie, of the columns of the slacks in their order.
 
     Floats that tie go to any row: a number near zero then tells them to be doubtful.
     """
-    count, k, columns = bases.table.shape
-    column = bases.table[np.arange(count)[:, None], :, 1 + enter]  # [F, e, k]
-    if column.dtype.kind == "f":  # right-hand sides are positive: the most of the inverse ratios
-        return (column / bases.table[:, None, :, 0]).argmax(axis=2)
-    column = column.reshape(-1, k).T
-    among = np.asarray(column > 0)
-    which = np.repeat(np.arange(count), enter.shape[1])
-    tied = np.arange(len(which))
-    for c in (0, *range(columns - k, columns)):
-        number = bases.table[which[tied], :, c].T
-        among[:, tied] = _least(number, column[:, tied], among[:, tied])
+    right, columns = bases.table[:, :, :1], bases.table[:, :, 1:]
+    if columns.dtype.kind == "f":  # right-hand sides are positive: the most of the inverse ratios
+        return (columns / right).argmax(axis=1)
+    count, k, d = columns.shape
+    by = columns.transpose(1, 0, 2).reshape(k, -1)
+    among = np.asarray(by > 0)
+    which = np.repeat(np.arange(count), d)
+    tied, numbers = np.arange(len(which)), right
+    for c in range(k + 1):
+        number = numbers[which[tied], :, max(0, c - 1)].T
+        among[:, tied] = _least(number, by[:, tied], among[:, tied])
         tied = tied[among[:, tied].sum(0) > 1]
         if not len(tied):
             break
-    return among.argmax(0).reshape(enter.shape)
+        numbers = numbers if c else _slacks(bases)
+    return among.argmax(0).reshape(count, d)
 
 
-def pivot(bases: Bases, parent: np.ndarray, row: np.ndarray, enter: np.ndarray) -> Bases:
-    """The bases made of some `parent`s, when in each the variable `enter` takes over `row`."""
+def pivot(bases: Bases, parent: np.ndarray, row: np.ndarray, place: np.ndarray) -> Bases:
+    """The bases made of some `parent`s, when in each the variable of column `place` takes over
+    `row`, and the row's takes over the column."""
     each = np.arange(len(parent))
-    table, basis = bases.table[parent], bases.basis[parent]
-    leave = table[each, row]
-    number = leave[each, 1 + enter]
-    column = table[each, :, 1 + enter]
-    divide = np.true_divide if table.dtype.kind == "f" else np.floor_divide
-    new = table * number[:, None, None] - column[:, :, None] * leave[:, None, :]
-    new = divide(new, bases.determinant[parent][:, None, None].astype(table.dtype))
-    new[each, row] = leave
-    new = _with_room(new)
-    bits = _bits(table.shape[2] - 1)
-    key = bases.key[parent] ^ bits[enter] ^ bits[basis[each, row]]
-    basis[each, row] = enter
-    return Bases(new, number, basis, key)
+    table, variables = bases.table.take(parent, axis=0), bases.variables.take(parent, axis=0)
+    determinant, k = bases.determinant.take(parent), table.shape[1]
+    enter, left = variables[each, k + place], variables[each, row]
+    variables[each, row], variables[each, k + place] = enter, left
+    leave, column = table[each, row], table[each, :, 1 + place]
+    number, corner = leave[each, 1 + place], determinant
+    if table.dtype.kind == "f":
+        leave /= number[:, None]
+        table -= column[:, :, None] * leave[:, None]
+        column, corner = column / number[:, None], 1 / number
+    else:
+        table *= number[:, None, None]
+        table -= column[:, :, None] * leave[:, None]
+        table //= determinant[:, None, None].astype(table.dtype)
+        determinant = number
+    table[each, row] = leave
+    table[each, :, 1 + place] = -column
+    table[each, row, 1 + place] = corner
+    return Bases(_with_room(table), determinant, variables)
 
 
 def _with_room(table: np.ndarray) -> np.ndarray:
@@ -131,21 +141,29 @@ def _with_room(table: np.ndarray) -> np.ndarray:
     return table
 
 
-def _neighbours(level: Bases, known: list[np.ndarray], bits: np.ndarray) -> Bases:
-    """The bases one pivot away that are not known, each once, in the order of their keys."""
-    table, basis = level.table, level.basis
-    count, _, columns = table.shape
+def _neighbours(
+    level: Bases, keys: np.ndarray, known: np.ndarray, bits: np.ndarray
+) -> tuple[Bases, np.ndarray]:
+    """The bases one pivot away whose keys are not known, each once, and their keys."""
+    count, k, columns = level.table.shape
+    row = leaving(level)
+    left = level.variables[np.arange(count)[:, None], row]
+    others = keys[:, None, :] ^ bits[level.variables[:, k:]] ^ bits[left]
+    others = others.reshape(row.size, -1)
+    _, first = np.unique(_comparable(np.concatenate([known, others])), return_index=True)
+    first = first[first >= len(known)] - len(known)
+    parent, place = np.divmod(first, columns - 1)
+    return pivot(level, parent, row.ravel()[first], place), others[first]
+
+
+def _slacks(bases: Bases) -> np.ndarray:
+    """The columns of all slacks, `[F, k, k]`; those in the basis have their determinant alone."""
+    count, k, columns = bases.table.shape
     each = np.arange(count)[:, None]
-    outside = np.ones((count, columns - 1), bool)
-    outside[each, basis] = False
-    enter = np.nonzero(outside)[1].reshape(count, -1)
-    row = leaving(level, enter)
-    keys = level.key[:, None, :] ^ bits[enter] ^ bits[basis[each, row]]
-    keys, first = np.unique(_comparable(keys.reshape(-1, bits.shape[1])), return_index=True)
-    for some in known:
-        found = some[np.minimum(np.searchsorted(some, keys), len(some) - 1)] == keys
-        keys, first = keys[~found], first[~found]
-    return pivot(level, first // enter.shape[1], row.ravel()[first], enter.ravel()[first])
+    full = np.zeros((count, k, columns - 1 + k), bases.table.dtype)
+    full[each, :, bases.variables[:, k:]] = bases.table[:, :, 1:].transpose(0, 2, 1)
+    full[each, np.arange(k), bases.variables[:, :k]] = bases.determinant[:, None]
+    return full[:, :, columns - 1 :]
 
 
 def _least(number: np.ndarray, by: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -158,26 +176,23 @@ def _least(number: np.ndarray, by: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 def _read(level: Bases) -> np.ndarray:
-    """The variables at each basis, times its determinant, `[F, d + k]`."""
-    count, _, columns = level.table.shape
-    values = np.zeros((count, columns - 1), level.table.dtype)
-    values[np.arange(count)[:, None], level.basis] = level.table[:, :, 0]
+    """All variables at each basis, times its determinant, `[F, L]`."""
+    values = np.zeros(level.variables.shape, level.table.dtype)
+    basis = level.variables[:, : level.table.shape[1]]
+    values[np.arange(len(values))[:, None], basis] = level.table[:, :, 0]
     return values
 
 
-def _doubtful(level: Bases, matrix: np.ndarray) -> bool:
+def _doubtful(level: Bases, values: np.ndarray, equations: np.ndarray) -> bool:
     """Whether some basic variable is so near zero that rounding may have decided its sign.
 
-    The error is at most the inverse of the basis, which the slacks' columns hold, times what the
-    equations leave over. The matrix is near 1, and so are the variables.
+    The error is at most the inverse of the basis times what the equations leave over. The inverse
+    is made of the slacks' columns, and of ones. The matrix is near 1, and so are the variables.
     """
-    k, d = matrix.shape
-    values = _read(level) / level.determinant[:, None]
-    left = np.abs(values[:, :d] @ matrix.T + values[:, d:] - 1).max(axis=1)
-    inverse = level.table[:, :, 1 + d :] / level.determinant[:, None, None]
-    error = np.abs(inverse).sum(axis=2).max(axis=1) * np.maximum(left, k * 1e-16)
-    least = level.table[:, :, 0].min(axis=1) / level.determinant
-    return not bool((least > 1e-11 + 10 * error).all())
+    least = level.table[:, :, 0].min(axis=1)
+    left = np.abs(values @ equations.T - 1).max(axis=1)
+    inverse = 1 + np.abs(level.table).sum(axis=2).max(axis=1)
+    return not bool((least > 1e-11 + 10 * inverse * np.maximum(left, len(equations) * 1e-16)).all())
 
 
 @functools.cache

@@ -5,14 +5,7 @@ u_i -> (u_i - least u_i) / (most u_i - least u_i)  leaves every Nash equilibrium
 
 import numpy as np
 
-from shoal.games.normal_form import NormalForm
-
-
-def from_least(game: NormalForm) -> np.ndarray:
-    """Payoffs of each player less its least one, `[N, A1, ..., AN]` float64: so that a large number
-    that they have in common costs no precision."""
-    payoffs = np.asarray(game.payoffs, np.float64)
-    return payoffs - payoffs.min(axis=tuple(range(1, payoffs.ndim)), keepdims=True)
+from shoal.games.normal_form import NormalForm, from_least
 
 
 def normalised(game: NormalForm) -> np.ndarray:

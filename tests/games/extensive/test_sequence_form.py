@@ -32,8 +32,8 @@ t "" 6 "" { SHIFT-1, 1 }
 @pytest.mark.parametrize(
     ("build", "worth"),
     [
-        pytest.param(kuhn, -1 / 18, id="kuhn"),  # case 18
-        pytest.param(leduc, -0.085606424078, id="leduc"),  # case 18
+        pytest.param(kuhn, -1 / 18, id="kuhn"),
+        pytest.param(leduc, -0.085606424078, id="leduc"),
         pytest.param(lambda: goofspiel(3), 0.0, id="goofspiel"),  # both are in the same place
         pytest.param(lambda: goofspiel(3, "random"), 0.0, id="goofspiel, random order"),
         pytest.param(lambda: read_efg(MYERSON.replace("SHIFT", "")), 1 / 3, id="myerson"),

