@@ -13,6 +13,7 @@ README = HERE.parent / "README.md"
 def main() -> None:
     """Replaces what stands between the two comments."""
     sections = [_long_runs(), _learning(), _environment(), _training(), _time_to_return()]
+    sections += [_equilibria(), _batches(), _trees(), _self_play()]
     text = "\n\n".join(section for section in sections if section)
     readme = README.read_text()
     pattern = r"(<!-- results: begin\..*?-->\n).*?(<!-- results: end -->)"
@@ -122,6 +123,96 @@ def _time_to_return() -> str:
         f"is there after {int(r['shoal_steps']):,} steps and {r['shoal_seconds']} s "
         "([data](benchmarks/speed/time_to_return.csv))."
     )
+
+
+def _equilibria() -> str:
+    rows = _rows("games/enumeration.csv")
+    if not rows:
+        return ""
+    solvers = ("shoal", "pygambit_float", "pygambit_rational", "nashpy_support", "nashpy_vertex")
+    body = [
+        [
+            f"{r['game']}, {r['actions']} x {r['actions']}",
+            r["shoal_equilibria"],
+            *(_milliseconds(r[f"{solver}_microseconds"]) for solver in solvers),
+        ]
+        for r in rows
+    ]
+    note = (
+        "**All equilibria of two players**, milliseconds a game; median of interleaved rounds. "
+        "Nashpy's support enumeration leaves some out ([data](benchmarks/games/enumeration.csv), "
+        "`benchmarks/games.py`). On 1,052 games, half of them degenerate, Shoal's extreme "
+        "equilibria are exactly those of Gambit's `enummixed` (`tests/games/gambit_answers.py`)."
+    )
+    names = [solver.replace("_", ", ").replace("shoal", "Shoal") for solver in solvers]
+    return f"{note}\n\n{_table(['', 'equilibria', *names], body)}"
+
+
+def _milliseconds(microseconds: str) -> str:
+    if not microseconds:
+        return "-"
+    sign, value = (">", microseconds[1:]) if microseconds[0] == ">" else ("", microseconds)
+    return f"{sign}{float(value) / 1000:,.1f}"
+
+
+def _batches() -> str:
+    paths, sums = _rows("games/lemke_howson.csv"), _rows("games/zero_sum.csv")
+    if not (paths and sums):
+        return ""
+    one, value = paths[0], sums[0]
+    return (
+        f"**Batches**, compiled: one equilibrium of each of {int(one['games']):,} games of 4 x 4 "
+        f"in {float(one['shoal_microseconds']):.1f} microseconds a game, {one['nashpy_ratio']}x "
+        f"Nashpy's rate and {one['pygambit_lcp_ratio']}x pygambit's; the values of "
+        f"{int(value['games']):,} zero-sum games of 20 x 20 in "
+        f"{float(value['shoal_microseconds']):.0f} microseconds a game, {value['scipy_ratio']}x "
+        "`scipy.optimize.linprog`."
+    )
+
+
+def _trees() -> str:
+    rows = _rows("games/cfr.csv")
+    if not rows:
+        return ""
+    keys = ("shoal_per_second", "openspiel_cpp_per_second", "openspiel_python_per_second")
+    body = [
+        [
+            r["game"].replace("_", " "),
+            f"{int(r['nodes']):,}",
+            *(f"{float(r[key]):,.0f}" for key in keys),
+            f"{float(r['ratio_to_openspiel_cpp']):.0f}x",
+        ]
+        for r in rows
+    ]
+    note = (
+        "**Counterfactual regret minimization**, iterations per second; median of interleaved "
+        "rounds ([data](benchmarks/games/cfr.csv), `benchmarks/cfr.py`; NashConv by iteration of "
+        "five variants: [data](benchmarks/games/cfr_curves.csv))."
+    )
+    head = ["", "nodes", "Shoal", "OpenSpiel, C++", "OpenSpiel, Python", "ratio to C++"]
+    return f"{note}\n\n{_table(head, body)}"
+
+
+def _self_play() -> str:
+    rows = _rows("games/learning.csv")
+    if not rows:
+        return ""
+    games = list(dict.fromkeys(r["game"] for r in rows))
+    learners = list(dict.fromkeys(r["algorithm"] for r in rows))
+    last = {(r["game"], r["algorithm"], r["seed"]): float(r["nash_conv_of_average"]) for r in rows}
+    body = []
+    for name in learners:
+        runs = [[v for k, v in last.items() if k[:2] == (game, name)] for game in games]
+        body.append([name, *(f"{sum(run) / len(run):.2g}" for run in runs)])
+    steps = max(int(r["steps"]) for r in rows if r["algorithm"] == learners[0])
+    note = (
+        f"**Learners in games**: NashConv of the average policy after {steps:,} environment steps "
+        "of self-play, mean of 3 seeds, and after 100,000 iterations of regret matching, which in "
+        "Kuhn poker is CFR ([data](benchmarks/games/learning.csv), `benchmarks/games_learning.py`, "
+        "[curves](benchmarks/games/learning.png))."
+    )
+    head = ["", *(game.replace("_", " ") for game in games)]
+    return f"{note}\n\n{_table(head, body)}"
 
 
 if __name__ == "__main__":

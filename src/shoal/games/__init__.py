@@ -17,11 +17,11 @@ from shoal.games.classic import (
     CLASSIC,
     blotto,
     classic,
-    congestion,
     covariant,
     random as random_game,
     sealed_bid,
 )
+from shoal.games.congestion import congestion
 from shoal.games.cooperative.characteristic import CharacteristicFunction
 from shoal.games.cooperative.core import (
     Core,

@@ -1,6 +1,5 @@
 """Games known by name, and random ones: what the other files of this folder are tried on.
 
-Congestion: using resource r costs `delays[r][k - 1]` when k players use it (Rosenthal 1973);
 Blotto: two generals split their troops over fields (Borel 1921); covariant: GAMUT (Nudelman 2004).
 """
 
@@ -12,11 +11,10 @@ import jax
 import numpy as np
 
 from shoal.core.errors import require, unknown
-from shoal.games.checks import finite, nonnegative
+from shoal.games.checks import game_sizes, nonnegative
+from shoal.games.congestion import braess, congestion, machines, pigou
 from shoal.games.normal_form import NormalForm
 
-LARGEST = 20_000_000
-"""How many payoffs a generated game may have: 160 MB in float64."""
 RULES = ("first", "second", "all-pay")
 """Who pays what in `sealed_bid`."""
 
@@ -83,7 +81,7 @@ def shapley_game() -> NormalForm:
 
 def random(num_actions: Sequence[int] = (3, 3), seed: Any = 0) -> NormalForm:
     """Independent uniform payoffs in [0, 1). `seed` is a number or a key of JAX."""
-    shape = (len(num_actions), *_sizes(num_actions))
+    shape = (len(num_actions), *game_sizes(num_actions))
     payoffs = _generator(seed).random(shape)
     return NormalForm(payoffs, title=f"random{tuple(num_actions)}")
 
@@ -101,68 +99,8 @@ def covariant(num_actions: Sequence[int] = (3, 3), rho: float = 0.0, seed: Any =
     covariance = (1 - rho) * np.eye(count) + rho
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0))
-    normal = _generator(seed).standard_normal((count, *_sizes(num_actions)))
+    normal = _generator(seed).standard_normal((count, *game_sizes(num_actions)))
     return NormalForm(np.tensordot(root, normal, 1), title=f"covariant(rho={rho:g})")
-
-
-def congestion(
-    delays: Any, routes: Sequence[Sequence[Sequence[int]]], weights: Sequence[int] | None = None
-) -> NormalForm:
-    """Each player chooses a set of resources and pays their delays; payoffs are minus the costs.
-
-    Args:
-        delays: `[R, L]`, the delay of each resource at a load of 1, 2, ... L.
-        routes: for each player, for each action, the numbers of the resources that it uses.
-        weights: how much load each player brings; 1 by default.
-
-    Raises:
-        UserError: a resource does not exist, or its delay is missing for a load that can occur;
-            a weight is not a whole number above 0.
-    """
-    require(len(routes) > 0, "routes are empty, expected those of 1 player or more")
-    table = finite("delays", delays, 2)
-    weights = list(weights or [1] * len(routes))
-    require(len(weights) == len(routes), f"{len(weights)} weights, expected {len(routes)}")
-    require(
-        all(w > 0 and w % 1 == 0 for w in weights),
-        f"weights are {weights}, expected whole numbers, 1 or more",
-    )
-    require(
-        table.shape[1] >= sum(weights),
-        f"delays have shape {list(table.shape)}, expected [R, {sum(weights)} or more]",
-    )
-    used = [_incidence(player, len(table)) for player in routes]
-    shape = _sizes([len(u) for u in used])
-    load = np.zeros((len(table), *shape), np.int64)
-    for i, u in enumerate(used):
-        load += _along(u.T * weights[i], i, len(used))
-    delay = np.stack([table[r][np.maximum(load[r], 1) - 1] for r in range(len(table))])
-    costs = [(delay * _along(u.T, i, len(used))).sum(0) for i, u in enumerate(used)]
-    return NormalForm(-np.stack(costs), title="congestion")
-
-
-def pigou(num_players: int = 4) -> NormalForm:
-    """Two roads: one always takes 1, the other the share of the players on it (Pigou 1920).
-
-    The price of anarchy is 4/3 where the number of players is even.
-    """
-    share = np.arange(1, num_players + 1) / num_players
-    return congestion([np.ones(num_players), share], [[[0], [1]]] * num_players)
-
-
-def braess(num_players: int = 4) -> NormalForm:
-    """Braess's paradox (1968): a free shortcut makes the journey longer, 2 in place of 3/2."""
-    share, one = np.arange(1, num_players + 1) / num_players, np.ones(num_players)
-    roads = [share, one, one, share, 0 * one]  # s-v, v-t, s-w, w-t, v-w
-    return congestion(roads, [[[0, 1], [2, 3], [0, 4, 3]]] * num_players)
-
-
-def machines(sizes: Sequence[int] = (2, 2, 1, 1), num_machines: int = 2) -> NormalForm:
-    """Jobs choose among identical machines and pay the load of theirs (Koutsoupias and
-    Papadimitriou 1999). The worst pure equilibrium's longest load is at most
-    `2 - 2/(num_machines + 1)` times the optimum, which the default game reaches."""
-    loads = np.tile(np.arange(1, sum(sizes) + 1), (num_machines, 1))
-    return congestion(loads, [[[m] for m in range(num_machines)]] * len(sizes), sizes)
 
 
 def blotto(troops: int = 10, fields: int = 3) -> NormalForm:
@@ -172,7 +110,7 @@ def blotto(troops: int = 10, fields: int = 3) -> NormalForm:
     """
     require(troops >= 0 and fields >= 1, f"blotto({troops}, {fields}): expected troops and fields")
     splits = np.array(list(_divisions(troops, fields)))
-    _sizes([len(splits)] * 2)
+    game_sizes([len(splits)] * 2)
     fought = np.zeros((len(splits),) * 2)
     for f in range(fields):
         fought += np.sign(splits[:, None, f] - splits[None, :, f])
@@ -201,7 +139,7 @@ def sealed_bid(
         raise unknown("rule", rule, RULES)
     worth, offers = nonnegative("values", values), nonnegative("bids", bids)
     require(len(worth) > 1, "an auction needs 2 bidders or more: values has 1")
-    shape = _sizes([len(offers)] * len(worth))
+    shape = game_sizes([len(offers)] * len(worth))
     bid = np.stack(np.meshgrid(*[offers] * len(shape), indexing="ij"))
     highest = bid == bid.max(0)
     chance = highest / highest.sum(0)
@@ -252,39 +190,11 @@ def _named(row: Any, title: str, *names: str) -> NormalForm:
     return NormalForm.symmetric(row, actions=[names, names], title=title)
 
 
-def _sizes(num_actions: Sequence[int]) -> tuple[int, ...]:
-    """The numbers of actions, where a game of them fits in memory."""
-    sizes = tuple(int(n) for n in num_actions)
-    require(
-        len(sizes) >= 1 and min(sizes) >= 1, f"num_actions are {list(sizes)}, expected 1 or more"
-    )
-    count = len(sizes) * float(np.prod([float(n) for n in sizes]))
-    require(count <= LARGEST, f"the game would have {count:.3g} payoffs, the limit is {LARGEST}")
-    return sizes
-
-
 def _generator(seed: Any) -> np.random.Generator:
     if isinstance(seed, jax.Array):
         is_key = jax.numpy.issubdtype(seed.dtype, jax.dtypes.prng_key)
         seed = np.asarray(jax.random.key_data(seed) if is_key else seed).ravel().tolist()
     return np.random.default_rng(seed)
-
-
-def _incidence(routes: Sequence[Sequence[int]], count: int) -> np.ndarray:
-    """Whether an action uses a resource, `[A, R]`."""
-    out = np.zeros((len(routes), count), np.int64)
-    for a, route in enumerate(routes):
-        for r in route:
-            require(0 <= r < count, f"resource {r} does not exist: there are {count}")
-            out[a, r] = 1
-    return out
-
-
-def _along(table: np.ndarray, player: int, num_players: int) -> np.ndarray:
-    """A table `[R, A_i]` as `[R, 1, .., A_i, .., 1]`."""
-    shape = [1] * num_players
-    shape[player] = table.shape[1]
-    return table.reshape(len(table), *shape)
 
 
 def _divisions(troops: int, fields: int) -> Any:
