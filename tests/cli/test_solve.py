@@ -180,12 +180,12 @@ def test_figures_are_those_of_the_solvers(capsys):
         (["chicken", "--concept", "correlated", "--objective", "welfar"], "did you mean 'welfare'"),
         (["chicken", "--rationality", "-1"], "--rationality is -1.0, expected 0 or more"),
         (["leduc", "--concept", "correlated"], "sequence_form or cfr"),
-        (["kuhn", "--pictures", "somewhere"], "pictures are of games in normal form"),
+        (["leduc", "--pictures", "{tmp}"], "the tree has 5520 leaves"),
         ([], "GAME is missing"),
     ],
 )
-def test_mistakes_are_one_line(capsys, words, said):
-    assert run(["solve", *words]) == 2
+def test_mistakes_are_one_line(capsys, tmp_path, words, said):
+    assert run(["solve", *(word.replace("{tmp}", str(tmp_path)) for word in words)]) == 2
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1
 

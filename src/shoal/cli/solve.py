@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse, take
-from shoal.core.errors import UserError, require
+from shoal.core.errors import UserError
 from shoal.core.limits import Count, NonNegative
 
 USAGE = "shoal solve GAME|FILE [--concept nash|correlated|stackelberg|...] [--json]"
@@ -53,7 +53,8 @@ class Options:
     iterations: Count = 1000
     """Of cfr: how many."""
     pictures: Path | None = None
-    """Where to put pictures, of two players: best replies, correlated payoffs, Pareto front."""
+    """Where to put pictures: of two players best responses, correlated payoffs and the Pareto
+    front; of a tree the tree."""
 
 
 def run(arguments: list[str]) -> int:
@@ -68,9 +69,11 @@ def run(arguments: list[str]) -> int:
     from shoal.cli.solutions import solve
 
     game = read_game(text)
+    # Pictures first: one that cannot be made should not cost a solution.
+    pictures = [] if options.pictures is None else _pictures(game, options.pictures)
     report = {"game": describe(game), "concept": options.concept, **solve(game, options)}
-    if options.pictures is not None:
-        report["pictures"] = [str(path) for path in _pictures(game, options.pictures)]
+    if pictures:
+        report["pictures"] = [str(path) for path in pictures]
     if options.json:
         for answer in report["answers"]:
             answer.pop("said", None)
@@ -94,13 +97,15 @@ def describe(game: Any) -> dict[str, Any]:
 
 def _pictures(game: Any, directory: Path) -> list[Path]:
     from shoal.analysis.game_plots import save_pictures
+    from shoal.analysis.game_tree import draw_tree
     from shoal.games import NormalForm
 
-    require(isinstance(game, NormalForm), "pictures are of games in normal form")
     if directory.exists() and not directory.is_dir():
         raise UserError(f"{directory} is a file, expected a directory for the pictures")
+    if isinstance(game, NormalForm):
+        return save_pictures(game, directory)
     directory.mkdir(parents=True, exist_ok=True)
-    return save_pictures(game, directory)
+    return [draw_tree(game, directory / "tree.png")]
 
 
 def _json_last(arguments: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ Kuhn, Extensive games and the problem of information (1953).
 """
 
 import math
+from decimal import Decimal
 from itertools import product
 
 import numpy as np
@@ -33,15 +34,20 @@ def to_normal_form(game: ExtensiveForm, max_entries: int = 10_000_000) -> Normal
     entries = game.num_players * math.prod(counts)
     if entries > max_entries:
         raise UserError(
-            f"the normal form of {game.title or 'this game'} has {' x '.join(map(str, counts))} "
-            f"plans, {entries} payoffs, the limit is {max_entries}: solve the tree itself by "
-            "sequence_form or cfr"
+            f"the normal form of {game.title or 'this game'} has "
+            f"{' x '.join(map(_short, counts))} plans, {_short(entries)} payoffs, the limit is "
+            f"{max_entries:,}: solve the tree itself by sequence_form or cfr"
         )
     plans = [_plans(c) for c in form.choices]
     reached = [_reached(c, p)[:, e] for c, p, e in zip(form.choices, plans, form.ends.T)]
     names = [_names(game, c, p) for c, p in zip(form.choices, plans)]
     payoffs = np.stack([_table(reached, worth) for worth in form.payoffs.T])
     return NormalForm(payoffs, actions=names, players=game.players, title=game.title)
+
+
+def _short(number: int) -> str:
+    """A whole number that may have hundreds of digits."""
+    return f"{number:,}" if number < 10**9 else f"{Decimal(number):.2e}"
 
 
 def num_plans(choices: Choices) -> int:
