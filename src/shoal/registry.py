@@ -1,10 +1,15 @@
-"""Names of algorithms and environments. Nothing here imports JAX: `shoal list` stays instant."""
+"""Names of algorithms and environments. Nothing here imports JAX: `shoal list` stays instant.
+
+An environment of yours needs no line here: its address, `path/to/world.py:Class` or
+`module:Class`, is a name as good as `mpe/simple_spread`.
+"""
 
 import importlib
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from shoal import addresses
 from shoal.core.errors import UserError, unknown
 
 
@@ -14,11 +19,26 @@ class Entry(NamedTuple):
     target: str  # "module:attribute"
     summary: str
     discrete: bool = False  # an algorithm for discrete actions alone
+    outside: bool = False  # an environment that is not Shoal's
 
     def load(self) -> Callable[..., Any]:
         """Imports what the entry points to."""
+        if self.outside:
+            return addresses.load(self.target)
         module, attribute = self.target.split(":")
         return getattr(importlib.import_module(module), attribute)
+
+
+class Worlds(dict[str, Entry]):
+    """Environments by name. Those that have none are found by their address, and not listed."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and addresses.is_address(name))
+
+    def __missing__(self, name: str) -> Entry:
+        if not addresses.is_address(name):
+            raise KeyError(name)
+        return Entry(addresses.resolve(name), "a world of your own", outside=True)
 
 
 _POLICY_GRADIENT = "shoal.agents.policy_gradient"
@@ -40,7 +60,7 @@ ALGORITHMS: dict[str, Entry] = {
     "openai_es": Entry("shoal.agents.evolution.openai_es:openai_es", "evolution strategies"),
 }
 
-ENVIRONMENTS: dict[str, Entry] = {
+_WORLDS: dict[str, Entry] = {
     "mpe/simple": Entry(f"{_PARTICLE}.simple:Simple", "one agent goes to a landmark"),
     "mpe/simple_spread": Entry(
         f"{_PARTICLE}.simple_spread:SimpleSpread", "cover every landmark without collisions"
@@ -100,6 +120,8 @@ ENVIRONMENTS: dict[str, Entry] = {
     "game/efg": Entry(f"{_TREES}:GambitTree", "any tree of Gambit's .efg files"),
 }
 
+ENVIRONMENTS: dict[str, Entry] = Worlds(_WORLDS)
+
 
 def find(kind: str, name: str, entries: dict[str, Entry]) -> Entry:
     """The entry of that name; `UserError` with the nearest name where there is none."""
@@ -109,7 +131,13 @@ def find(kind: str, name: str, entries: dict[str, Entry]) -> Entry:
 
 
 def make(name: str, /, **settings: Any) -> Any:
-    """The environment of that name: `make("mpe/simple_spread", num_agents=5)`."""
+    """The environment of that name: `make("mpe/simple_spread", num_agents=5)`.
+
+    An address is a name too: `make("path/to/world.py:Class")`, `make("module:Class")`.
+
+    Raises:
+        UserError: there is no such environment or field, or a value will not do.
+    """
     return _build("environment", name, ENVIRONMENTS, settings)
 
 
@@ -120,12 +148,11 @@ def make_algorithm(name: str, /, **settings: Any) -> Any:
 
 def _build(kind: str, name: str, entries: dict[str, Entry], settings: dict[str, Any]) -> Any:
     factory = find(kind, name, entries).load()
-    default = factory()
-    valid = [f.name for f in fields(default)]
-    for field in settings:
-        if field not in valid:
-            raise unknown(f"field of {name}", field, valid)
     try:
+        valid = [f.name for f in fields(factory if isinstance(factory, type) else factory())]
+        for field in settings:
+            if field not in valid:
+                raise unknown(f"field of {name}", field, valid)
         return factory(**settings)
     except TypeError as error:
         raise UserError(f"{name}: {error}") from error

@@ -4,15 +4,21 @@ statistical precipice" (arXiv:2108.13264).
 Returns are `[K, E]`: E evaluation episodes of each of K training seeds. What varies independently
 is a training run, so a run's score is the mean of its episodes, and runs are resampled; with one
 run there is nothing to say about training, and its episodes are resampled instead: the interval
-then speaks of this one policy. (The paper's bootstrap is stratified by task; here each task has
-a table of its own, so the stratum is the table.)
+then speaks of this one policy. (The paper's bootstrap is stratified by task; `summary` speaks of
+one task, so that the stratum is the table.)
+
+Comparisons speak of seeds alone. Their scores are `[W, U]`: U seeds in each of W worlds, and seeds
+are resampled within each world.
 """
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 LEVEL = 0.95
 RESAMPLES = 2000
+ENOUGH_SEEDS = 10  # with fewer, percentile intervals are too narrow (Gorsane et al. 2022)
 Numbers = np.ndarray | np.floating  # NumPy's own view of an array without axes
 
 
@@ -54,3 +60,106 @@ def summary(
     x = scores(np.asarray(returns, float))
     low, high = bootstrap_interval(x, seed=seed, level=level)
     return {"mean": float(x.mean()), "iqm": float(iqm(x)), "low": float(low), "high": float(high)}
+
+
+# Comparisons ----------------------------------------------------------------------------------
+
+
+def mean(x: Float[np.ndarray, "*P W U"]) -> Float[Numbers, "*P"]:
+    """The mean over worlds of the means over seeds."""
+    return x.mean((-2, -1))
+
+
+def median(x: Float[np.ndarray, "*P W U"]) -> Float[Numbers, "*P"]:
+    """The median over worlds of the means over seeds; of one world, the median over seeds."""
+    return np.median(x[..., 0, :] if x.shape[-2] == 1 else x.mean(-1), -1)
+
+
+def pooled_iqm(x: Float[np.ndarray, "*P W U"]) -> Float[Numbers, "*P"]:
+    """The interquartile mean of all seeds of all worlds."""
+    return iqm(x.reshape(*x.shape[:-2], -1))
+
+
+def optimality_gap(x: Float[np.ndarray, "*P W U"]) -> Float[Numbers, "*P"]:
+    """By how much scores miss 1, on average; what is above 1 counts as 1."""
+    return 1 - np.minimum(x, 1).mean((-2, -1))
+
+
+Statistic = Callable[[np.ndarray], Numbers]
+AGGREGATES: Mapping[str, Statistic] = {"mean": mean, "median": median, "iqm": pooled_iqm}
+
+
+def stratified_draws(
+    worlds: int, seeds: int, *, seed: int = 0, resamples: int = RESAMPLES
+) -> Int[np.ndarray, "R W U"]:
+    """Which seed stands in each place of each resample, drawn within each world."""
+    shape = (resamples, worlds, seeds)
+    return np.random.default_rng(seed).integers(seeds, size=shape)
+
+
+def stratified_interval(
+    statistic: Statistic,
+    x: Float[np.ndarray, "*P W U"],
+    *,
+    seed: int = 0,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> tuple[Float[Numbers, "*P"], Float[Numbers, "*P"]]:
+    """The stratified percentile bootstrap interval of a statistic of `[..., W, U]`. All leading
+    axes share the draws, so that a seed is drawn as a whole curve."""
+    worlds, seeds = x.shape[-2:]
+    draws = stratified_draws(worlds, seeds, seed=seed, resamples=resamples)
+    drawn = x[..., np.arange(worlds)[:, None], draws]  # [*P, R, W, U]
+    low, high = np.quantile(statistic(drawn), [(1 - level) / 2, (1 + level) / 2], axis=-1)
+    return low, high
+
+
+def probability_of_improvement(x: Float[np.ndarray, "W U"], y: Float[np.ndarray, "W V"]) -> float:
+    """The chance that a seed of X beats a seed of Y in the same world, averaged over worlds:
+    `mean_w U_w / (U V)` with the Mann-Whitney statistic `U_w`; a draw is half a win."""
+    return float(_wins(x, y).mean())
+
+
+def improvement_interval(
+    x: Float[np.ndarray, "W U"],
+    y: Float[np.ndarray, "W V"],
+    *,
+    seed: int = 0,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> tuple[float, float]:
+    """The stratified bootstrap interval of `probability_of_improvement`; X's and Y's seeds are
+    drawn apart. How often each was drawn weighs the table of wins, which is made once."""
+    wins, rng = _wins(x, y), np.random.default_rng(seed)
+    worlds, m, n = wins.shape
+    weight_x = rng.multinomial(m, np.full(m, 1 / m), (resamples, worlds)) / m
+    weight_y = rng.multinomial(n, np.full(n, 1 / n), (resamples, worlds)) / n
+    chances = np.einsum("rwu,wuv,rwv->r", weight_x, wins, weight_y, optimize=True) / worlds
+    low, high = np.quantile(chances, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _wins(x: Float[np.ndarray, "W U"], y: Float[np.ndarray, "W V"]) -> Float[np.ndarray, "W U V"]:
+    """1 where x beats y, 1/2 where they draw."""
+    return (np.sign(x[:, :, None] - y[:, None, :]) + 1) / 2
+
+
+def performance_profile(
+    x: Float[np.ndarray, "W U"], thresholds: Float[np.ndarray, "T"]
+) -> Float[np.ndarray, "T"]:
+    """The share of seeds, over all worlds, that score more than each threshold."""
+    return (x.ravel()[None, :] > thresholds[:, None]).mean(-1)
+
+
+def profile_interval(
+    x: Float[np.ndarray, "W U"], thresholds: Float[np.ndarray, "T"], *, seed: int = 0
+) -> tuple[Float[np.ndarray, "T"], Float[np.ndarray, "T"]]:
+    """The stratified bootstrap interval of `performance_profile`, threshold by threshold."""
+    worlds, seeds = x.shape
+    draws = np.random.default_rng(seed).multinomial(
+        seeds, np.full(seeds, 1 / seeds), (RESAMPLES, worlds)
+    )
+    above = (x.ravel()[None, :] > thresholds[:, None]).astype(float)
+    shares = above @ draws.reshape(RESAMPLES, -1).T / x.size
+    low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1)
+    return low, high

@@ -1,86 +1,218 @@
-"""shoal compare DIR...: final scores side by side, and the settings in which runs differ."""
+"""shoal compare DIR...: algorithms side by side, how sure the differences are, and the settings
+in which runs differ."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from shoal.cli.declared import check_options
 from shoal.cli.parse import parse
 from shoal.core.errors import UserError, require
+from shoal.core.limits import Count
 
-HIDDEN = {
-    "seed",
-    "versions",
-    "hardware",
-    "devices",
-    "member_devices",
-    "checkpoint_seconds",
-    "deterministic",
-}
+USAGE = "shoal compare DIR..."
+NONE = "\N{EN DASH}"
+POINTS = 5  # of curves and profiles, in print; --json has all
 
 
 @dataclass(frozen=True)
 class Options:
-    """Compare finished runs of one environment."""
+    """Compare runs: scores with 95 % intervals over seeds, the probability that one algorithm beats
+    another, performance profiles, curves, and the settings that differ. Seeds of the same algorithm
+    with the same settings are one group, whichever runs they are in."""
 
     json: bool = False
     """Print one JSON object and nothing else."""
+    at_steps: Count | None = None
+    """Compare at this many environment steps, with curves cut there; needed where runs made
+    different numbers of steps."""
+    yardstick: Literal["scripted", "observed", "none"] = "scripted"
+    """What counts as 0 and as 1: random play and the world's scripted controller, or the lowest and
+    the highest seed that is compared. Worlds are averaged by it alone."""
+    marl_eval: Path | None = None
+    """Also write all evaluations to this file, in marl-eval's JSON format."""
 
 
 def run(arguments: list[str]) -> int:
-    """Prints a table, best mean first."""
-    names = [a for a in arguments if not a.startswith("-")]
-    flags = [a for a in arguments if a.startswith("-")]
-    as_json = flags == ["--json"] or parse(Options, flags, "shoal compare DIR...").json
-    require(len(names) >= 2, "shoal compare takes two run directories or more")
-    runs = [_read(Path(name)) for name in names]
-    worlds = {r["config"]["environment"] for r in runs}
-    require(len(worlds) == 1, f"runs of different worlds cannot be compared: {', '.join(worlds)}")
-    runs.sort(key=lambda r: -r["return"]["mean"])
-    differing = _differing([_flat(r["config"]) for r in runs])
-    for r in runs:
-        settings = _flat(r.pop("config"))
-        r["settings"] = {key: settings.get(key) for key in differing}
-    if as_json:
-        print(json.dumps({"environment": worlds.pop(), "runs": runs}))
-        return 0
-    print(f"{worlds.pop()}: return per agent, final parameters, 95 % interval over seeds")
-    for r in runs:
-        score = r["return"]
-        interval = f"[{score['low']:.2f}, {score['high']:.2f}]"
-        name, mean = f"  {r['directory']:<32}", f"{score['mean']:>9.2f}"
-        print(f"{name}{mean}  {interval}  iqm {score['iqm']:.2f}  {r['seeds']} seeds")
-        for key, value in r["settings"].items():
-            print(f"      {key} = {value}")
+    """Compares and prints, best first."""
+    names, options = read_arguments(arguments, Options, USAGE)
+    alone = len(names) == 1 and (Path(names[0]) / "config.json").is_file()  # perhaps a sweep
+    require(len(names) >= 2 or alone, "shoal compare takes two run directories or more")
+    from shoal.analysis.run_groups import check_worlds, read_groups
+
+    runs = [Path(name) for name in names]
+    check_worlds(runs)
+    groups = read_groups(runs, at_steps=options.at_steps)
+    require(
+        not alone or sum(map(len, groups.values())) > 1,
+        "shoal compare takes two run directories or more, or one with a sweep",
+    )
+
+    from shoal.analysis.comparison import compare
+
+    if options.marl_eval:
+        _write_marl_eval(groups, options.marl_eval)
+    report = compare(groups, yardstick=options.yardstick)
+    print(json.dumps(report) if options.json else "\n".join(text(report)))
     return 0
 
 
-def _read(path: Path) -> dict[str, Any]:
-    from shoal.training.durable import read_json
-    from shoal.training.run_directory import RunDirectory
-
-    config = RunDirectory.open(path).read_config()
-    if not (path / "eval.json").is_file():
-        raise UserError(f"{path} has not finished: continue it with `shoal resume {path}`")
-    report = read_json(path / "eval.json")
-    return {
-        "directory": str(path),
-        "algorithm": config["algorithm"],
-        "seeds": config["seeds"],
-        "return": report["return"],
-        "metrics": report["metrics"],
-        "config": config,
-    }
-
-
-def _flat(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings on one level: `algo.FIELD`, `env.FIELD` and the rest."""
-    out = {k: v for k, v in config.items() if k not in HIDDEN and not isinstance(v, dict)}
-    for prefix, key in (("algo", "algorithm_fields"), ("env", "environment_fields")):
-        out |= {f"{prefix}.{k}": v for k, v in config[key].items()}
-    return out
+def read_arguments(arguments: list[str], kind: Any, usage: str) -> tuple[list[str], Any]:
+    """The leading directories, and the options; `--json` alone means `--json True`. Directories
+    may stand behind a lone `--json` too."""
+    words, names, rest = list(arguments), [], []
+    while words:
+        word, equals, value = words.pop(0).partition("=")
+        if not word.startswith("-"):
+            names.append(word + equals + value)
+        elif equals:
+            rest += [word, value]
+        elif word in ("--help", "-h"):
+            rest.append(word)
+        elif word == "--json" and not (words and words[0] in ("True", "False")):
+            rest += [word, "True"]
+        else:
+            rest += [word, *([words.pop(0)] if words and not words[0].startswith("--") else [])]
+    if "--help" not in rest and "-h" not in rest:
+        check_options(rest, {"--": f"{kind.__module__}:{kind.__name__}"})
+    return names, parse(kind, rest, usage)
 
 
-def _differing(settings: list[dict[str, Any]]) -> list[str]:
-    keys = sorted(set().union(*settings))
-    return [k for k in keys if any(s.get(k) != settings[0].get(k) for s in settings)]
+def _write_marl_eval(groups: Any, path: Path) -> None:
+    from shoal.analysis.marl_eval import marl_eval_json
+
+    content = json.dumps(marl_eval_json(groups), indent=1)
+    try:
+        if path.is_file():
+            _check_is_ours(path)
+        path.write_text(content + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _check_is_ours(path: Path) -> None:
+    """A file that is something else is kept."""
+    try:
+        known = '"absolute_metrics"' in path.read_text()
+    except ValueError:
+        known = False
+    require(known, f"{path} exists and is not marl-eval's: choose another --marl-eval")
+
+
+# What a person reads --------------------------------------------------------------------------
+
+
+def text(report: dict[str, Any]) -> list[str]:
+    """The comparison as lines."""
+    lines = []
+    for world in report["worlds"]:
+        lines += [*_scores(world), *_settings(world), *_improvement(world["improvement"])]
+        lines += [*_curves(world), *_profiles(world["groups"], world["thresholds"], "return"), ""]
+    if report["aggregate"]:
+        lines += [*_aggregate(report["aggregate"], len(report["worlds"])), ""]
+    notes = [f"note: {note}" for note in report["notes"]]
+    return [*lines, *notes] if notes else lines[:-1]
+
+
+def _scores(world: dict[str, Any]) -> list[str]:
+    groups, yard = world["groups"], world["yardstick"]
+    head = ["", "seeds", "IQM", "95 %", "mean", "95 %", "median", "95 %"]
+    rows = [
+        [g["name"], str(g["seeds"]), *_cells(g["return"])]
+        + (_pair(g["optimality_gap"]) if yard else [])
+        for g in groups
+    ]
+    title = f"{world['environment']}: return per agent after {_steps(groups)} steps"
+    table = _table([head + (["gap", "95 %"] if yard else []), *rows])
+    return [title, *table, *([f"  gap: {yard['text']}"] if yard else [])]
+
+
+def _steps(groups: list[dict[str, Any]]) -> str:
+    counts = sorted({int(g["steps"]) for g in groups})
+    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+
+
+def _settings(world: dict[str, Any]) -> list[str]:
+    """One row a setting that differs, one column a group."""
+    groups = world["groups"]
+    if not groups[0]["settings"]:
+        return []
+    rows = [
+        [name, *(_value(g["settings"][name]) for g in groups)] for name in groups[0]["settings"]
+    ]
+    return ["", "settings that differ", *_table([["", *(g["name"] for g in groups)], *rows])]
+
+
+def _improvement(pairs: list[dict[str, Any]]) -> list[str]:
+    if not pairs:
+        return []
+    rows = [[f"{p['name']} over {p['over']}", *_pair(p)] for p in pairs]
+    return ["", "probability that a seed of one beats a seed of the other", *_table(rows)]
+
+
+def _curves(world: dict[str, Any]) -> list[str]:
+    """The interquartile mean at a few evaluations, and the training seconds until there."""
+    rows = [["", *("",) * POINTS]]
+    for group in world["groups"]:
+        curve = group["curve"]
+        at = _spread(len(curve["steps"]))
+        for name, key, form in (
+            (f"{group['name']}: steps", "steps", "{:,.0f}"),
+            ("  training seconds", "seconds", "{:.1f}"),
+            ("  return, IQM", "iqm", "{:.2f}"),
+        ):
+            cells = [NONE if (x := curve[key][i]) is None else form.format(x) for i in at]
+            rows.append([name, *cells, *("",) * (POINTS - len(at))])
+    return ["", "evaluations during training", *_table(rows[1:])]
+
+
+def _profiles(groups: list[dict[str, Any]], thresholds: list[float], unit: str) -> list[str]:
+    at = _spread(len(thresholds))
+    head = [f"{unit} above", *(f"{thresholds[i]:.2f}" for i in at)]
+    rows = [[g["name"], *(f"{g['profile']['value'][i]:.0%}" for i in at)] for g in groups]
+    return ["", "share of seeds that score more", *_table([head, *rows])]
+
+
+def _aggregate(aggregate: dict[str, Any], worlds: int) -> list[str]:
+    lines = [f"over {worlds} worlds"]
+    if aggregate["groups"]:
+        head = ["normalised", "seeds", "IQM", "95 %", "mean", "95 %", "median", "95 %"]
+        rows = [
+            [g["name"], str(g["seeds"]), *_cells(g["score"]), *_pair(g["optimality_gap"])]
+            for g in aggregate["groups"]
+        ]
+        lines += _table([[*head, "gap", "95 %"], *rows])
+        lines += _profiles(aggregate["groups"], aggregate["thresholds"], "score")
+    return lines + _improvement(aggregate["improvement"])
+
+
+def _spread(count: int) -> list[int]:
+    """Up to `POINTS` indices from the first to the last."""
+    points = min(count, POINTS)
+    return [round(i * (count - 1) / max(points - 1, 1)) for i in range(points)]
+
+
+def _cells(scores: dict[str, Any]) -> list[str]:
+    return [cell for name in ("iqm", "mean", "median") for cell in _pair(scores[name])]
+
+
+def _pair(estimate: dict[str, Any]) -> list[str]:
+    """A value and its interval."""
+    low, high = estimate["low"], estimate["high"]
+    interval = NONE if low is None else f"[{low:.2f}, {high:.2f}]"
+    return [f"{estimate['value']:.2f}", interval]
+
+
+def _value(value: Any) -> str:
+    return NONE if value is None else json.dumps(value) if isinstance(value, list) else str(value)
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    """Columns of one width each; numbers end, and names begin, on one line."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *cells in rows:
+        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:])]
+        lines.append("  ".join(["  " + name.ljust(widths[0]), *padded]).rstrip())
+    return lines

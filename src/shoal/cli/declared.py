@@ -6,13 +6,13 @@ limits stand in plain sight. Types that this reading does not follow are left to
 
 import ast
 import functools
-import importlib.util
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from shoal import addresses
 from shoal.core import limits
 from shoal.core.errors import unknown
 
+_BARE = ("Module", "Env")  # classes without fields, whatever they are imported from
 _PLAIN = {"int": int, "float": float, "bool": bool, "str": str}
 
 
@@ -50,7 +50,7 @@ def check_options(arguments: list[str], targets: dict[str, str]) -> None:
 def fields(target: str) -> dict[str, Any]:
     """The fields that a registry's target `module:name` takes, by name: the type of each, or
     `None` where it is not a simple one. Raises `LookupError` where the source does not tell."""
-    module, name = target.split(":")
+    module, name = target.rsplit(":", 1)
     return _fields(_find(module, name))
 
 
@@ -62,8 +62,10 @@ def _fields(place: _Place) -> dict[str, Any]:
         raise LookupError(f"{module} has no class there")
     out: dict[str, Any] = {}
     for base in reversed(node.bases):
-        if isinstance(base, ast.Name):  # `eqx.Module` is not one, and has no fields
+        if isinstance(base, ast.Name) and base.id not in _BARE:
             out |= _fields(_find(module, base.id))
+        elif isinstance(base, ast.Attribute) and base.attr not in _BARE:
+            raise LookupError(f"{ast.unparse(base)} may have fields")
     for line in node.body:
         match line:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=kind):
@@ -103,7 +105,7 @@ def _find(module: str, name: str) -> _Place:
 
 @functools.cache
 def _nodes(module: str) -> list[ast.AST]:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
+    file = addresses.source(module)
+    if file is None:
         raise LookupError(f"{module} has no source")
-    return list(ast.walk(ast.parse(Path(spec.origin).read_bytes())))
+    return list(ast.walk(ast.parse(file.read_bytes())))

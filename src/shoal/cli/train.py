@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shoal import registry
+from shoal import addresses, registry
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse, take
 from shoal.core.errors import UserError
@@ -19,6 +19,8 @@ USAGE = "shoal train ALGORITHM ENVIRONMENT [--steps N] [--seed S] [--seeds K] [-
 def run(arguments: list[str]) -> int:
     """Parses, trains, and says where the results are."""
     (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], USAGE)
+    if addresses.is_address(environment):
+        environment = addresses.resolve(environment)
     _check(algorithm, environment, rest)
     options = _options(algorithm, environment, rest)
     if options.env.spec.name != environment:
@@ -27,7 +29,7 @@ def run(arguments: list[str]) -> int:
     from shoal.cli.finish import finish, guarded
     from shoal.training.run import free_directory, start
 
-    out = options.out or free_directory(algorithm, environment)
+    out = options.out or free_directory(algorithm, addresses.short_name(environment))
     settings = {
         name: getattr(options, name)
         for name in ("seed", "seeds", "deterministic", "preset", "num_envs", "unroll")

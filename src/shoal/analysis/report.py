@@ -1,0 +1,198 @@
+"""One HTML page on some runs: scores, curves, settings, replays, and how to make them again.
+
+It needs no server, no network and no script of its own; replays inside it run in frames of theirs.
+"""
+
+import html
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from shoal.analysis import report_runs, report_tables as tables, svg_chart
+from shoal.analysis.comparison import compare
+from shoal.analysis.recording import PALETTE
+from shoal.analysis.report_tables import Styles
+from shoal.analysis.run_groups import Group
+from shoal.analysis.svg_chart import Interval, Line
+from shoal.analysis.trained_seeds import Json
+from shoal.core.errors import UserError, require
+
+MARK = '<meta name="generator" content="Shoal report">'
+
+
+def save_report(
+    groups: dict[str, list[Group]],
+    path: Path | str,
+    *,
+    title: str | None = None,
+    yardstick: str = "scripted",
+    replays: bool = True,
+) -> Path:
+    """Writes `report_html(...)`.
+
+    Raises:
+        UserError: the place cannot be written, or holds a file that is not such a report.
+    """
+    path = Path(path)
+    check_writable(path)
+    page = report_html(groups, title=title, yardstick=yardstick, replays=replays)
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def check_writable(path: Path) -> None:
+    """Raises `UserError` where a report would destroy something, or has no folder to be in."""
+    require(path.parent.is_dir(), f"{path.parent} is no folder: --out needs one that is there")
+    require(
+        not path.is_dir(), f"{path} is a folder, expected a file such as {path / 'report.html'}"
+    )
+    if path.exists():
+        with open(path, "rb") as file:
+            ours = MARK.encode() in file.read(2000)
+        require(ours, f"{path} exists and is not a report of Shoal's: choose another --out")
+
+
+def report_html(
+    groups: dict[str, list[Group]],
+    *,
+    title: str | None = None,
+    yardstick: str = "scripted",
+    replays: bool = True,
+) -> str:
+    """The page on the groups of `read_groups`; `compare` says what `yardstick` may be."""
+    report = compare(groups, yardstick=yardstick)
+    names = list(dict.fromkeys(g["name"] for world in report["worlds"] for g in world["groups"]))
+    styles = {name: (PALETTE[i % len(PALETTE)], i >= len(PALETTE)) for i, name in enumerate(names)}
+    heading = title or _title(names, list(groups))
+    players = report_runs.embedded_replays(groups) if replays else {}
+    body = [_head(heading, report), _notes(report["notes"])]
+    if report["aggregate"]:
+        body.append(_over_worlds(report["aggregate"], report["worlds"], styles))
+    body += [_world(world, styles, players) for world in report["worlds"]]
+    body.append(report_runs.section(groups))
+    template = resources.files("shoal.analysis").joinpath("report_template.html").read_text("utf-8")
+    head, tail = template.split("{{body}}")
+    return head.replace("{{title}}", html.escape(heading)) + "\n".join(body) + tail
+
+
+def _title(names: list[str], worlds: list[str]) -> str:
+    algorithms = list(dict.fromkeys(name.split(",")[0] for name in names))
+    return f"{_listed(algorithms)} in {_listed(worlds)}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _head(heading: str, report: Json) -> str:
+    seeds = sum(g["seeds"] for world in report["worlds"] for g in world["groups"])
+    runs = len(report["runs"])
+    said = f"{seeds} trained {_plural(seeds, 'seed')} in {runs} {_plural(runs, 'run')}"
+    return (
+        f"<header><h1>{html.escape(heading)}</h1>"
+        f'<p class="soft">{said}. Scores are of the parameters at the end; a return is'
+        " undiscounted, summed over an episode and averaged over agents. Brackets are 95 %"
+        " bootstrap intervals over seeds.</p></header>"
+    )
+
+
+def _plural(count: int, word: str) -> str:
+    return word if count == 1 else f"{word}s"
+
+
+def _notes(notes: list[str]) -> str:
+    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    if not notes:
+        return ""
+    return f'<section class="card notes"><h3>Before reading</h3><ul>{items}</ul></section>'
+
+
+# Sections -------------------------------------------------------------------------------------
+
+
+def _over_worlds(aggregate: Json, worlds: list[Json], styles: Styles) -> str:
+    """All worlds together: scores by a yardstick, and who beats whom."""
+    matrix = tables.matrix(worlds, styles)
+    parts = [
+        f"<h2>Over {len(worlds)} worlds</h2>",
+        tables.card("Return per agent, IQM", "", matrix),
+    ]
+    if aggregate["groups"]:
+        yards = "; ".join(f"{w['environment']}: {w['yardstick']['text']}" for w in worlds)
+        table = tables.scores(aggregate["groups"], "score", styles, gap=True)
+        parts.append(tables.card("Scores, normalised world by world", yards, table))
+        strip = _strip(aggregate["groups"], "score", "score", styles)
+        profile = _profile(aggregate["groups"], aggregate["thresholds"], "score", styles)
+        parts.append(f'<div class="grid2">{strip}{profile}</div>')
+    parts.append(tables.beats(aggregate["improvement"]))
+    return f"<section>{''.join(parts)}</section>"
+
+
+def _world(world: Json, styles: Styles, players: dict[tuple[str, str], str]) -> str:
+    groups, name = world["groups"], world["environment"]
+    yard = world["yardstick"]
+    note = f"Optimality gap: what is missing to 1, where {yard['text']}." if yard else ""
+    scores = tables.card(
+        "Return per agent", note, tables.scores(groups, "return", styles, gap=bool(yard))
+    )
+    charts = [
+        _strip(groups, "return", "return per agent", styles),
+        _profile(groups, world["thresholds"], "return per agent", styles),
+        _curve(groups, styles, "steps", "environment steps", yard),
+        _curve(groups, styles, "seconds", "seconds of training", yard),
+    ]
+    frames = "".join(players.get((name, g["name"]), "") for g in groups)
+    parts = [
+        f"<h2>{html.escape(name)}</h2>",
+        scores,
+        tables.legend([g["name"] for g in groups], styles),
+        f'<div class="grid2">{"".join(charts)}</div>',
+        tables.beats(world["improvement"]),
+        tables.metrics(groups, styles),
+        tables.settings(groups, styles),
+        f'<div class="card replays"><h3>Replays</h3>{frames}</div>' if frames else "",
+    ]
+    return f"<section>{''.join(parts)}</section>"
+
+
+# Charts ---------------------------------------------------------------------------------------
+
+
+def _strip(groups: list[Json], key: str, unit: str, styles: Styles) -> str:
+    rows = []
+    for g in groups:
+        iqm = g[key]["iqm"]
+        color = styles[g["name"]][0]
+        rows.append(Interval(g["name"], color, iqm["value"], iqm["low"], iqm["high"], g["scores"]))
+    note = "A ring is a seed, the line their IQM, the band its interval."
+    return tables.card("Every seed", note, svg_chart.interval_chart(rows, x_label=unit))
+
+
+def _curve(groups: list[Json], styles: Styles, key: str, label: str, yard: Json | None) -> str:
+    lines = [_line(g, g["curve"][key], g["curve"], "iqm", styles) for g in groups]
+    known = yard if yard and "controller" in yard["high_name"] else None
+    reference = (known["high"], "scripted controller") if known else None
+    chart = svg_chart.line_chart(
+        lines, x_label=label, y_label="return per agent", reference=reference
+    )
+    return tables.card(f"Return by {label}", "IQM over seeds of the evaluations on the way.", chart)
+
+
+def _profile(groups: list[Json], thresholds: list[float], unit: str, styles: Styles) -> str:
+    lines = [_line(g, thresholds, g["profile"], "value", styles) for g in groups]
+    chart = svg_chart.line_chart(
+        lines,
+        x_label=f"{unit} τ",
+        y_label="share of seeds above τ",
+        y_range=(0.0, 1.0),
+        stepped=True,
+    )
+    return tables.card("Performance profile", "Which share of seeds scores more than τ.", chart)
+
+
+def _line(group: Json, x: list[float], y: Json, key: str, styles: Styles) -> Line:
+    color, dashed = styles[group["name"]]
+    return Line(group["name"], color, x, y[key], y["low"], y["high"], dashed)

@@ -1,0 +1,68 @@
+"""shoal new environment NAME: a world to start from, and its test."""
+
+import keyword
+import re
+import sys
+from importlib import resources
+from pathlib import Path
+
+from shoal.cli.parse import take
+from shoal.core.errors import UserError, require, unknown
+
+USAGE = "shoal new environment NAME"
+KINDS = ("environment",)
+TAKEN = ("jax", "numpy", "equinox", "shoal", "pytest", "optax")
+
+
+def run(arguments: list[str]) -> int:
+    """Writes NAME.py and test_NAME.py into the current folder, and says what to do with them."""
+    (kind, name), rest = take(arguments, ["environment", "NAME"], USAGE)
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
+    if "--help" in rest:
+        print(USAGE)
+        return 0
+    if rest:
+        raise unknown("option", rest[0], ["--help"])
+    _check_name(name)
+    files = {f"{name}.py": "environment.py.txt", f"test_{name}.py": "test_environment.py.txt"}
+    for file in files:
+        if Path(file).exists():
+            raise UserError(f"{file} is there already: choose another name, or remove it")
+    words = {"NAME": name, "CLASS": "".join(word.capitalize() for word in name.split("_"))}
+    for file, template in files.items():
+        _write(Path(file), template, words)
+    address = f"{name}.py:{words['CLASS']}"
+    print(f"wrote {' and '.join(files)}; now:")
+    print(f"  shoal check {address}")
+    print(f"  shoal train ippo {address} --steps 200000 --algo.learning-rate 0.003")
+    print(f"  pytest test_{name}.py")
+    return 0
+
+
+def _check_name(name: str) -> None:
+    """Raises `UserError` where NAME.py could not be imported, or would hide another module."""
+    words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+", name)
+    better = re.sub(r"^[0-9_]+", "", "_".join(words).lower()) or "my_world"
+    usable = re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) and not keyword.iskeyword(name)
+    if keyword.iskeyword(better):
+        better = f"{better}_world"
+    require(
+        bool(usable),
+        f"'{name}' cannot name a world: expected small letters, digits and underscores, "
+        f"such as '{better}'",
+    )
+    hides = name in sys.stdlib_module_names or name in TAKEN
+    require(not hides, f"{name}.py would hide the module '{name}': try '{name}_world'")
+
+
+def _write(path: Path, template: str, words: dict[str, str]) -> None:
+    """Fills a template in; a file that appeared in the meantime is not overwritten."""
+    text = resources.files("shoal.cli").joinpath("templates", template).read_text("utf-8")
+    for word, value in words.items():
+        text = text.replace(f"{{{{{word}}}}}", value)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,63 @@
+"""What a check found: what was seen and where, what was expected, and how to mend it."""
+
+import dataclasses
+import traceback
+from pathlib import Path
+from typing import Any, Literal
+
+Severity = Literal["error", "warning"]
+_NOT_THE_USERS = ("jax", "jaxlib", "equinox", "jaxtyping", "beartype", "numpy", "<")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One defect, where it was first seen.
+
+    The episode of `seed` starts with `env.reset(jax.random.key(seed))`, and the key of its step `t`
+    is `jax.random.fold_in(jax.random.key(seed), t)`. The first step is 1, and 0 is the reset.
+    """
+
+    check: str
+    severity: Severity
+    seen: str
+    expected: str
+    mend: str
+    agent: str | None = None
+    step: int | None = None
+    seed: int | None = None
+
+    @property
+    def where(self) -> str:
+        """Agent, step and seed in words; nothing where the defect is everywhere."""
+        parts = (
+            ("agent ", self.agent),
+            ("step ", self.step),
+            ("seed ", self.seed),
+        )
+        return ", ".join(f"{word}{value}" for word, value in parts if value is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain data."""
+        return dataclasses.asdict(self)
+
+
+def error(check: str, seen: str, expected: str, mend: str, **place: Any) -> Finding:
+    """A defect with which learning goes wrong."""
+    return Finding(check, "error", seen, expected, mend, **place)
+
+
+def warning(check: str, seen: str, expected: str, mend: str, **place: Any) -> Finding:
+    """Something that may be meant."""
+    return Finding(check, "warning", seen, expected, mend, **place)
+
+
+def raised(error: BaseException) -> str:
+    """An exception in a line: its type, the line of the world that raised it, what it says."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    here = str(Path(__file__).parent)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        foreign = set(Path(frame.filename).parts) & set(_NOT_THE_USERS)
+        if not foreign and frame.filename[0] != "<" and here not in frame.filename:
+            place = f"{Path(frame.filename).name}, line {frame.lineno}"
+            return f"{type(error).__name__} in {place} (`{frame.line}`): {said}"
+    return f"{type(error).__name__}: {said}"

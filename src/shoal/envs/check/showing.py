@@ -1,0 +1,103 @@
+"""What a world shows of itself: pictures, and a scripted controller where it has one."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shoal.core.env import Env
+from shoal.core.picture import Circle, Line, Picture, Ring, Text
+from shoal.core.spaces import Box
+from shoal.envs.check.finding import Finding, error, raised, warning
+from shoal.envs.check.play import Play
+from shoal.envs.check.spec import array_kind
+
+SHAPES = (Circle, Ring, Line, Text)
+
+
+def check_draw(env: Env, play: Play) -> list[Finding]:
+    """Pictures of the start, the middle and the end of an episode."""
+    end = min(int(play.last[0]), play.done.shape[0] - 1)
+    for step in sorted({0, end // 2, end}):
+        place = {"step": step, "seed": int(play.seeds[0])}
+        state = jax.tree.map(lambda leaf: leaf[step, 0], play.states)  # noqa: B023
+        try:
+            picture = env.draw(state)
+        except Exception as problem:
+            mend = "draw is given one concrete state: convert numbers with float(...)"
+            return [error("draw", f"draw raises {raised(problem)}", "a Picture", mend, **place)]
+        if defect := _defect(picture):
+            mend = "convert what is drawn with float(...), and keep it finite"
+            return [error("draw", defect, "finite shapes in a view", mend, **place)]
+        if not picture.shapes:
+            mend = "write draw(self, state) -> Picture, so that replays show the world"
+            return [warning("draw", "draw shows nothing", "a picture with shapes", mend)]
+    return []
+
+
+def _defect(picture: Any) -> str:
+    """What is wrong with a picture; nothing where all is well."""
+    if not isinstance(picture, Picture):
+        return f"draw returns a {type(picture).__name__}"
+    if not all(_finite(x) for x in picture.view):
+        return f"the view is {picture.view}"
+    left, bottom, right, top = picture.view
+    if left >= right or bottom >= top:
+        return f"the view {picture.view} is empty: left, bottom, right, top"
+    for shape in picture.shapes:
+        if not isinstance(shape, SHAPES):
+            return f"a shape is a {type(shape).__name__}"
+        for name, value in shape._asdict().items():
+            expects_text = name in ("color", "label", "text")
+            if expects_text != isinstance(value, str) or not (expects_text or _finite(value)):
+                return f"{name} of a {type(shape).__name__} is {value!r}"
+    return ""
+
+
+def _finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except TypeError:
+        return False
+
+
+def check_scripted(env: Env, play: Play) -> list[Finding] | None:
+    """Whether the controller's actions are legal; `None` where there is no controller."""
+    state = jax.tree.map(lambda leaf: leaf[0, 0], play.states)
+    expected = "actions like a policy's, and legal ones"
+    try:
+        shown = jax.eval_shape(lambda s: env.scripted(s), state)
+        if shown is None:
+            return None
+        scripted = jax.jit(jax.vmap(jax.vmap(lambda s: env.scripted(s))))
+        actions = np.asarray(scripted(play.states))
+    except Exception as problem:
+        seen = f"scripted raises {raised(problem)}"
+        return [error("scripted", seen, expected, "it is compiled like step: use jax.numpy")]
+    space, n = play.spec.action, play.spec.num_agents
+    shape, kind = (n, *space.shape), jnp.floating if isinstance(space, Box) else jnp.integer
+    if shown.shape != shape or not jnp.issubdtype(shown.dtype, kind):
+        wanted = f"{'float32' if kind is jnp.floating else 'int32'}[{', '.join(map(str, shape))}]"
+        return [error("scripted", f"it gives {array_kind(shown)}", wanted, "convert it")]
+    bad = _illegal(play, actions) & play.before[:, :, None] & play.timestep.active
+    if not bad.any():
+        return []
+    chosen = actions[tuple(np.argwhere(bad)[0])]
+    seen = f"it chooses {chosen}, which is not legal"
+    mend = "choose among legal actions, inside the action space"
+    return [error("scripted", seen, expected, mend, **play.place(bad))]
+
+
+def _illegal(play: Play, actions: np.ndarray) -> np.ndarray:
+    """Bool `[T + 1, B, N]`."""
+    space = play.spec.action
+    if isinstance(space, Box):
+        outside = ~((actions >= space.low) & (actions <= space.high))
+        return np.asarray((outside & space.mask).any(-1))
+    exists = (actions >= 0) & (actions < np.asarray(space.sizes))
+    if play.timestep.action_mask is None:
+        return ~exists
+    chosen = np.clip(actions, 0, space.size - 1)[..., None]
+    return ~exists | ~np.take_along_axis(play.timestep.action_mask, chosen, -1)[..., 0]
