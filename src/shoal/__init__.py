@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shoal.core.algorithm import Algorithm, Policy
     from shoal.core.env import Env, EnvSpec, TimeStep
     from shoal.core.errors import UserError
+    from shoal.interop.pettingzoo import to_pettingzoo
     from shoal.registry import make, make_algorithm
     from shoal.training.run import Evaluation, Run, evaluate, load, resume, train
 
@@ -31,6 +32,7 @@ _HOME = {
     "evaluate": "shoal.training.run",
     "load": "shoal.training.run",
     "resume": "shoal.training.run",
+    "to_pettingzoo": "shoal.interop.pettingzoo",
     "train": "shoal.training.run",
 }
 
@@ -48,6 +50,7 @@ __all__ = [
     "make",
     "make_algorithm",
     "resume",
+    "to_pettingzoo",
     "train",
 ]
 
