@@ -12,6 +12,7 @@ VERBS = {
     "eval": "evaluate a run's policy",
     "render": "make a replay: html, gif or mp4",
     "compare": "compare finished runs",
+    "export": "write a run's policy as ONNX or StableHLO, with a card",
     "list": "list algorithms or environments",
     "info": "show what is known of an algorithm or environment",
     "bench": "measure speed",

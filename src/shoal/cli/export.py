@@ -1,0 +1,57 @@
+"""shoal export DIR: a run's policy as one file that runs without Shoal, and a card beside it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from shoal.cli.declared import check_options
+from shoal.cli.parse import parse, take
+from shoal.core.limits import Natural
+from shoal.training.run_directory import RunDirectory
+
+USAGE = "shoal export DIR [--format onnx|stablehlo] [--agent NAME] [--out FILE]"
+FLAGS = ("--best", "--force")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write a run's policy as one file that runs without Shoal."""
+
+    format: Literal["onnx", "stablehlo"] = "onnx"
+    """What to write: ONNX, for onnxruntime, needs the `export` extra; StableHLO is for JAX."""
+    agent: str | None = None
+    """Whose policy, at its true sizes; of all agents, padded as in training, if not given."""
+    out: Path | None = None
+    """The file; policy.FORMAT in the run's directory if not given."""
+    member: Natural = 0
+    """Which of the run's seeds or settings, from 0."""
+    best: bool = False
+    """Use the parameters that scored best during training, not the last ones."""
+    licence: str = "not stated"
+    """Under which others may use the policy, for the card."""
+    force: bool = False
+    """Write over files that are there."""
+
+
+def run(arguments: list[str]) -> int:
+    """Exports, and says where."""
+    (directory,), rest = take(arguments, ["DIR"], USAGE)
+    rest = _flags(rest)
+    if "--help" not in rest and "-h" not in rest:
+        check_options(rest, {"--": f"{__name__}:Options"})
+    options = parse(Options, rest, "shoal export DIR")
+    RunDirectory.open(Path(directory)).read_config()
+
+    from shoal.interop.export import export_run
+
+    files = export_run(Path(directory), **vars(options))
+    print(f"{files.policy}\n{files.card}\n{files.page}")
+    return 0
+
+
+def _flags(arguments: list[str]) -> list[str]:
+    """`--force` alone means `--force True`."""
+    out = []
+    for word, following in zip(arguments, [*arguments[1:], "--"]):
+        out += [word, "True"] if word in FLAGS and following.startswith("--") else [word]
+    return out
