@@ -137,7 +137,7 @@ def _spec(env: JumanjiWorld) -> EnvSpec:
         counts is not None and np.ndim(counts) <= 1,
         f"{env.task} has actions {space}, expected one whole number for each agent",
     )
-    sizes = tuple(int(n) for n in np.ravel(counts))
+    sizes = tuple(int(n) for n in np.asarray(counts).ravel())
     _, shown = jax.eval_shape(env.world.reset, jax.random.key(0))
     views = jax.eval_shape(lambda o: _views(o, len(sizes)), shown.observation)
     return EnvSpec(
