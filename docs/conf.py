@@ -23,6 +23,8 @@ nitpicky = False
 
 autosummary_generate = True
 autodoc_member_order = "bysource"
+# A package's names are documented where they are defined.
+autodoc_default_options = {"ignore-module-all": True}
 autodoc_typehints = "signature"
 add_module_names = False
 default_role = "code"
@@ -33,11 +35,31 @@ html_title = "Shoal"
 
 
 def _as_rst(app, what, name, obj, options, lines):
-    """Docstrings are written like the pages: $formulas$, and `code` in single backticks."""
-    text = "\n".join(lines)
+    """Docstrings are written like the pages: $formulas$, and `code` in single backticks. What a
+    module's docstring indents, or sets in columns, is shown as it stands."""
+    text = "\n".join(_displayed(lines) if what == "module" else lines)
+    text = re.sub(r"(?<![`:\w])`([^`\n]+)`(?=(\w?))", _code, text)
     text = re.sub(r"\$\$(.+?)\$\$", _display, text, flags=re.DOTALL)
     text = re.sub(r"(?<![\w`])\$([^$\n]+)\$", r":math:`\1`", text)
     lines[:] = text.split("\n")
+
+
+def _displayed(lines: list[str]) -> list[str]:
+    out: list[str] = []
+    inside = False
+    for line in lines:
+        shown = bool(re.match(r"    |\S.*\S   ", line))
+        if shown and not inside:
+            out += ["", "::", ""]
+        elif inside and line and not shown:
+            out.append("")
+        inside = shown or (inside and not line)
+        out.append(f"    {line}" if shown else line)
+    return out
+
+
+def _code(match: re.Match) -> str:
+    return f"``{match[1]}``" + ("\\ " if match[2] else "")
 
 
 def _display(match: re.Match) -> str:

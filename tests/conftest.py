@@ -13,6 +13,15 @@ os.environ["XLA_FLAGS"] = " ".join(
 
 import jax
 import jaxtyping
+import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
 jaxtyping.install_import_hook("shoal", "beartype.beartype")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def free_programs():
+    """Forgets compiled programs: each holds memory maps, of which Linux gives a process 65,530, and
+    what comes after them is a crash."""
+    yield
+    jax.clear_caches()

@@ -12,6 +12,8 @@ VERBS = {
     "eval": "evaluate a run's policy",
     "render": "make a replay: html, gif or mp4",
     "compare": "compare finished runs",
+    "report": "write one HTML page on some runs",
+    "export": "write a run's policy as ONNX or StableHLO, with a card",
     "new": "write a world to start from",
     "check": "check a world of your own, and say how to mend it",
     "list": "list algorithms or environments",

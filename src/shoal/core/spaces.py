@@ -11,7 +11,7 @@ class Discrete(eqx.Module):
 
     @property
     def size(self) -> int:
-        """The largest number of actions of any agent: the `A` of every padded array."""
+        """The largest number of actions of any agent, the `A` of every padded array."""
         return max(self.sizes)
 
     @property

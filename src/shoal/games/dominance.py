@@ -1,7 +1,8 @@
 """Dominated actions, by pure and by mixed strategies, for any number of players.
 
-Strictly: some y over the other actions with  sum_b y(b) u_i(b, a_-i) > u_i(a, a_-i)  for all a_-i;
-weakly: >= for all and > for some. One linear program an action (Shoham and Leyton-Brown 2009, 4.5).
+    strictly: some y over the others with  sum_b y(b) u_i(b, a_-i) > u_i(a, a_-i)  for all a_-i
+
+Weakly: >= for all and > for some. One linear program an action (Shoham and Leyton-Brown 2009, 4.5).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,8 @@
 """Pure equilibria, of any number of players: cells in which each player's action is a best reply.
 
-u_i(a) = max_b u_i(b, a_-i)  for every player i  (Nash 1951)
+    u_i(a) = max_b u_i(b, a_-i)  for every player i
+
+Nash, Non-cooperative games (1951).
 """
 
 import numpy as np

@@ -1,5 +1,6 @@
-"""Nash equilibria support by support: given which actions are used, equilibrium is a system of
-equations,  u_i(a, x_-i) = v_i for a in S_i,  sum_{a in S_i} x_i(a) = 1.
+"""Nash equilibria support by support: given which actions are used, a system of equations.
+
+    u_i(a, x_-i) = v_i for a in S_i,  sum_{a in S_i} x_i(a) = 1
 
 Two players: the systems are linear. More: multilinear, by Newton's method from many starts
 (`polynomial.py` of the same folder). Small and balanced supports first, none with an action

@@ -7,6 +7,7 @@ learning environment library (2022).
 """
 
 import functools
+import importlib
 from typing import Any
 
 import equinox as eqx
@@ -85,7 +86,7 @@ def from_gymnax(task: str, *, horizon: int = 0) -> GymnaxWorld:
 @functools.lru_cache(maxsize=64)
 def _make(task: str) -> tuple[Any, Any]:
     try:
-        import gymnax
+        gymnax: Any = importlib.import_module("gymnax")
     except ImportError as error:
         raise UserError("Gymnax is not installed: pip install 'shoal[gymnax]'") from error
     if task not in gymnax.registered_envs:

@@ -8,6 +8,7 @@ al., JaxMARL (2023), arXiv:2311.10090.
 """
 
 import functools
+import importlib
 import json
 from typing import Any
 
@@ -89,7 +90,7 @@ class JaxMARLWorld(Env):
         share = (jnp.clip(action[: len(low)], space.low, space.high) - space.low) / (
             space.high - space.low
         )
-        return low + share * (high - low)
+        return jnp.asarray(low + share * (high - low))
 
     def _show(
         self, state: JaxMARLState, obs: Any, reward: Float[Array, "N"], cut: Bool[Array, ""]
@@ -145,16 +146,15 @@ def from_jaxmarl(task: str, *, horizon: int = 0, **settings: Any) -> JaxMARLWorl
 @functools.lru_cache(maxsize=64)
 def _make(task: str, settings: str) -> Any:
     try:
-        import jaxmarl
+        jaxmarl: Any = importlib.import_module("jaxmarl")
     except ImportError as error:
         raise UserError("JaxMARL is not installed: pip install 'shoal[jaxmarl]'") from error
     if task not in jaxmarl.registered_envs:
         raise unknown("world of JaxMARL", task, jaxmarl.registered_envs)
     given = json.loads(settings)
     if isinstance(given.get("scenario"), str):
-        from jaxmarl.environments.smax import map_name_to_scenario
-
-        given["scenario"] = map_name_to_scenario(given["scenario"])
+        smax: Any = importlib.import_module("jaxmarl.environments.smax")
+        given["scenario"] = smax.map_name_to_scenario(given["scenario"])
     if isinstance(given.get("layout"), str):
         given["layout"] = _layout(task, given["layout"])
     try:
@@ -167,11 +167,10 @@ def _layout(task: str, name: str) -> Any:
     """The layout of Overcooked of that name; the second version reads names itself."""
     if task != "overcooked":
         return name
-    from jaxmarl.environments.overcooked import overcooked_layouts
-
-    if name not in overcooked_layouts:
-        raise unknown("layout of Overcooked", name, overcooked_layouts)
-    return overcooked_layouts[name]
+    layouts: Any = importlib.import_module("jaxmarl.environments.overcooked").overcooked_layouts
+    if name not in layouts:
+        raise unknown("layout of Overcooked", name, layouts)
+    return layouts[name]
 
 
 def _own_limit(world: Any) -> int:

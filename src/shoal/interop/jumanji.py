@@ -7,6 +7,7 @@ that the team shares is every agent's. Bonnet et al., Jumanji (2023), arXiv:2306
 """
 
 import functools
+import importlib
 import json
 import re
 from typing import Any
@@ -117,7 +118,7 @@ def from_jumanji(task: str, *, horizon: int = 0, **settings: Any) -> JumanjiWorl
 @functools.lru_cache(maxsize=64)
 def _make(task: str, settings: str) -> Any:
     try:
-        import jumanji
+        jumanji: Any = importlib.import_module("jumanji")
     except ImportError as error:
         raise UserError("Jumanji is not installed: pip install 'shoal[jumanji]'") from error
     if task not in jumanji.registered_environments():
@@ -130,13 +131,13 @@ def _make(task: str, settings: str) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _spec(env: JumanjiWorld) -> EnvSpec:
-    space = env.world.action_spec
-    counts = getattr(space, "num_values", None)
+    space: Any = env.world.action_spec
+    counts: Any = getattr(space, "num_values", None)
     require(
         counts is not None and np.ndim(counts) <= 1,
         f"{env.task} has actions {space}, expected one whole number for each agent",
     )
-    sizes = tuple(int(n) for n in np.ravel(counts))
+    sizes = tuple(int(n) for n in np.asarray(counts).ravel())
     _, shown = jax.eval_shape(env.world.reset, jax.random.key(0))
     views = jax.eval_shape(lambda o: _views(o, len(sizes)), shown.observation)
     return EnvSpec(

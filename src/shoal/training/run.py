@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from shoal import registry
+from shoal import addresses, registry
 from shoal.analysis.statistics import summary
 from shoal.core.algorithm import Algorithm, Policy
 from shoal.core.env import Env
@@ -238,7 +238,7 @@ def rebuild(config: Config, env: Env | None = None) -> tuple[Algorithm, Env]:
 
 def free_directory(algorithm: str, environment: str) -> Path:
     """`runs/<algorithm>_<world>_<n>` with the first n that is free."""
-    stem, n = f"{algorithm}_{environment.split('/')[-1]}", 0
+    stem, n = f"{algorithm}_{addresses.short_name(environment)}", 0
     while (path := Path("runs") / f"{stem}_{n}").exists():
         n += 1
     return path

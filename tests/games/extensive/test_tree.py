@@ -272,7 +272,7 @@ def test_as_in_openspiel(ours, theirs: str) -> None:
         (lambda: nash_conv(kuhn(), kuhn().uniform() * np.nan), "a distribution over 2 actions"),
         (lambda: nash_conv(leduc(), np.full((936, 3), 1 / 3)), "a distribution over 2 actions"),
         (lambda: best_response(kuhn(), kuhn().uniform(), 2), "no player 2: they are 0 to 1"),
-        (lambda: to_normal_form(leduc()), "the limit is 10000000: solve the tree"),
+        (lambda: to_normal_form(leduc()), "the limit is 10,000,000: solve the tree"),
     ],
 )
 def test_mistakes_are_named(build, said: str) -> None:

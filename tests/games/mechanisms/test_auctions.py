@@ -112,6 +112,7 @@ def test_wrong_bids_have_regret() -> None:
         (lambda: second_price(2, reserve=-0.5), "reserve is -0.5"),
         (lambda: all_pay(2, stats.norm()), "values start at -inf"),
         (lambda: first_price(2, Uniform(-1.0, 1.0)), "values start at -1"),
+        (lambda: second_price(2, stats.poisson(3)), "expected a continuous one"),
         # A density that jumps up makes F / f fall.
         (lambda: third_price(3, stats.beta(4, 0.2)), "falls somewhere"),
     ],

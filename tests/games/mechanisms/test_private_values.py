@@ -51,6 +51,7 @@ def test_virtual_values_average_to_the_lowest_value() -> None:
     ("call", "said"),
     [
         (lambda: Uniform(1.0, 1.0), r"\[1, 1\], expected low below high"),
+        (lambda: myerson_reserve(stats.poisson(3)), "expected a continuous one"),
         (lambda: myerson_reserve(STANDARD, 2), "cost is 2: no virtual value"),
         # Two humps: between them hardly any density, so that the virtual value plunges.
         (lambda: myerson_reserve(stats.beta(0.2, 0.2)), "falls somewhere"),

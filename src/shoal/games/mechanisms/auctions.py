@@ -17,7 +17,7 @@ from jaxtyping import Float
 from scipy.integrate import quad
 
 from shoal.core.errors import require
-from shoal.games.mechanisms.private_values import STANDARD, Distribution, ranks_up
+from shoal.games.mechanisms.private_values import STANDARD, Distribution, check_continuous, ranks_up
 
 GRID = 33
 """How many values, and as many bids, the certificate compares."""
@@ -45,7 +45,7 @@ class AuctionEquilibrium:
 
 
 def second_price(
-    bidders: int, distribution: Distribution = STANDARD, reserve: float | int | None = None
+    bidders: int, distribution: Any = STANDARD, reserve: float | int | None = None
 ) -> AuctionEquilibrium:
     """The highest bidder pays the second highest bid: bid your value (Vickrey 1961).
 
@@ -68,7 +68,7 @@ def second_price(
 
 
 def first_price(
-    bidders: int, distribution: Distribution = STANDARD, reserve: float | int | None = None
+    bidders: int, distribution: Any = STANDARD, reserve: float | int | None = None
 ) -> AuctionEquilibrium:
     """The highest bidder pays its bid: bid what the best of the others is expected to value, if
     that is below yours.
@@ -95,7 +95,7 @@ def first_price(
     return _certified("first-price", n, distribution, reserve, bid, price, revenue)
 
 
-def all_pay(bidders: int, distribution: Distribution = STANDARD) -> AuctionEquilibrium:
+def all_pay(bidders: int, distribution: Any = STANDARD) -> AuctionEquilibrium:
     """The highest bidder wins and everyone pays its own bid.
 
     Raises:
@@ -117,7 +117,7 @@ def all_pay(bidders: int, distribution: Distribution = STANDARD) -> AuctionEquil
     return _certified("all-pay", n, distribution, None, bid, price, revenue)
 
 
-def third_price(bidders: int, distribution: Distribution = STANDARD) -> AuctionEquilibrium:
+def third_price(bidders: int, distribution: Any = STANDARD) -> AuctionEquilibrium:
     """The highest bidder pays the third highest bid: bid above your value (Kagel, Levin 1993).
 
     An equilibrium where that bid rises with the value, as it does where log F is concave.
@@ -153,10 +153,11 @@ def third_price(bidders: int, distribution: Distribution = STANDARD) -> AuctionE
 
 
 def _entry(
-    bidders: int, fewest: int, distribution: Distribution, reserve: float | int | None
+    bidders: int, fewest: int, distribution: Any, reserve: float | int | None
 ) -> tuple[int, float]:
     """The number of bidders and the least value that bids."""
     require(bidders >= fewest, f"there are {bidders} bidders, expected at least {fewest}")
+    check_continuous(distribution)
     lowest, highest = float(distribution.ppf(0.0)), float(distribution.ppf(1.0))
     require(
         math.isfinite(lowest) and lowest >= 0,

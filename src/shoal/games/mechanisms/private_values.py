@@ -64,7 +64,7 @@ def virtual_value(value: Any, distribution: Distribution) -> Any:
     return value - (1 - distribution.cdf(value)) / distribution.pdf(value)
 
 
-def myerson_reserve(distribution: Distribution = STANDARD, cost: float | int = 0) -> float:
+def myerson_reserve(distribution: Any = STANDARD, cost: float | int = 0) -> float:
     """The reserve price that maximises revenue, whatever the number of bidders: where the virtual
     value is what the item is worth to the seller, `cost` (Myerson 1981).
 
@@ -75,6 +75,7 @@ def myerson_reserve(distribution: Distribution = STANDARD, cost: float | int = 0
     >>> round(myerson_reserve(), 9)
     0.5
     """
+    check_continuous(distribution)
     values = np.array([float(distribution.ppf(u)) for u in ranks_up(0.0, 513)[1:-1]])
     worth = np.array([float(virtual_value(v, distribution)) for v in values])
     require(
@@ -93,6 +94,14 @@ def myerson_reserve(distribution: Distribution = STANDARD, cost: float | int = 0
         xtol=1e-14,
     )
     return float(found.root)
+
+
+def check_continuous(distribution: Any) -> None:
+    """Raises `UserError` for values that are not drawn from a continuum: they have no density."""
+    require(
+        isinstance(distribution, Distribution),
+        "the distribution of values has no cdf, pdf and ppf: expected a continuous one",
+    )
 
 
 def ranks_up(lowest: float, count: int) -> Float[np.ndarray, "K"]:
