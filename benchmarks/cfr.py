@@ -69,12 +69,12 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """One game: iterations a second of each solver."""
     ours, theirs = GAMES[name]
     game, build_seconds = _timed(ours)
-    gap, compile_seconds = _timed(lambda: cfr(game, 10).nash_conv[-1])
+    gap, compile_seconds = _timed(lambda: cfr(game, 10, report=10).nash_conv[-1])
     peer = pyspiel.load_game(theirs)
     _check(gap, peer)
     solvers: dict[str, Callable[[int], Any]] = {
-        "shoal": lambda n: cfr(game, n),
-        "shoal_plus": lambda n: cfr(game, n, "cfr+"),
+        "shoal": lambda n: cfr(game, n, report=n),
+        "shoal_plus": lambda n: cfr(game, n, "cfr+", report=n),
         "openspiel_cpp": _stepper(pyspiel.CFRSolver(peer)),
     }
     if not options.skip_python:

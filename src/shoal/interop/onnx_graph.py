@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from shoal.core.errors import UserError
+
 OPSET, IR_VERSION = 18, 9  # of 2022 and 2023: onnxruntime 1.17 and later read them
 BATCH = "B"  # the name of the free axis
 
@@ -93,7 +95,7 @@ class Graph:
         """An axis that the batch was folded into."""
         times = size // self.batch
         if not is_static([times]) or size != times * self.batch:
-            raise NotImplementedError(f"an axis of size {size}")
+            raise UserError(f"ONNX export does not follow an axis of size {size}: use stablehlo")
         return batch if times == 1 else self.op("Mul", batch, ints([times]))
 
     def type(self, dtype: Any) -> int:
