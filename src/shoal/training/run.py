@@ -25,7 +25,7 @@ from shoal.training.durable import read_json
 from shoal.training.evaluation import evaluate_policy, evaluate_random, evaluate_scripted
 from shoal.training.program import State
 from shoal.training.run_directory import RunDirectory, read_metrics
-from shoal.training.trainer import Trainer, evaluation_report
+from shoal.training.trainer import Trainer, Watcher, evaluation_report
 
 RUN_SETTINGS = ("total_steps", "num_envs", "unroll", "evaluations", "eval_episodes")
 CONTROLLERS = {"scripted": evaluate_scripted, "random": evaluate_random}
@@ -78,6 +78,7 @@ def train(
     deterministic: bool = False,
     settings: Json | None = None,
     quiet: bool = True,
+    watchers: Sequence[Watcher] = (),
     **run_settings: Any,
 ) -> Run:
     """Trains `algorithm` in `env` and returns the finished run.
@@ -92,6 +93,7 @@ def train(
         preset: `auto`, `none`, or the name of one of the algorithm's presets.
         deterministic: one core, one device: the same bits every time.
         settings: hyper-parameters that differ from the preset.
+        watchers: called with the members' rows at each report; what one raises ends the run.
         run_settings: `num_envs`, `unroll`, `evaluations`, `eval_episodes`.
 
     Raises:
@@ -116,6 +118,7 @@ def train(
         world,
         Path(out) if out else free_directory(algorithm, spec.name),
         quiet=quiet,
+        watchers=watchers,
         seed=seed,
         seeds=seeds,
         sweep={name: list(values) for name, values in (sweep or {}).items()},
@@ -126,7 +129,14 @@ def train(
 
 
 def start(
-    name: str, algorithm: Algorithm, env: Env, out: Path, *, quiet: bool = False, **settings: Any
+    name: str,
+    algorithm: Algorithm,
+    env: Env,
+    out: Path,
+    *,
+    quiet: bool = False,
+    watchers: Sequence[Watcher] = (),
+    **settings: Any,
 ) -> Run:
     """Trains an algorithm that is built already; `settings` are fields of `Config`."""
     spec = env.spec
@@ -148,13 +158,19 @@ def start(
     devices = share_out(config.num_envs, parts, available // groups)
     config = dataclasses.replace(config, devices=devices, member_devices=groups)
     with RunDirectory.create(out) as directory:
-        trainer = Trainer(config, algorithm, env, directory)
+        trainer = Trainer(config, algorithm, env, directory, watchers)
         directory.write_config(config.to_json() | {"versions": versions(), "hardware": hardware()})
         state = trainer.run(quiet=quiet)
         return _run(trainer, state)
 
 
-def resume(directory: Path | str, *, env: Env | None = None, quiet: bool = True) -> Run:
+def resume(
+    directory: Path | str,
+    *,
+    env: Env | None = None,
+    quiet: bool = True,
+    watchers: Sequence[Watcher] = (),
+) -> Run:
     """Continues a run from its last good checkpoint, to the end that its config names.
 
     `env` is needed only for an environment that is not in the registry.
@@ -163,7 +179,7 @@ def resume(directory: Path | str, *, env: Env | None = None, quiet: bool = True)
         config = read_config(run)
         prepare(config.deterministic)
         run.lock()
-        trainer = Trainer(config, *rebuild(config, env), run)
+        trainer = Trainer(config, *rebuild(config, env), run, watchers)
         state = trainer.run(resume=True, quiet=quiet)
         return _run(trainer, state)
 

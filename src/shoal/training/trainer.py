@@ -6,6 +6,7 @@ It knows learners only: what an algorithm is made of never shows here.
 import dataclasses
 import math
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -31,6 +32,7 @@ REPORTS = 200  # rows of metrics in a run, unless rows would be further apart th
 CHUNK_STEPS = 200_000  # most steps between two looks at the clock
 KEEP = 2
 MAX_SKIPPED = 10  # updates in a row without a finite gradient
+Watcher = Callable[[list[Json]], None]  # is shown the members' rows; what it raises ends the run
 WALL_CLOCK = ("seconds", "steps_per_second")  # fields that differ between identical runs
 
 
@@ -55,9 +57,17 @@ class Counters:
 class Trainer:
     """Trains K members of one algorithm in one environment, into a run directory."""
 
-    def __init__(self, config: Config, algorithm: Algorithm, env: Env, directory: RunDirectory):
+    def __init__(
+        self,
+        config: Config,
+        algorithm: Algorithm,
+        env: Env,
+        directory: RunDirectory,
+        watchers: Sequence[Watcher] = (),
+    ):
         algorithm.check(env.spec)
         self.config, self.env, self.directory = config, env, directory
+        self.watchers = watchers
         self.members = config.members()
         learners = [_member(config, algorithm, env, settings) for settings in self.members]
         self.algorithm = algorithm
@@ -106,6 +116,8 @@ class Trainer:
             for row in rows:
                 log.append(row)
                 board.write(row)
+            for watch in self.watchers:
+                watch(rows)
             finished = counters.updates == config.total_updates
             reporter.update(_average(rows), last=finished)
             if max(row.get("skipped_in_a_row", 0) for row in rows) >= MAX_SKIPPED:

@@ -1,0 +1,1 @@
+"""Worlds that others wrote, stepped by worker processes. Nothing here but `world` imports JAX."""

@@ -1,0 +1,74 @@
+"""What every world of the host looks like: a few arrays of Shoal's shapes, padded over agents.
+
+N agents, D numbers of an observation, A actions (or action dimensions), S numbers of global state.
+A `Game` is one such world. It lives in a worker process, so nothing here imports JAX.
+"""
+
+import abc
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+Image = tuple[int, int, int]  # height, width, channels
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a game before it runs.
+
+    An agent's observation is its images, flattened one after the other and scaled to [0, 1], then
+    the rest of its numbers; padded to the largest of `obs_sizes`. Agents that see no images have
+    zeros there. `low` and `high` bound every number of a box action.
+    """
+
+    agents: tuple[str, ...]
+    roles: tuple[int, ...]  # agents of one role have the same spaces
+    obs_sizes: tuple[int, ...]
+    images: tuple[Image, ...]
+    discrete: bool
+    action_sizes: tuple[int, ...]
+    low: float
+    high: float
+    state_size: int  # 0: the world has no global state
+    masked: bool  # whether `Shown.action_mask` says more than which actions exist
+    limit: int  # the longest episode in steps, 0 where that is not known
+
+
+class Shown(NamedTuple):
+    """What a game shows after a reset or a step; the fields mean what `TimeStep`'s do."""
+
+    obs: np.ndarray  # float32 [N, D]
+    reward: np.ndarray  # float32 [N]
+    terminated: np.ndarray  # bool [N]
+    truncated: bool
+    active: np.ndarray  # bool [N]
+    action_mask: np.ndarray | None  # bool [N, A]
+    global_state: np.ndarray | None  # float32 [S]
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode ended."""
+        return bool(self.truncated or self.terminated.all())
+
+
+class Game(abc.ABC):
+    """One world of the host."""
+
+    facts: Facts
+
+    @abc.abstractmethod
+    def reset(self, seed: int) -> Shown:
+        """Starts an episode; the same one for the same seed."""
+
+    @abc.abstractmethod
+    def step(self, action: np.ndarray) -> Shown:
+        """Advances one step. `action` is int32 `[N]` or float32 `[N, A]`, clipped to the box here.
+        Never resets."""
+
+    @abc.abstractmethod
+    def render(self) -> np.ndarray:
+        """The picture of now, uint8 `[H, W, 3]`."""
+
+    def close(self) -> None:
+        """Frees what the world holds."""
