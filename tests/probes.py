@@ -276,6 +276,35 @@ class AnyProbe(Env):
         return jax.lax.switch(self.which, [p.step for p in PROBES], key, state, action)
 
 
+class Watcher(Algorithm):
+    """Learns nothing and reports what it was given; its carry counts the steps of an episode."""
+
+    def init(self, spec, key):
+        return jnp.zeros(())
+
+    def policy(self, state):
+        raise NotImplementedError
+
+    def initial_carry(self, state):
+        return jnp.float32(0)
+
+    def act(self, state, timestep, carry, key):
+        return jnp.zeros(timestep.reward.shape, jnp.int32), carry + 1, carry
+
+    def learn(self, state, trajectory, key):
+        steps = trajectory.transitions
+        return state, {
+            "acted_on": steps.timestep.obs[..., 0],
+            "successor": steps.successor.obs[..., 0],
+            "truncated": steps.successor.truncated,
+            "carry_before": steps.extras,
+            "first_carry": trajectory.carry,
+            "last_carry": trajectory.last_carry,
+            "last": trajectory.last.obs[..., 0],
+            "progress": trajectory.progress,
+        }
+
+
 def collect(
     algorithm: Algorithm, env: Env, num_envs: int, unroll: int, seed: int = 0
 ) -> tuple[AlgState, Trajectory]:

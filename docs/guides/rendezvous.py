@@ -1,11 +1,14 @@
 """Rendezvous: agents on a ring of cells must all come to stand on one cell."""
 
+import cmath
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from shoal.core.env import Env, EnvSpec, TimeStep
+from shoal.core.picture import Circle, Picture, shades
 from shoal.core.spaces import Discrete
 
 
@@ -42,23 +45,19 @@ class Rendezvous(Env):
     def reset(self, key):
         cell = jax.random.randint(key, (self.num_agents,), 0, self.cells)
         state = Ring(cell, jnp.int32(0))
-        return state, self._show(state, jnp.zeros(self.num_agents), jnp.bool_(False))
+        return state, self._show(state, jnp.bool_(False), jnp.float32(0.0))
 
     def step(self, key, state, action):
         state = Ring((state.cell + action - 1) % self.cells, state.time + 1)
         met = (state.cell == state.cell[0]).all()
-        reward = jnp.where(met, 1.0, 0.0) - self.step_cost
-        return state, self._show(state, jnp.full(self.num_agents, reward), met)
+        return state, self._show(state, met, met.astype(jnp.float32) - self.step_cost)
 
-    def _show(self, state: Ring, reward: Float[Array, "N"], met: Bool[Array, ""]) -> TimeStep:
-        apart = (
-            state.cell[None, :] - state.cell[:, None]
-        )  # how far ahead of each agent the others are
-        angle = 2 * jnp.pi * apart / self.cells
-        obs = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], -1)
+    def _show(self, state: Ring, met: Bool[Array, ""], reward: Float[Array, ""]) -> TimeStep:
+        apart = 2 * jnp.pi * (state.cell - state.cell[:, None]) / self.cells
+        obs = jnp.concatenate([jnp.cos(apart), jnp.sin(apart)], -1)  # how far ahead the others are
         return TimeStep(
             obs=obs,
-            reward=reward,
+            reward=jnp.full(self.num_agents, reward),
             terminated=jnp.full(self.num_agents, met),  # a true end: nothing follows
             truncated=state.time >= self.horizon,  # a time limit: the walk could have gone on
             active=jnp.ones(self.num_agents, bool),
@@ -66,3 +65,12 @@ class Rendezvous(Env):
             global_state=obs[0],  # for centralised critics
             metrics={"met": met.astype(jnp.float32)},
         )
+
+    def draw(self, state: Ring) -> Picture:
+        """Each walks on a circle of its own: they have met where they stand in line."""
+        shapes = []
+        for i, color in enumerate(shades("#4c6ef5", self.num_agents)):
+            turn, radius = int(state.cell[i]) / self.cells, 0.9 - 0.6 * i / self.num_agents
+            place = cmath.rect(radius, 2 * cmath.pi * turn)
+            shapes.append(Circle(place.real, place.imag, 0.08, color, f"walker_{i}"))
+        return Picture(tuple(shapes))

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from shoal.core.algorithm import Algorithm, Policy
     from shoal.core.env import Env, EnvSpec, TimeStep
     from shoal.core.errors import UserError
+    from shoal.interop.host.world import from_gymnasium, from_pettingzoo
     from shoal.interop.pettingzoo import to_pettingzoo
     from shoal.registry import make, make_algorithm
     from shoal.training.run import Evaluation, Run, evaluate, load, resume, train
 
 _HOME = {
+    "from_gymnasium": "shoal.interop.host.world",
+    "from_pettingzoo": "shoal.interop.host.world",
     "Algorithm": "shoal.core.algorithm",
     "Policy": "shoal.core.algorithm",
     "Env": "shoal.core.env",
@@ -46,6 +49,8 @@ __all__ = [
     "TimeStep",
     "UserError",
     "evaluate",
+    "from_gymnasium",
+    "from_pettingzoo",
     "load",
     "make",
     "make_algorithm",

@@ -15,6 +15,8 @@ import re
 import sys
 import traceback
 import zlib
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -81,7 +83,21 @@ def short_name(name: str) -> str:
     """What to call a world in a file's name: `simple_spread`, and `fish_pond` for `FishPond`."""
     if not is_address(name):
         return name.split("/")[-1]
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rsplit(":", 1)[-1]).lower()
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rsplit(":", 1)[-1]).lower()
+    return re.sub(r"[^a-z0-9._-]+", "_", words)
+
+
+def heading(name: str) -> str:
+    """What to call a world above a picture or a table: a file without its folder."""
+    place, _, kind = name.rpartition(":")
+    return f"{Path(place).name}:{kind}" if place.endswith(".py") else name
+
+
+def headings(names: Iterable[str]) -> dict[str, str]:
+    """The heading of each; the whole name where two would be called alike."""
+    short = {name: heading(name) for name in names}
+    alike = [n for n, count in Counter(short.values()).items() if count > 1]
+    return {name: name if said in alike else said for name, said in short.items()}
 
 
 @functools.cache

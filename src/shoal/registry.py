@@ -1,10 +1,12 @@
 """Names of algorithms and environments. Nothing here imports JAX: `shoal list` stays instant.
 
 An environment of yours needs no line here: its address, `path/to/world.py:Class` or
-`module:Class`, is a name as good as `mpe/simple_spread`.
+`module:Class`, is a name as good as `mpe/simple_spread`. Nor do those of other suites:
+`gymnasium:CartPole-v1`, `jumanji:RobotWarehouse-v0`.
 """
 
 import importlib
+import json
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NamedTuple
@@ -19,7 +21,8 @@ class Entry(NamedTuple):
     target: str  # "module:attribute"
     summary: str
     discrete: bool = False  # an algorithm for discrete actions alone
-    outside: bool = False  # an environment that is not Shoal's
+    outside: bool = False  # an environment of the user's own
+    task: str = ""  # what a suite of others calls the environment
 
     def load(self) -> Callable[..., Any]:
         """Imports what the entry points to."""
@@ -30,7 +33,8 @@ class Entry(NamedTuple):
 
 
 class Worlds(dict[str, Entry]):
-    """Environments by name. Those that have none are found by their address, and not listed."""
+    """Environments by name. Those of other suites, and those that are found by their address, are
+    not listed."""
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or (isinstance(name, str) and addresses.is_address(name))
@@ -38,6 +42,10 @@ class Worlds(dict[str, Entry]):
     def __missing__(self, name: str) -> Entry:
         if not addresses.is_address(name):
             raise KeyError(name)
+        suite, _, task = name.partition(":")
+        if suite in SUITES:
+            entry = SUITES[suite]
+            return entry._replace(task=name if entry.target == _HOST else task)
         return Entry(addresses.resolve(name), "a world of your own", outside=True)
 
 
@@ -122,6 +130,28 @@ _WORLDS: dict[str, Entry] = {
 
 ENVIRONMENTS: dict[str, Entry] = Worlds(_WORLDS)
 
+_HOST = "shoal.interop.host.world:HostWorld"  # three suites in one class, whose tasks keep them
+
+SUITES: dict[str, Entry] = {
+    "gymnasium": Entry(_HOST, "a world of Gymnasium's, stepped by worker processes"),
+    "pettingzoo": Entry(_HOST, "a world of PettingZoo's, stepped by worker processes"),
+    "mpe2": Entry(_HOST, "a particle world of MPE2's, stepped by worker processes"),
+    "jaxmarl": Entry("shoal.interop.jaxmarl:JaxMARLWorld", "a world of JaxMARL's, compiled"),
+    "jumanji": Entry("shoal.interop.jumanji:JumanjiWorld", "a world of Jumanji's, compiled"),
+    "gymnax": Entry("shoal.interop.gymnax:GymnaxWorld", "a world of Gymnax's, compiled"),
+}
+
+
+def full_name(name: str) -> str:
+    """An environment's name as runs remember it: an address becomes good in any folder."""
+    of_suite = name.partition(":")[0] in SUITES
+    return addresses.resolve(name) if addresses.is_address(name) and not of_suite else name
+
+
+def on_host(name: str) -> bool:
+    """Whether processes of the host step an environment."""
+    return name in ENVIRONMENTS and ENVIRONMENTS[name].target == _HOST
+
 
 def find(kind: str, name: str, entries: dict[str, Entry]) -> Entry:
     """The entry of that name; `UserError` with the nearest name where there is none."""
@@ -133,7 +163,8 @@ def find(kind: str, name: str, entries: dict[str, Entry]) -> Entry:
 def make(name: str, /, **settings: Any) -> Any:
     """The environment of that name: `make("mpe/simple_spread", num_agents=5)`.
 
-    An address is a name too: `make("path/to/world.py:Class")`, `make("module:Class")`.
+    An address is a name too: `make("path/to/world.py:Class")`, `make("module:Class")`. Settings of
+    another suite's world are its own: `make("jumanji:LevelBasedForaging-v0", time_limit=50)`.
 
     Raises:
         UserError: there is no such environment or field, or a value will not do.
@@ -147,12 +178,32 @@ def make_algorithm(name: str, /, **settings: Any) -> Any:
 
 
 def _build(kind: str, name: str, entries: dict[str, Entry], settings: dict[str, Any]) -> Any:
-    factory = find(kind, name, entries).load()
+    entry = find(kind, name, entries)
+    factory = entry.load()
+    if entry.task:
+        settings = _of_suite(factory, entry.task, settings)
     try:
         valid = [f.name for f in fields(factory if isinstance(factory, type) else factory())]
         for field in settings:
             if field not in valid:
                 raise unknown(f"field of {name}", field, valid)
-        return factory(**settings)
+        made = factory(**settings)
+        if entry.task:
+            _ = made.spec  # whether there is such a world shows here
+        return made
     except TypeError as error:
         raise UserError(f"{name}: {error}") from error
+
+
+def _of_suite(kind: Any, task: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a suite's world: what it does not have is for the world within."""
+    names = {f.name for f in fields(kind)}
+    own = {name: value for name, value in settings.items() if name not in names}
+    out = {"task": task} | {name: settings[name] for name in settings if name in names}
+    if own and "settings" in names:
+        try:
+            out["settings"] = json.dumps(own, sort_keys=True)
+        except TypeError as error:
+            raise UserError(f"settings of {task} must be plain data: {error}") from error
+        return out
+    return out | own

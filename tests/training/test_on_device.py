@@ -5,10 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probes import AnyProbe, DyingAgent, Probe, ProbeState, collect
+from probes import AnyProbe, DyingAgent, Probe, ProbeState, Watcher, collect
 
 from shoal.agents.policy_gradient.ippo import ippo
-from shoal.core.algorithm import Algorithm
 from shoal.core.errors import UserError
 from shoal.training.on_device import OnDevice
 
@@ -31,35 +30,6 @@ class Clock(Probe):
 
     def reward(self, state, action):
         return jnp.stack([jnp.ones(()), 2.0 * state.time])
-
-
-class Watcher(Algorithm):
-    """Learns nothing and reports what it was given; its carry counts the steps of an episode."""
-
-    def init(self, spec, key):
-        return jnp.zeros(())
-
-    def policy(self, state):
-        raise NotImplementedError
-
-    def initial_carry(self, state):
-        return jnp.float32(0)
-
-    def act(self, state, timestep, carry, key):
-        return jnp.zeros(timestep.reward.shape, jnp.int32), carry + 1, carry
-
-    def learn(self, state, trajectory, key):
-        steps = trajectory.transitions
-        return state, {
-            "acted_on": steps.timestep.obs[..., 0],
-            "successor": steps.successor.obs[..., 0],
-            "truncated": steps.successor.truncated,
-            "carry_before": steps.extras,
-            "first_carry": trajectory.carry,
-            "last_carry": trajectory.last_carry,
-            "last": trajectory.last.obs[..., 0],
-            "progress": trajectory.progress,
-        }
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
@@ -16,6 +18,7 @@ from shoal.analysis.statistics import bootstrap_interval
 from shoal.core.errors import require
 
 INK, SOFT, LINE = "#1d2127", "#6a707b", "#e4e4de"
+INSIDE, ROWS = 4, 22  # curves named in a legend inside the picture; in a column beside it
 
 
 class Curve(NamedTuple):
@@ -61,7 +64,8 @@ def save_curve(
 def figure(
     curves: Sequence[Curve], *, title: str, horizon: int, scripted: float | None = None
 ) -> Figure:
-    """Means over seeds as lines, 95 % bootstrap intervals of the means as bands.
+    """Means over seeds as lines, 95 % bootstrap intervals of the means as bands. Many curves, such
+    as a sweep's, have shades of one scale in their order and a legend beside them.
 
     Args:
         curves: at least one; those of several algorithms lie in one picture.
@@ -70,23 +74,31 @@ def figure(
         scripted: the return of a hand-written controller, as a line for reference.
     """
     require(any(len(c.steps) for c in curves), "there is no finished episode to draw a curve of")
-    drawn = Figure(figsize=(7.2, 4.2), dpi=160, layout="constrained")
+    columns = -(-len(curves) // ROWS) if len(curves) > INSIDE else 0
+    drawn = Figure(figsize=(7.2 + 2.1 * columns, 4.2), dpi=160, layout="constrained")
     axes = drawn.add_subplot()
-    for curve, color in zip(curves, PALETTE * len(curves), strict=False):
-        _draw(axes, curve, color)
+    for curve, color in zip(curves, _colors(len(curves))):
+        _draw(axes, curve, color, alone=len(curves) == 1)
     if scripted is not None:
         label = f"scripted controller, {scripted:.2f}".replace("-", "\N{MINUS SIGN}")
         axes.axhline(scripted, color=SOFT, linewidth=1.2, linestyle=(0, (5, 3)), label=label)
     _dress(axes, title, horizon)
+    _add_legend(axes, curves, columns)
     return drawn
 
 
-def _draw(axes: Axes, curve: Curve, color: str) -> None:
+def _colors(count: int) -> list[str]:
+    """Colours that are told apart; of many curves, shades in their order."""
+    if count <= len(PALETTE):
+        return list(PALETTE[:count])
+    shades = colormaps["viridis"]
+    return [to_hex(shades(i / (count - 1) * 0.92)) for i in range(count)]  # its end is too pale
+
+
+def _draw(axes: Axes, curve: Curve, color: str, alone: bool) -> None:
     """One line. A curve of few points shows them."""
     seeds = curve.returns.shape[1]
-    label = (
-        curve.label if seeds == 1 else f"{curve.label}, mean of {seeds} seeds with 95 % interval"
-    )
+    label = f"{curve.label}, {_mean_of(seeds)}" if alone and seeds > 1 else curve.label
     marker = "o" if len(curve.steps) <= 20 else ""
     axes.plot(
         curve.steps,
@@ -99,7 +111,25 @@ def _draw(axes: Axes, curve: Curve, color: str) -> None:
     )
     if seeds > 1:
         low, high = bootstrap_interval(curve.returns)
-        axes.fill_between(curve.steps, low, high, color=color, alpha=0.18, linewidth=0)
+        alpha = 0.18 if alone else 0.12
+        axes.fill_between(curve.steps, low, high, color=color, alpha=alpha, linewidth=0)
+
+
+def _mean_of(seeds: int) -> str:
+    return f"mean of {seeds} seeds with 95 % interval"
+
+
+def _add_legend(axes: Axes, curves: Sequence[Curve], columns: int) -> None:
+    """Inside, or beside the picture where there are many curves; the seeds of several curves stand
+    above them once."""
+    style: dict[str, Any] = {"frameon": False, "fontsize": 9, "labelcolor": INK}
+    seeds = {c.returns.shape[1] for c in curves if len(c.steps)}
+    if len(curves) > 1 and len(seeds) == 1 and seeds != {1}:
+        style |= {"title": _mean_of(*seeds), "title_fontsize": 9, "alignment": "left"}
+    if columns:
+        place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "ncols": columns}
+        style |= place | {"fontsize": 8}
+    axes.legend(**({"loc": "best"} | style)).get_title().set_color(INK)
 
 
 def _dress(axes: Axes, title: str, horizon: int) -> None:
@@ -114,4 +144,3 @@ def _dress(axes: Axes, title: str, horizon: int) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(LINE)
-    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")

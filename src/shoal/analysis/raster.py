@@ -1,8 +1,12 @@
 """Pictures as images, drawn without a display: three times too large, then scaled down."""
 
+import base64
+import io
+
+import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from shoal.core.picture import Circle, Line, Picture, Ring, Text
+from shoal.core.picture import Bitmap, Circle, Line, Picture, Ring, Shape, Text
 
 FINE = 3  # supersampling
 PAPER, INK, SOFT = "#ffffff", "#1d2127", "#6a707b"
@@ -35,6 +39,18 @@ def draw_picture(
     return pen.image.reduce(FINE)
 
 
+def photograph(pixels: np.ndarray, width: int = 480) -> Picture:
+    """The picture of an image `[H, W, 3]` of bytes, made smaller where it is wider than `width`."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((width, 4 * width))
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=75)
+    source = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    height = 2 * image.height / image.width
+    view = (-1.0, -height / 2, 1.0, height / 2)
+    return Picture((Bitmap(-1.0, -height / 2, 2.0, height, source),), view)
+
+
 class _Pen:
     """Draws in world units on an image of `FINE` times the size."""
 
@@ -51,7 +67,7 @@ class _Pen:
     def at(self, x: Real, y: Real) -> Point:
         return self.scale * (x - self.left), self.scale * (self.top - y)
 
-    def draw(self, shape: Circle | Ring | Line | Text) -> None:
+    def draw(self, shape: Shape) -> None:
         match shape:
             case Circle():
                 self.disc(shape)
@@ -64,6 +80,15 @@ class _Pen:
                 self.word(
                     self.at(shape.x, shape.y), shape.text, shape.color, shape.size * self.scale
                 )
+            case Bitmap():
+                self.bitmap(shape)
+
+    def bitmap(self, shape: Bitmap) -> None:
+        pixels = base64.b64decode(shape.source.partition(",")[2])
+        size = (round(shape.width * self.scale), round(shape.height * self.scale))
+        with Image.open(io.BytesIO(pixels)) as image:
+            corner = self.at(shape.x, shape.y + shape.height)
+            self.image.paste(image.convert("RGB").resize(size), (round(corner[0]), round(corner[1])))
 
     def disc(self, shape: Circle) -> None:
         radius = shape.radius * self.scale

@@ -13,6 +13,7 @@ from shoal.core.algorithm import Carry, Policy
 from shoal.core.env import Action, Env, EnvState, TimeStep
 from shoal.core.errors import require
 from shoal.core.picture import Circle, Picture
+from shoal.interop.host.world import HostWorld, World
 
 # Colours of agents that a picture does not show, or shows without their name.
 PALETTE = ("#4c6ef5", "#f08c00", "#12b886", "#e64980", "#7950f2", "#15aabf", "#fa5252", "#82c91e")
@@ -55,7 +56,7 @@ class Recording(NamedTuple):
 
 def record(
     policy: Policy,
-    env: Env,
+    env: World,
     key: PRNGKeyArray,
     episodes: int = 5,
     *,
@@ -65,6 +66,10 @@ def record(
 ) -> Recording:
     """Plays `episodes` episodes with `policy`: its likeliest actions if `greedy`, else samples."""
     act, carry = _PolicyAct(policy, greedy), policy.initial_carry()
+    if isinstance(env, HostWorld):
+        from shoal.analysis.host_recording import record_host
+
+        return record_host(act, env, key, episodes, carry=carry, algorithm=algorithm, seed=seed)
     return record_act(act, env, key, episodes, carry=carry, algorithm=algorithm, seed=seed)
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from shoal.addresses import heading
 from shoal.analysis.recording import Episode, Recording, running, short_names
-from shoal.core.picture import Circle, Line, Picture, Ring, Shape, Text
+from shoal.core.picture import Bitmap, Circle, Line, Picture, Ring, Shape, Text
 
 # How each reduction of a metric is named beside its running value.
 REDUCTIONS = {"sum": "so far", "mean": "mean", "max": "highest", "last": "now"}
-KINDS = {Circle: "circle", Ring: "ring", Line: "line", Text: "text"}
+KINDS = {Circle: "circle", Ring: "ring", Line: "line", Text: "text", Bitmap: "bitmap"}
 
 
 def save_replay(recording: Recording, path: Path | str) -> Path:
@@ -29,7 +30,7 @@ def replay_html(recording: Recording) -> str:
     template = resources.files("shoal.analysis").joinpath("replay_template.html").read_text("utf-8")
     data = json.dumps(to_json(recording), allow_nan=False, separators=(",", ":"))
     head, tail = template.split("{{data}}")
-    head = head.replace("{{title}}", html.escape(f"{recording.environment} replay"))
+    head = head.replace("{{title}}", html.escape(f"{heading(recording.environment)} replay"))
     return head + data.replace("<", "\\u003c") + tail
 
 
@@ -38,7 +39,7 @@ def to_json(recording: Recording) -> dict[str, Any]:
     short = short_names(recording.agents)
     agents = zip(recording.agents, recording.colors, strict=True)
     return {
-        "environment": recording.environment,
+        "environment": heading(recording.environment),
         "algorithm": recording.algorithm,
         "seed": recording.seed,
         "mean_return": number(recording.mean_return),

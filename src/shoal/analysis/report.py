@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from shoal.addresses import headings
 from shoal.analysis import report_runs, report_tables as tables, svg_chart
 from shoal.analysis.comparison import compare
 from shoal.analysis.recording import PALETTE
@@ -66,12 +67,14 @@ def report_html(
     report = compare(groups, yardstick=yardstick)
     names = list(dict.fromkeys(g["name"] for world in report["worlds"] for g in world["groups"]))
     styles = {name: (PALETTE[i % len(PALETTE)], i >= len(PALETTE)) for i, name in enumerate(names)}
-    heading = title or _title(names, list(groups))
+    worlds = headings(groups)
+    heading = title or _title(names, list(worlds.values()))
     players = report_runs.embedded_replays(groups) if replays else {}
     body = [_head(heading, report), _notes(report["notes"])]
     if report["aggregate"]:
-        body.append(_over_worlds(report["aggregate"], report["worlds"], styles))
-    body += [_world(world, styles, players) for world in report["worlds"]]
+        body.append(_over_worlds(report["aggregate"], report["worlds"], worlds, styles))
+    for world in report["worlds"]:
+        body.append(_world(world, worlds[world["environment"]], styles, players))
     body.append(report_runs.section(groups))
     template = resources.files("shoal.analysis").joinpath("report_template.html").read_text("utf-8")
     head, tail = template.split("{{body}}")
@@ -113,15 +116,17 @@ def _notes(notes: list[str]) -> str:
 # Sections -------------------------------------------------------------------------------------
 
 
-def _over_worlds(aggregate: Json, worlds: list[Json], styles: Styles) -> str:
+def _over_worlds(
+    aggregate: Json, worlds: list[Json], called: dict[str, str], styles: Styles
+) -> str:
     """All worlds together: scores by a yardstick, and who beats whom."""
-    matrix = tables.matrix(worlds, styles)
+    matrix = tables.matrix(worlds, called, styles)
     parts = [
         f"<h2>Over {len(worlds)} worlds</h2>",
         tables.card("Return per agent, IQM", "", matrix),
     ]
     if aggregate["groups"]:
-        yards = "; ".join(f"{w['environment']}: {w['yardstick']['text']}" for w in worlds)
+        yards = "; ".join(f"{called[w['environment']]}: {w['yardstick']['text']}" for w in worlds)
         table = tables.scores(aggregate["groups"], "score", styles, gap=True)
         parts.append(tables.card("Scores, normalised world by world", yards, table))
         strip = _strip(aggregate["groups"], "score", "score", styles)
@@ -131,7 +136,7 @@ def _over_worlds(aggregate: Json, worlds: list[Json], styles: Styles) -> str:
     return f"<section>{''.join(parts)}</section>"
 
 
-def _world(world: Json, styles: Styles, players: dict[tuple[str, str], str]) -> str:
+def _world(world: Json, called: str, styles: Styles, players: dict[tuple[str, str], str]) -> str:
     groups, name = world["groups"], world["environment"]
     yard = world["yardstick"]
     note = f"Optimality gap: what is missing to 1, where {yard['text']}." if yard else ""
@@ -146,7 +151,7 @@ def _world(world: Json, styles: Styles, players: dict[tuple[str, str], str]) -> 
     ]
     frames = "".join(players.get((name, g["name"]), "") for g in groups)
     parts = [
-        f"<h2>{html.escape(name)}</h2>",
+        f"<h2>{html.escape(called)}</h2>",
         scores,
         tables.legend([g["name"] for g in groups], styles),
         f'<div class="grid2">{"".join(charts)}</div>',

@@ -9,15 +9,8 @@ from shoal.analysis.run_groups import Group
 from shoal.analysis.trained_seeds import Json, Seed, flat_settings
 
 BUDGET = 6 * 2**20  # characters of replays in one page
-# A page within a page has no address of its own to write the step into; and before it has its size,
-# its pictures may be smaller than their own margins.
-FIT = """<script>
-history.replaceState = () => {};
-const rounded = CanvasRenderingContext2D.prototype.roundRect;
-CanvasRenderingContext2D.prototype.roundRect = function (x, y, w, h, radius) {
-  return rounded.call(this, x, y, w, h, Math.max(0, radius));
-};
-</script>"""
+# A page within a page has no address of its own to write the step into.
+NO_ADDRESS = "<script>history.replaceState = () => {};</script>"
 
 
 def embedded_replays(groups: dict[str, list[Group]]) -> dict[tuple[str, str], str]:
@@ -45,7 +38,7 @@ def embedded_replays(groups: dict[str, list[Group]]) -> dict[tuple[str, str], st
 
 def _frame(path: Path, first: bool) -> str:
     """The replay may run its own script and do nothing else."""
-    page = path.read_text(encoding="utf-8").replace("<head>", f"<head>{FIT}", 1)
+    page = path.read_text(encoding="utf-8").replace("<head>", f"<head>{NO_ADDRESS}", 1)
     quoted = page.replace("&", "&amp;").replace("'", "&#39;")
     lazy = "" if first else ' loading="lazy"'
     return f"<iframe sandbox='allow-scripts' title='Replay'{lazy} srcdoc='{quoted}'></iframe>"

@@ -35,8 +35,8 @@ def scores(groups: list[Json], key: str, styles: Styles, *, gap: bool) -> str:
     return _table(head, rows)
 
 
-def matrix(worlds: list[Json], styles: Styles) -> str:
-    """A row a group, a column a world."""
+def matrix(worlds: list[Json], called: dict[str, str], styles: Styles) -> str:
+    """A row a group, a column a world by what it is called."""
     found = {(w["environment"], g["name"]): g for w in worlds for g in w["groups"]}
     rows = [
         [_chip(name, styles)]
@@ -48,7 +48,7 @@ def matrix(worlds: list[Json], styles: Styles) -> str:
         ]
         for name in styles
     ]
-    return _table(["", *(html.escape(w["environment"]) for w in worlds)], rows)
+    return _table(["", *(html.escape(called[w["environment"]]) for w in worlds)], rows)
 
 
 def metrics(groups: list[Json], styles: Styles) -> str:

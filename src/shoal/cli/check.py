@@ -6,7 +6,7 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Any
 
-from shoal import addresses, registry
+from shoal import registry
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse, take
 from shoal.core.errors import UserError
@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
         report = _unbuilt(world)
     else:
         report = inspect_environment(world, episodes=options.episodes, seed=options.seed)
-    name = addresses.resolve(name) if addresses.is_address(name) else name
+    name = registry.full_name(name)
     if options.json:
         outcomes = {check: report.outcome(check) for check in CHECKS}
         findings = [finding.to_json() for finding in report.findings]

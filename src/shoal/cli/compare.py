@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from shoal.addresses import headings
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse
 from shoal.core.errors import UserError, require
@@ -105,9 +106,13 @@ def _check_is_ours(path: Path) -> None:
 
 def text(report: dict[str, Any]) -> list[str]:
     """The comparison as lines."""
-    lines = []
+    lines, called = [], headings(world["environment"] for world in report["worlds"])
     for world in report["worlds"]:
-        lines += [*_scores(world), *_settings(world), *_improvement(world["improvement"])]
+        lines += [
+            *_scores(world, called[world["environment"]]),
+            *_settings(world),
+            *_improvement(world["improvement"]),
+        ]
         lines += [*_curves(world), *_profiles(world["groups"], world["thresholds"], "return"), ""]
     if report["aggregate"]:
         lines += [*_aggregate(report["aggregate"], len(report["worlds"])), ""]
@@ -115,7 +120,7 @@ def text(report: dict[str, Any]) -> list[str]:
     return [*lines, *notes] if notes else lines[:-1]
 
 
-def _scores(world: dict[str, Any]) -> list[str]:
+def _scores(world: dict[str, Any], called: str) -> list[str]:
     groups, yard = world["groups"], world["yardstick"]
     head = ["", "seeds", "IQM", "95 %", "mean", "95 %", "median", "95 %"]
     rows = [
@@ -123,7 +128,7 @@ def _scores(world: dict[str, Any]) -> list[str]:
         + (_pair(g["optimality_gap"]) if yard else [])
         for g in groups
     ]
-    title = f"{world['environment']}: return per agent after {_steps(groups)} steps"
+    title = f"{called}: return per agent after {_steps(groups)} steps"
     table = _table([head + (["gap", "95 %"] if yard else []), *rows])
     return [title, *table, *([f"  gap: {yard['text']}"] if yard else [])]
 

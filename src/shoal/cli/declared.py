@@ -6,7 +6,7 @@ limits stand in plain sight. Types that this reading does not follow are left to
 
 import ast
 import functools
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from shoal import addresses
 from shoal.core import limits
@@ -21,6 +21,13 @@ class _Place(NamedTuple):
 
     module: str
     node: Any
+
+
+class _Field(NamedTuple):
+    """Its type, or `None` where that is not a simple one, and whether it shapes the program."""
+
+    kind: Any
+    static: bool
 
 
 def check_options(arguments: list[str], targets: dict[str, str]) -> None:
@@ -50,17 +57,32 @@ def check_options(arguments: list[str], targets: dict[str, str]) -> None:
 def fields(target: str) -> dict[str, Any]:
     """The fields that a registry's target `module:name` takes, by name: the type of each, or
     `None` where it is not a simple one. Raises `LookupError` where the source does not tell."""
+    return {name: field.kind for name, field in _declared(target).items()}
+
+
+def leaves(target: str) -> list[str]:
+    """The fields that are numbers and leaves, not structure: those that a sweep may have. Raises
+    `LookupError` where the source does not tell."""
+    numbers = (int, float)
+    return [
+        name
+        for name, (kind, static) in _declared(target).items()
+        if not static and (kind in numbers or (get_args(kind) or [None])[0] in numbers)
+    ]
+
+
+def _declared(target: str) -> dict[str, _Field]:
     module, name = target.rsplit(":", 1)
     return _fields(_find(module, name))
 
 
-def _fields(place: _Place) -> dict[str, Any]:
+def _fields(place: _Place) -> dict[str, _Field]:
     module, node = place
     if isinstance(node, ast.FunctionDef) and node.returns:  # one of a family: all have its fields
         return _fields(_find(module, ast.unparse(node.returns)))
     if not isinstance(node, ast.ClassDef):
         raise LookupError(f"{module} has no class there")
-    out: dict[str, Any] = {}
+    out: dict[str, _Field] = {}
     for base in reversed(node.bases):
         if isinstance(base, ast.Name) and base.id not in _BARE:
             out |= _fields(_find(module, base.id))
@@ -68,10 +90,18 @@ def _fields(place: _Place) -> dict[str, Any]:
             raise LookupError(f"{ast.unparse(base)} may have fields")
     for line in node.body:
         match line:
-            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind):
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=default):
                 if "ClassVar" not in ast.unparse(kind):
-                    out[name] = _type(_Place(module, kind))
+                    out[name] = _Field(_type(_Place(module, kind)), _is_static(default))
     return out
+
+
+def _is_static(default: ast.expr | None) -> bool:
+    """Whether a field is declared as `eqx.field(static=True, ...)`."""
+    match default:
+        case ast.Call(keywords=keywords):
+            return any(k.arg == "static" and ast.unparse(k.value) == "True" for k in keywords)
+    return False
 
 
 def _type(place: _Place) -> Any:

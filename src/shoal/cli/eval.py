@@ -3,8 +3,10 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shoal.cli.parse import parse, take
+from shoal.cli.sweep import check_member, describe_member, print_table, settings_of
 from shoal.training.run_directory import RunDirectory
 
 
@@ -18,6 +20,8 @@ class Options:
     """Seed of the episodes."""
     greedy: bool = True
     """Take the likeliest action (True) or draw (False)."""
+    member: int | None = None
+    """Which of the run's seeds or settings, from 0; all if not given."""
     best: bool = False
     """Use the parameters that scored best during training, not the last ones."""
     json: bool = False
@@ -33,21 +37,35 @@ def run(arguments: list[str]) -> int:
         w for word in rest for w in ((word, "True") if word in ("--json", "--best") else (word,))
     ]
     options = parse(Options, rest, "shoal eval DIR")
-    RunDirectory.open(Path(directory)).read_config()
+    check_member(RunDirectory.open(Path(directory)).read_config(), options.member)
 
     from shoal.training.run import evaluate_run, load
 
+    run = load(Path(directory), best=options.best)
     report = evaluate_run(
-        load(Path(directory), best=options.best),
+        run,
         episodes=options.episodes,
         seed=options.seed,
         greedy=options.greedy,
+        member=options.member,
     )
+    swept = list(run.config.sweep) if options.member is None else []
     if options.json:
+        if swept:
+            settings = settings_of(swept, report["members"])
+            report["settings"] = [setting.to_json() for setting in settings]
         print(json.dumps(report))
-        return 0
-    print(f"{report['algorithm']} in {report['environment']}, {options.episodes} episodes")
+    elif swept:
+        print_table(run.config, report["members"], options.episodes)
+    else:
+        _print(run.config, report, options)
+    return 0
+
+
+def _print(config: Any, report: dict[str, Any], options: Options) -> None:
+    """A line a score."""
+    which = "" if options.member is None else f", {describe_member(config, options.member)}"
+    print(f"{report['algorithm']} in {report['environment']}{which}, {options.episodes} episodes")
     rows = {"return per agent": report["return"]} | report["metrics"]
     for name, score in rows.items():
         print(f"  {name:<26}{score['mean']:>10.3f}  [{score['low']:.3f}, {score['high']:.3f}]")
-    return 0

@@ -1,11 +1,13 @@
 """shoal export DIR: a run's policy as one file that runs without Shoal, and a card beside it."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse, take
+from shoal.cli.sweep import check_member, count_members, describe_member
 from shoal.core.limits import Natural
 from shoal.training.run_directory import RunDirectory
 
@@ -40,11 +42,15 @@ def run(arguments: list[str]) -> int:
     if "--help" not in rest and "-h" not in rest:
         check_options(rest, {"--": f"{__name__}:Options"})
     options = parse(Options, rest, "shoal export DIR")
-    RunDirectory.open(Path(directory)).read_config()
+    config = RunDirectory.open(Path(directory)).read_config()
+    check_member(config, options.member)
 
     from shoal.interop.export import export_run
+    from shoal.training.config import Config
 
     files = export_run(Path(directory), **vars(options))
+    if count_members(config) > 1:  # beside the paths, which scripts read
+        print(describe_member(Config.from_json(config), options.member), file=sys.stderr)
     print(f"{files.policy}\n{files.card}\n{files.page}")
     return 0
 

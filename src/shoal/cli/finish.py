@@ -5,9 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from shoal.cli import sweep
+from shoal.core.errors import UserError
+
 
 def guarded(out: Path, work: Callable[[], None]) -> int:
     """Runs `work`; a stopped or diverged run is one line and exit code 1."""
+    from shoal.interop.host.vector import WorldFailed
     from shoal.training.checkpoint import CheckpointError
     from shoal.training.trainer import Diverged, Interrupted
 
@@ -16,7 +20,7 @@ def guarded(out: Path, work: Callable[[], None]) -> int:
     except Interrupted as stop:
         print(f"shoal: {stop}; continue with: shoal resume {out}", file=sys.stderr)
         return 1
-    except (Diverged, CheckpointError) as error:
+    except (Diverged, CheckpointError, WorldFailed) as error:
         print(f"shoal: {error}", file=sys.stderr)
         return 1
     return 0
@@ -24,14 +28,30 @@ def guarded(out: Path, work: Callable[[], None]) -> int:
 
 def finish(run: Any, pictures: bool = True) -> None:
     """Prints the final evaluation and makes the pictures of a finished run."""
-    score = run.evaluation["return"]
-    print(
-        f"return per agent {score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}] over "
-        f"{run.config.eval_episodes} episodes, {run.config.seeds} seeds · {run.directory}"
-    )
+    if run.config.sweep:
+        sweep.print_table(run.config, run.evaluation["members"], run.config.eval_episodes)
+        print(run.directory)
+    else:
+        score = run.evaluation["return"]
+        print(
+            f"return per agent {score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}] over "
+            f"{run.config.eval_episodes} episodes, {run.config.seeds} seeds · {run.directory}"
+        )
     if pictures:
         from shoal.cli.render import save_curve, save_replay
 
         if any(row["return"] is not None for row in run.metrics):
             save_curve(run)
-        print(f"watch it: {save_replay(run, 'html', run.directory / 'replay.html')}")
+        which = f" ({sweep.describe_member(run.config, 0)})" if run.config.sweep else ""
+        try:
+            path = save_replay(run, "html", run.directory / "replay.html", episodes=_shown(run.env))
+            print(f"watch it: {path}{which}")
+        except UserError as error:  # worlds of others need not be able to draw themselves
+            print(f"no replay: {error}")
+
+
+def _shown(env: Any) -> int:
+    """Episodes to show; worlds of the host take pictures, which take their time."""
+    from shoal.core.env import Env
+
+    return 5 if isinstance(env, Env) else 1

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shoal.cli.parse import parse, take
+from shoal.cli.sweep import check_member, describe_member, say
+from shoal.core.limits import Natural
 from shoal.training.run_directory import RunDirectory
 
 
@@ -22,6 +24,8 @@ class Options:
     """Take the likeliest action (True) or draw (False)."""
     best: bool = False
     """Use the parameters that scored best during training, not the last ones."""
+    member: Natural = 0
+    """Which of the run's seeds or settings, from 0."""
     out: Path | None = None
     """The file to write; replay.FORMAT in the run's directory if not given."""
 
@@ -30,34 +34,56 @@ def run(arguments: list[str]) -> int:
     """Renders and says where."""
     (directory,), rest = take(arguments, ["DIR"], "shoal render DIR [--format html|gif|mp4]")
     options = parse(Options, rest, "shoal render DIR")
-    RunDirectory.open(Path(directory)).read_config()
+    check_member(RunDirectory.open(Path(directory)).read_config(), options.member)
 
     from shoal.training.run import load
 
-    path = options.out or Path(directory) / f"replay.{options.format}"
+    path = options.out or Path(directory) / _name(options)
     loaded = load(Path(directory), best=options.best)
-    save_replay(loaded, options.format, path, options.episodes, options.seed, options.greedy)
-    print(path)
+    save_replay(
+        loaded,
+        options.format,
+        path,
+        options.episodes,
+        options.seed,
+        options.greedy,
+        member=options.member,
+    )
+    several = len(loaded.policies) > 1
+    print(f"{path} ({describe_member(loaded.config, options.member)})" if several else path)
     return 0
 
 
+def _name(options: Options) -> str:
+    """The first member has the run's replay; another's does not take its place."""
+    number = f"_{options.member}" if options.member else ""
+    return f"replay{number}.{options.format}"
+
+
 def save_replay(
-    run: Any, format: str, path: Path, episodes: int = 5, seed: int = 0, greedy: bool = True
+    run: Any,
+    format: str,
+    path: Path,
+    episodes: int = 5,
+    seed: int = 0,
+    greedy: bool = True,
+    *,
+    member: int = 0,
 ) -> Path:
-    """Records episodes of a run's first policy and writes them as html, gif or mp4."""
+    """Records episodes of a member's policy and writes them as html, gif or mp4."""
     import jax
 
     from shoal.analysis.recording import record
     from shoal.analysis.replay_html import save_replay as save_html
 
     recording = record(
-        run.policy,
+        run.policies[member],
         run.env,
         jax.random.key(seed),
         episodes,
         greedy=greedy,
         algorithm=run.config.algorithm,
-        seed=run.config.seed,
+        seed=run.config.members()[member]["seed"],
     )
     if format == "html":
         return save_html(recording, path)
@@ -67,17 +93,27 @@ def save_replay(
 
 
 def save_curve(run: Any) -> Path:
-    """Draws `curve.png`: the return during training, with the scripted score where there is one."""
+    """Draws `curve.png`: the return during training, one line a setting of a sweep, with the
+    scripted score where there is one."""
     from shoal import evaluate
     from shoal.analysis.curve import curve_from_rows, save_curve as save
+    from shoal.core.env import Env
     from shoal.training.evaluation import has_script
 
-    config = run.config
-    curve = curve_from_rows(run.metrics, config.algorithm)
+    config, rows = run.config, run.metrics
+    scripted = isinstance(run.env, Env) and has_script(run.env)
+    settings = [{k: v for k, v in m.items() if k != "seed"} for m in config.members()]
+    curves = [
+        curve_from_rows(
+            [row for row in rows if setting.items() <= row.items()],
+            say(setting) or config.algorithm,
+        )
+        for setting in settings[:: config.seeds]
+    ]
     return save(
         run.directory / "curve.png",
-        [curve],
+        curves,
         title=f"{config.algorithm} in {config.environment}",
         horizon=run.env.spec.horizon,
-        scripted=evaluate("scripted", run.env, episodes=1000).mean if has_script(run.env) else None,
+        scripted=evaluate("scripted", run.env, episodes=1000).mean if scripted else None,
     )

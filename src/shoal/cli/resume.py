@@ -5,17 +5,20 @@ from pathlib import Path
 from shoal.cli.finish import finish, guarded
 from shoal.cli.parse import parse, take
 from shoal.training.run_directory import RunDirectory
+from shoal.training.trackers.choice import choose
 
 
 class _Options:
     """Continue a run from its last good checkpoint."""
 
-    def __init__(self, pictures: bool = True):
+    def __init__(self, pictures: bool = True, track: str | None = None):
         """
         Args:
             pictures: whether to make curve.png and replay.html at the end.
+            track: wandb, mlflow, trackio or none, instead of those that the run was started with.
         """
         self.pictures = pictures
+        self.track = track
 
 
 def run(arguments: list[str]) -> int:
@@ -25,6 +28,9 @@ def run(arguments: list[str]) -> int:
     path = Path(directory)
 
     RunDirectory.open(path).read_config()
+    track = None if options.track is None else choose(options.track)
     from shoal.training.run import resume
 
-    return guarded(path, lambda: finish(resume(path, quiet=False), options.pictures))
+    return guarded(
+        path, lambda: finish(resume(path, quiet=False, track=track), options.pictures)
+    )

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from shoal import addresses, registry
-from shoal.cli.declared import check_options
+from shoal.cli.declared import check_options, fields
 from shoal.cli.parse import parse, take
-from shoal.core.errors import UserError
-from shoal.core.limits import Count, Seed
+from shoal.cli.sweep import read_sweep
+from shoal.core.errors import UserError, unknown
+from shoal.core.limits import Count, Seed, read_value
 from shoal.training import presets
 from shoal.training.devices import prepare, share_out
 from shoal.training.run_directory import check_empty, check_place
+from shoal.training.trackers.choice import choose
 
 USAGE = "shoal train ALGORITHM ENVIRONMENT [--steps N] [--seed S] [--seeds K] [--out DIR] ..."
 
@@ -19,8 +21,8 @@ USAGE = "shoal train ALGORITHM ENVIRONMENT [--steps N] [--seed S] [--seeds K] [-
 def run(arguments: list[str]) -> int:
     """Parses, trains, and says where the results are."""
     (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], USAGE)
-    if addresses.is_address(environment):
-        environment = addresses.resolve(environment)
+    environment = registry.full_name(environment)
+    sweep, rest = read_sweep(rest, algorithm, environment)
     _check(algorithm, environment, rest)
     options = _options(algorithm, environment, rest)
     if options.env.spec.name != environment:
@@ -34,7 +36,11 @@ def run(arguments: list[str]) -> int:
         name: getattr(options, name)
         for name in ("seed", "seeds", "deterministic", "preset", "num_envs", "unroll")
     }
-    settings |= {name: getattr(options, name) for name in ("evaluations", "eval_episodes")}
+    settings |= {
+        name: getattr(options, name)
+        for name in ("evaluations", "eval_episodes", "normalise_observations")
+    }
+    settings |= {"sweep": sweep, "track": options.track}
     return guarded(
         out,
         lambda: finish(
@@ -54,6 +60,15 @@ def _check(algorithm: str, environment: str, arguments: list[str]) -> None:
     if "--help" in arguments:
         return
     check_options(arguments, classes)
+    check_fit(algorithm, environment, arguments)
+    choose(_value(arguments, "--track") or "none")
+    if out := _value(arguments, "--out"):
+        check_place(Path(out))
+        check_empty(Path(out))
+
+
+def check_fit(algorithm: str, environment: str, arguments: list[str]) -> None:
+    """Raises `UserError` where algorithm, world, preset and batches do not fit each other."""
     continuous = _continuous(arguments)
     if continuous and registry.ALGORITHMS[algorithm].discrete:
         raise UserError(
@@ -61,13 +76,23 @@ def _check(algorithm: str, environment: str, arguments: list[str]) -> None:
             "use ippo or mappo, or the environment's discrete actions"
         )
     preset = _value(arguments, "--preset") or "auto"
-    table = presets.resolve(algorithm, environment, continuous, preset)
+    on_host = registry.on_host(environment)
+    table = presets.resolve(algorithm, environment, continuous, preset, on_host)
+    if presets.is_file(preset):
+        _check_values(preset, table["algo"], registry.ALGORITHMS[algorithm].target)
     if minibatches := _value(arguments, "--algo.minibatches"):
         num_envs = _value(arguments, "--num-envs", "--num_envs") or table["num_envs"]
         share_out(int(num_envs), int(minibatches), available=1)
-    if out := _value(arguments, "--out"):
-        check_place(Path(out))
-        check_empty(Path(out))
+
+
+def _check_values(file: str, values: dict[str, Any], target: str) -> None:
+    """Raises `UserError` for the first hyper-parameter of a file that does not exist or fit."""
+    kinds = fields(target)
+    for name, value in values.items():
+        if name not in kinds:
+            raise unknown(f"hyper-parameter in {file}:", name, kinds)
+        if kinds[name] is not None:
+            read_value(f"{name} in {file}", str(value), kinds[name])
 
 
 def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
@@ -76,9 +101,12 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     world = registry.make(environment)
     chosen = _value(arguments, "--preset") or "auto"
 
+    from shoal.core.spaces import Box
     from shoal.training.config import from_fields
 
-    table = presets.resolve(algorithm, environment, _continuous(arguments), chosen)
+    continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
+    on_host = registry.on_host(environment)
+    table = presets.resolve(algorithm, environment, continuous, chosen, on_host)
     learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
 
     @dataclass(frozen=True)
@@ -98,19 +126,24 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
         out: Path | None = None
         """The run's directory; a new one under runs/ if not given."""
         preset: str = chosen
-        """Which table of tuned settings: auto, none, or a name that `shoal info` shows."""
+        """Tuned settings: auto, none, a name that `shoal info` shows, or a file, x.toml."""
         deterministic: bool = False
         """Use one core, so that the same command gives the same bits."""
         num_envs: Count = table["num_envs"]
         """Environments that are stepped together."""
         unroll: Count = table["unroll"]
         """Steps of each environment between two updates."""
+        normalise_observations: bool = table["normalise_observations"]
+        """Whether networks see observations at mean 0, deviation 1; policies keep the scale."""
         evaluations: Count = table["evaluations"]
         """How often to evaluate during training."""
         eval_episodes: Count = table["eval_episodes"]
         """Episodes in each evaluation."""
         pictures: bool = True
         """Whether to make curve.png and replay.html at the end."""
+        track: str = "none"
+        """Experiment trackers to send metrics to as well: wandb, mlflow, trackio; several with
+        commas between them."""
 
     return parse(Train, _plain_flags(arguments), f"shoal train {algorithm} {environment}")
 

@@ -21,7 +21,8 @@ class EnvSpec(eqx.Module):
     """What is known of an environment before it runs. Everything here is static.
 
     Agents of one *team* share an interest; agents of one *role* see and do the same kind of
-    thing, so that they can share parameters. Observations are padded to `obs_size` with zeros.
+    thing, so that they can share parameters. Observations are padded to `obs_size` with zeros;
+    they begin with `images`, (height, width, channels) each, flattened.
     `metrics` names each metric of a step and how an episode reduces it: `sum`, `mean`, `last` or
     `max`.
     """
@@ -35,6 +36,7 @@ class EnvSpec(eqx.Module):
     state_size: int = eqx.field(static=True)
     horizon: int = eqx.field(static=True)
     metrics: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
+    images: tuple[tuple[int, int, int], ...] = eqx.field(static=True, default=())
 
     @property
     def num_agents(self) -> int:

@@ -51,7 +51,17 @@ class Text(NamedTuple):
     size: float = 0.08
 
 
-Shape = Circle | Ring | Line | Text
+class Bitmap(NamedTuple):
+    """An image, from its lower left corner at (x, y), in world units. `source` is a data URI."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    source: str
+
+
+Shape = Circle | Ring | Line | Text | Bitmap
 
 
 class Picture(NamedTuple):

@@ -1,50 +1,55 @@
-"""JaxMARL's worlds inside Shoal's compiled loop: SMAX, Overcooked, Hanabi, MABrax, JaxNav, ...
+"""JaxMARL's worlds inside Shoal's compiled loop: SMAX, Overcooked, Hanabi, STORM, JaxNav, ...
 
-    env = from_jaxmarl("HeuristicEnemySMAX", scenario="3m")
+    env = shoal.make("jaxmarl:HeuristicEnemySMAX", scenario="3m")
 
-Only dictionaries are turned into arrays. What JaxMARL calls done is told apart: at the time limit
-an episode is cut (`truncated`), before it an agent has truly ended (`terminated`). Rutherford et
-al., JaxMARL (2023), arXiv:2311.10090.
+What JaxMARL calls done is told apart: at the world's time limit an episode is cut, before it an
+agent has truly ended. Rutherford et al., JaxMARL (2023), arXiv:2311.10090.
 """
 
 import functools
-import importlib
-import json
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from shoal.core.env import Action, Env, EnvSpec, TimeStep
-from shoal.core.errors import UserError, require, unknown
-from shoal.core.limits import Natural
-from shoal.core.spaces import ActionSpace, Box, Discrete
+from shoal.core.env import Action, EnvSpec
+from shoal.core.errors import require, unknown
+from shoal.core.limits import NonNegative
+from shoal.core.spaces import ActionSpace, Discrete
+from shoal.interop.suite import (
+    Bounds,
+    Seen,
+    SuiteWorld,
+    build,
+    flat,
+    import_suite,
+    padded,
+    parameters_of,
+    read_settings,
+    size_of,
+)
 
-HORIZON = 1000
-"""Of worlds that name no time limit of their own."""
+STATE = "world_state"
+LOOK_FIRST = ("jaxmarl.environments.smax", "jaxmarl.environments.mpe")
+"""Packages whose worlds look at the clock before they move it: they make one step more."""
+BRAX = ("ant_4x2", "halfcheetah_6x1", "hopper_3x1", "humanoid_9|8", "walker2d_2x3")
+RIVALS = ("storm", "storm_2p", "storm_np", "coin_game")
+"""Worlds of two or more who each have an interest of their own."""
 
 
-class JaxMARLState(eqx.Module):
-    """The world's own state, and what an episode needs beside it."""
+class JaxMARLWorld(SuiteWorld):
+    """A world of JaxMARL's. Observations are flattened; those of different sizes are padded.
 
-    inner: Any
-    dead: Bool[Array, "N"]
-    """Who has truly ended."""
-    time: Int[Array, ""]
+    The scenario of SMAX and the layout of Overcooked are named: `scenario="3m"`,
+    `layout="cramped_room"`.
+    """
 
+    limit_setting: ClassVar[str] = "max_steps, num_inner_steps or episode_length"
 
-class JaxMARLWorld(Env):
-    """A world of JaxMARL's. Observations are flattened; those of different sizes are padded."""
-
-    task: str = eqx.field(static=True)
-    """Its name in JaxMARL."""
-    settings: str = eqx.field(static=True, default="{}")
-    """What it is made with, as JSON."""
-    horizon: Natural = eqx.field(static=True, default=0)
-    """Steps of an episode; 0 for the world's own time limit."""
+    shaping: NonNegative = eqx.field(static=True, default=0.0)
+    """Weight of the rewards that Overcooked names for training alone."""
 
     @property
     def world(self) -> Any:
@@ -52,134 +57,173 @@ class JaxMARLWorld(Env):
         return _make(self.task, self.settings)
 
     @property
-    def limit(self) -> int:
-        """Steps of an episode."""
-        return self.horizon or _own_limit(self.world) or HORIZON
+    def own_limit(self) -> int:
+        return _own_limit(self.world)
 
-    @property
-    def spec(self) -> EnvSpec:
-        return _spec(self)
+    def describe(self) -> EnvSpec:
+        agents = self.world.agents
+        obs, _ = jax.eval_shape(self.world.reset, jax.random.key(0))
+        sizes = tuple(map(size_of, _views(obs, agents)))
+        actions = _actions(self.task, self.world)
+        kinds = list(zip(sizes, actions.sizes))
+        return EnvSpec(
+            name=f"jaxmarl:{self.task}",
+            agents=tuple(map(str, agents)),
+            teams=self._teams(),
+            roles=tuple(kinds.index(kind) for kind in kinds),
+            obs_sizes=sizes,
+            action=actions,
+            state_size=size_of(obs[STATE]) if _has_state(obs) else 0,
+            horizon=self.limit,
+            metrics=tuple((name, "sum") for name in self._metrics(None, None)),
+        )
 
-    def reset(self, key: PRNGKeyArray) -> tuple[JaxMARLState, TimeStep]:
+    def begin(self, key: PRNGKeyArray) -> tuple[Any, Seen]:
         obs, inner = self.world.reset(key)
-        count = len(self.world.agents)
-        state = JaxMARLState(inner, jnp.zeros(count, bool), jnp.int32(0))
-        return state, self._show(state, obs, jnp.zeros(count), jnp.array(False))
+        count = self.spec.num_agents
+        no = jnp.zeros(count, bool)
+        return inner, self._seen(obs, inner, jnp.zeros(count), jnp.zeros(count), no, no.any())
 
-    def step(
-        self, key: PRNGKeyArray, state: JaxMARLState, action: Action
-    ) -> tuple[JaxMARLState, TimeStep]:
-        world = self.world
-        chosen = {agent: self._own(i, action[i]) for i, agent in enumerate(world.agents)}
-        obs, inner, rewards, dones, _ = world.step_env(key, state.inner, chosen)
-        time = state.time + 1
-        done = jnp.stack([jnp.asarray(dones[agent], bool) for agent in world.agents])
-        done = done | jnp.asarray(dones["__all__"], bool)
-        cut = time >= self.limit
-        dead = jnp.where(cut, state.dead, state.dead | done)
-        reward = jnp.stack([jnp.asarray(rewards[a], jnp.float32) for a in world.agents])
-        state = JaxMARLState(inner, dead, time)
-        return state, self._show(state, obs, reward, cut)
+    def advance(
+        self, key: PRNGKeyArray, inner: Any, action: Action, late: Bool[Array, ""]
+    ) -> tuple[Any, Seen]:
+        world, agents = self.world, self.world.agents
+        rows = [self._own(i, action[i]) for i in range(len(agents))]
+        chosen = rows if _numbered(agents) else dict(zip(agents, rows))
+        obs, inner, rewards, dones, infos = world.step_env(key, inner, chosen)
+        over = jnp.asarray(dones["__all__"], bool)
+        each = jnp.stack([jnp.asarray(dones.get(agent, over), bool) for agent in agents])
+        # At the time limit the worlds call everybody done; those who were not are truly so.
+        ended = jnp.where(late, each & ~each.all(), each | over)
+        score = _row(rewards, agents)
+        reward = score
+        if self.shaping:
+            reward = score + self.shaping * _row(infos["shaped_reward"], agents)
+        return inner, self._seen(obs, inner, score, reward, ended, over)
+
+    def _seen(
+        self,
+        obs: Any,
+        inner: Any,
+        score: Float[Array, "N"],
+        reward: Float[Array, "N"],
+        ended: Bool[Array, "N"],
+        over: Bool[Array, ""],
+    ) -> Seen:
+        spec = self.spec
+        rows = [flat(view) for view in _views(obs, self.world.agents)]
+        return Seen(
+            obs=padded(rows, spec.obs_size),
+            reward=reward,
+            ended=ended,
+            over=over,
+            action_mask=self._mask(inner),
+            global_state=flat(obs[STATE]) if spec.state_size else None,
+            metrics=self._metrics(score, inner),
+        )
+
+    def _metrics(self, score: Any, inner: Any) -> dict[str, Any]:
+        """What practitioners read: SMAX's battles won, Overcooked's score without shaping."""
+        if self.task == "HeuristicEnemySMAX":
+            return {"won": None if inner is None else _won(self.world, inner)}
+        if self.shaping:
+            return {"score": None if inner is None else score.mean()}
+        return {}
 
     def _own(self, i: int, action: Array) -> Array:
-        """An agent's action as its world wants it: boxes of several bounds were shown as one."""
-        space = self.spec.action
-        if isinstance(space, Discrete):
+        """An agent's action as its world wants it."""
+        if isinstance(self.spec.action, Discrete):
             return action
-        low, high = _bounds(self.world)[i]
-        share = (jnp.clip(action[: len(low)], space.low, space.high) - space.low) / (
-            space.high - space.low
-        )
-        return jnp.asarray(low + share * (high - low))
-
-    def _show(
-        self, state: JaxMARLState, obs: Any, reward: Float[Array, "N"], cut: Bool[Array, ""]
-    ) -> TimeStep:
-        spec, world = self.spec, self.world
-        rows = [_flat(obs[agent]) for agent in world.agents]
-        rows = [jnp.pad(row, (0, spec.obs_size - len(row))) for row in rows]
-        return TimeStep(
-            obs=jnp.stack(rows),
-            reward=reward,
-            terminated=state.dead,
-            truncated=cut,
-            active=~state.dead,
-            action_mask=self._mask(state.inner),
-            global_state=_flat(obs["world_state"]) if spec.state_size else None,
-            metrics={},
-        )
+        return _bounds(self.task, self.world).own(i, action)
 
     def _mask(self, inner: Any) -> Bool[Array, "N A"] | None:
-        space = self.spec.action
-        if isinstance(space, Box):
+        space, legal = self.spec.action, _legal(self.world)
+        if not isinstance(space, Discrete):
             return None
-        legal = _legal(self.world)
         if legal is None:
             return jnp.asarray(space.mask) if len(set(space.sizes)) > 1 else None
         found = legal(inner)
         rows = [jnp.asarray(found[agent], bool) for agent in self.world.agents]
         return jnp.stack([jnp.pad(row, (0, space.size - len(row))) for row in rows])
 
-
-def from_jaxmarl(task: str, *, horizon: int = 0, **settings: Any) -> JaxMARLWorld:
-    """A world of JaxMARL's by its name.
-
-    Args:
-        task: a name of `jaxmarl.registered_envs`.
-        horizon: steps of an episode; 0 for the world's own time limit.
-        settings: what the world is made with. The scenario of SMAX and the layout of Overcooked
-            may be named: `scenario="3m"`, `layout="cramped_room"`.
-
-    Raises:
-        UserError: JaxMARL is not installed, there is no such world, it does not take such a
-            setting, or its observations are not one array for each agent.
-    """
-    try:
-        text = json.dumps(settings, sort_keys=True)
-    except TypeError as error:
-        raise UserError(f"settings of {task} must be plain data: {error}") from error
-    env = JaxMARLWorld(task, text, horizon)
-    _ = env.spec
-    return env
+    def _teams(self) -> tuple[int, ...]:
+        agents = self.world.agents
+        if self.task in RIVALS and not read_settings(self.task, self.settings).get(
+            "shared_rewards"
+        ):
+            return tuple(range(len(agents)))
+        return tuple(int(_is_foe(str(agent))) for agent in agents)
 
 
 @functools.lru_cache(maxsize=64)
 def _make(task: str, settings: str) -> Any:
-    try:
-        jaxmarl: Any = importlib.import_module("jaxmarl")
-    except ImportError as error:
-        raise UserError("JaxMARL is not installed: pip install 'shoal[jaxmarl]'") from error
+    jaxmarl = import_suite("jaxmarl", "JaxMARL", "jaxmarl")
     if task not in jaxmarl.registered_envs:
         raise unknown("world of JaxMARL", task, jaxmarl.registered_envs)
-    given = json.loads(settings)
+    given = read_settings(task, settings)
+    make = functools.partial(jaxmarl.make, task)
     if isinstance(given.get("scenario"), str):
-        smax: Any = importlib.import_module("jaxmarl.environments.smax")
-        given["scenario"] = smax.map_name_to_scenario(given["scenario"])
-    if isinstance(given.get("layout"), str):
-        given["layout"] = _layout(task, given["layout"])
-    try:
-        return jaxmarl.make(task, **given)
-    except TypeError as error:
-        raise UserError(f"{task}: {error}") from error
+        smax = import_suite("jaxmarl.environments.smax.smax_env", "SMAX", "jaxmarl")
+        scenarios = smax.MAP_NAME_TO_SCENARIO
+        given["scenario"] = _named("scenario of SMAX", given["scenario"], scenarios)
+    if isinstance(given.get("layout"), str) and task in ("overcooked", "overcooked_v2"):
+        module = import_suite(f"jaxmarl.environments.{task}", "Overcooked", "jaxmarl")
+        layouts = getattr(module, f"{task}_layouts")
+        given["layout"] = _named("layout of Overcooked", given["layout"], layouts)
+    if task in BRAX:
+        given.setdefault("auto_reset", False)
+    return build(task, make, given, lambda: _settings_of(make()))
 
 
-def _layout(task: str, name: str) -> Any:
-    """The layout of Overcooked of that name; the second version reads names itself."""
-    if task != "overcooked":
-        return name
-    layouts: Any = importlib.import_module("jaxmarl.environments.overcooked").overcooked_layouts
-    if name not in layouts:
-        raise unknown("layout of Overcooked", name, layouts)
-    return layouts[name]
+def _named(kind: str, name: str, table: dict[str, Any]) -> Any:
+    if name not in table:
+        raise unknown(kind, name, table)
+    return table[name]
+
+
+def _settings_of(world: Any) -> list[str]:
+    """SMAX with heuristic enemies holds the SMAX that its other settings are for."""
+    kinds = [type(world), *(type(x) for k, x in vars(world).items() if k == "_env")]
+    return parameters_of(*kinds)
 
 
 def _own_limit(world: Any) -> int:
     """The world's time limit, by the names that JaxMARL has for it; 0 where it has none."""
-    for name in ("max_steps", "num_inner_steps"):
-        found = getattr(world, name, None)
-        if isinstance(found, int | np.integer):
-            return int(found)
-    return 0
+    held = vars(vars(world).get("_env", world)) | vars(world)
+    if "episode_length" in held:
+        return -(-int(held["episode_length"]) // int(held["action_repeat"]))
+    if "num_inner_steps" in held:
+        return int(held["num_inner_steps"]) * int(held["num_outer_steps"])
+    one_more = type(world).__module__.startswith(LOOK_FIRST)
+    return int(held["max_steps"]) + one_more if "max_steps" in held else 0
+
+
+def _won(world: Any, inner: Any) -> Float[Array, ""]:
+    """1 with the step that leaves allies alone on the field."""
+    alive = inner.state.unit_alive
+    foes, allies = alive[world.num_allies :], alive[: world.num_allies]
+    return (allies.any() & ~foes.any()).astype(jnp.float32)
+
+
+def _numbered(agents: list[Any]) -> bool:
+    """Whether agents have no names but numbers, as in STORM, which takes actions in a list."""
+    return isinstance(agents[0], int)
+
+
+def _has_state(obs: Any) -> bool:
+    return isinstance(obs, dict) and STATE in obs
+
+
+def _views(obs: Any, agents: list[Any]) -> list[Any]:
+    """What each agent sees. One of STORM's worlds shows it field by field."""
+    if isinstance(obs, dict) and "inventory" in obs:
+        return [(obs["observations"][i], obs["inventory"][:, i]) for i in agents]
+    return [obs[agent] for agent in agents]
+
+
+def _row(values: Any, agents: list[Any]) -> Float[Array, "N"]:
+    """A number of each agent's, by name or by number."""
+    return jnp.stack([jnp.asarray(values[agent], jnp.float32) for agent in agents])
 
 
 @functools.lru_cache(maxsize=64)
@@ -197,31 +241,6 @@ def _legal(world: Any) -> Any:
     return None
 
 
-@functools.lru_cache(maxsize=64)
-def _spec(env: JaxMARLWorld) -> EnvSpec:
-    world = env.world
-    obs, _ = jax.eval_shape(world.reset, jax.random.key(0))
-    odd = [str(agent) for agent in world.agents if agent not in obs]
-    require(
-        not odd,
-        f"{env.task} does not observe agent by agent ({', '.join(odd)} are missing in "
-        f"{', '.join(map(str, obs))}): such worlds are not supported",
-    )
-    sizes = tuple(_size(obs[agent]) for agent in world.agents)
-    actions = _actions(env.task, world)
-    kinds = list(zip(sizes, actions.sizes))
-    return EnvSpec(
-        name=f"jaxmarl/{env.task}",
-        agents=tuple(map(str, world.agents)),
-        teams=tuple(_team(str(agent)) for agent in world.agents),
-        roles=tuple(kinds.index(kind) for kind in kinds),
-        obs_sizes=sizes,
-        action=actions,
-        state_size=_size(obs["world_state"]) if "world_state" in obs else 0,
-        horizon=env.limit,
-    )
-
-
 def _actions(task: str, world: Any) -> ActionSpace:
     spaces = [world.action_space(agent) for agent in world.agents]
     kinds = {type(space).__name__ for space in spaces}
@@ -232,33 +251,15 @@ def _actions(task: str, world: Any) -> ActionSpace:
         f"{task} has actions of {', '.join(sorted(kinds))}, expected Discrete for all agents, "
         "or Box",
     )
-    bounds = _bounds(world)
-    ends = [{float(x) for pair in bounds for x in pair[end]} for end in (0, 1)]
-    low, high = (ends[0].pop(), ends[1].pop()) if len(ends[0]) == len(ends[1]) == 1 else (-1.0, 1.0)
-    return Box(low, high, tuple(len(pair[0]) for pair in bounds))
+    return _bounds(task, world).box
 
 
 @functools.lru_cache(maxsize=64)
-def _bounds(world: Any) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The least and the most of each dimension of each agent's action."""
-    out = []
-    for agent in world.agents:
-        space = world.action_space(agent)
-        size = int(np.prod(space.shape))
-        pair = (np.broadcast_to(np.ravel(end), size) for end in (space.low, space.high))
-        out.append(tuple(np.asarray(end, np.float32) for end in pair))
-    return out
+def _bounds(task: str, world: Any) -> Bounds:
+    spaces = [world.action_space(agent) for agent in world.agents]
+    return Bounds.of(task, [(space.low, space.high, space.shape) for space in spaces])
 
 
-def _team(agent: str) -> int:
-    """Enemies and adversaries are the other side."""
-    return int(agent.startswith(("enemy", "adversary")))
-
-
-def _flat(values: Any) -> Float[Array, "D"]:
-    parts = [jnp.ravel(x).astype(jnp.float32) for x in jax.tree.leaves(values)]
-    return jnp.concatenate(parts)
-
-
-def _size(values: Any) -> int:
-    return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(values))
+def _is_foe(agent: str) -> bool:
+    """Whether a name is the other side's: enemies, adversaries and Eve, who listens in."""
+    return "adversary" in agent or agent.startswith(("enemy", "eve"))

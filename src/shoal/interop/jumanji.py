@@ -1,49 +1,45 @@
 """Jumanji's worlds inside Shoal's compiled loop: level-based foraging, robot warehouse, ...
 
-    env = from_jumanji("RobotWarehouse-v0")
+    env = shoal.make("jumanji:RobotWarehouse-v0", generator={"num_agents": 2})
 
 Each agent sees what is its own of the observation and all that is everybody's, flattened. A reward
 that the team shares is every agent's. Bonnet et al., Jumanji (2023), arXiv:2306.09884.
 """
 
 import functools
-import importlib
-import json
-import re
-from typing import Any
+from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from shoal.core.env import Action, Env, EnvSpec, TimeStep
-from shoal.core.errors import UserError, require, unknown
-from shoal.core.limits import Natural
-from shoal.core.spaces import Discrete
+from shoal.core.env import Action, EnvSpec
+from shoal.core.errors import require, unknown
+from shoal.core.spaces import ActionSpace, Discrete
+from shoal.interop.suite import (
+    Bounds,
+    Seen,
+    SuiteWorld,
+    build,
+    import_suite,
+    parameters_of,
+    read_settings,
+)
 
-HORIZON = 1000
-"""Of worlds that name no time limit of their own."""
 MASK = "action_mask"
+TELLS = ("LevelBasedForaging", "Connector")
+"""Classes that say of their last step whether time ran out; others call either a true end."""
 
 
-class JumanjiState(eqx.Module):
-    """The world's own state, and the step."""
+class JumanjiWorld(SuiteWorld):
+    """A world of Jumanji's whose agents all act at once: one number each, or a box each.
 
-    inner: Any
-    time: Int[Array, ""]
+    What generates episodes can be a setting too, as the generator's own settings:
+    `generator={"grid_size": 10, "num_agents": 3}`; what is left out stays as it is.
+    """
 
-
-class JumanjiWorld(Env):
-    """A world of Jumanji's whose agents choose among numbered actions, all at once."""
-
-    task: str = eqx.field(static=True)
-    """Its name in Jumanji."""
-    settings: str = eqx.field(static=True, default="{}")
-    """What it is made with, as JSON."""
-    horizon: Natural = eqx.field(static=True, default=0)
-    """Steps of an episode; 0 for the world's own time limit."""
+    limit_setting: ClassVar[str] = "time_limit"
 
     @property
     def world(self) -> Any:
@@ -51,115 +47,127 @@ class JumanjiWorld(Env):
         return _make(self.task, self.settings)
 
     @property
-    def limit(self) -> int:
-        """Steps of an episode."""
+    def own_limit(self) -> int:
         own = getattr(self.world, "time_limit", None)
-        return self.horizon or (int(own) if isinstance(own, int | np.integer) else HORIZON)
+        return int(own) if isinstance(own, int | np.integer) else 0
 
-    @property
-    def spec(self) -> EnvSpec:
-        return _spec(self)
-
-    def reset(self, key: PRNGKeyArray) -> tuple[JumanjiState, TimeStep]:
-        inner, shown = self.world.reset(key)
-        return JumanjiState(inner, jnp.int32(0)), self._show(shown, jnp.array(False), True)
-
-    def step(
-        self, key: PRNGKeyArray, state: JumanjiState, action: Action
-    ) -> tuple[JumanjiState, TimeStep]:
-        del key  # states hold their own
-        counts = self.spec.action.sizes
-        joint = jnp.clip(action, 0, jnp.array(counts) - 1)
-        chosen = joint if self.world.action_spec.shape else joint[0]
-        inner, shown = self.world.step(state.inner, chosen)
-        state = JumanjiState(inner, state.time + 1)
-        return state, self._show(shown, state.time >= self.limit, False)
-
-    def _show(self, shown: Any, cut: Bool[Array, ""], first: bool) -> TimeStep:
-        count = self.spec.num_agents
-        reward = jnp.broadcast_to(jnp.asarray(shown.reward, jnp.float32), (count,))
-        # Some worlds call their time limit a true end; before it, an end is one.
-        over = jnp.zeros(count, bool) if first else jnp.broadcast_to(shown.last() & ~cut, (count,))
-        found = getattr(shown.observation, MASK, None)
-        mask = None if found is None else jnp.reshape(found, (count, -1)).astype(bool)
-        return TimeStep(
-            obs=_views(shown.observation, count),
-            reward=jnp.zeros(count) if first else reward,
-            terminated=over,
-            truncated=cut,
-            active=~over,
-            action_mask=mask,
-            global_state=None,
-            metrics={},
+    def describe(self) -> EnvSpec:
+        action = _actions(self.task, self.world.action_spec)
+        sizes = action.sizes
+        _, shown = jax.eval_shape(self.world.reset, jax.random.key(0))
+        views = jax.eval_shape(lambda o: _views(o, len(sizes)), shown.observation)
+        return EnvSpec(
+            name=f"jumanji:{self.task}",
+            agents=tuple(f"agent_{i}" for i in range(len(sizes))),
+            teams=(0,) * len(sizes),
+            roles=tuple(sizes.index(n) for n in sizes),
+            obs_sizes=(views.shape[1],) * len(sizes),
+            action=action,
+            state_size=0,
+            horizon=self.limit,
+            metrics=tuple((name, "last") for name in _extras(self.world)),
         )
 
+    def begin(self, key: PRNGKeyArray) -> tuple[Any, Seen]:
+        inner, shown = self.world.reset(key)
+        count = self.spec.num_agents
+        return inner, self._seen(shown, jnp.zeros(count), jnp.zeros(count, bool))
 
-def from_jumanji(task: str, *, horizon: int = 0, **settings: Any) -> JumanjiWorld:
-    """A world of Jumanji's by its name.
+    def advance(
+        self, key: PRNGKeyArray, inner: Any, action: Action, late: Bool[Array, ""]
+    ) -> tuple[Any, Seen]:
+        del key  # states hold their own
+        inner, shown = self.world.step(inner, self._joint(action))
+        count = self.spec.num_agents
+        reward = jnp.broadcast_to(jnp.asarray(shown.reward, jnp.float32), (count,))
+        ended = jnp.broadcast_to(shown.discount == 0, (count,))
+        if type(self.world).__name__ not in TELLS:
+            ended = ended & ~late
+        return inner, self._seen(shown, reward, ended)
 
-    Args:
-        task: a registered name, such as `LevelBasedForaging-v0`.
-        horizon: steps of an episode; 0 for the world's own time limit.
-        settings: what the world is made with, as plain data.
+    def _joint(self, action: Action) -> Array:
+        """All agents' actions as the world wants them."""
+        space, shape = self.spec.action, self.world.action_spec.shape
+        if isinstance(space, Discrete):
+            joint = jnp.clip(action, 0, jnp.array(space.sizes) - 1)
+        else:
+            bounds = _bounds(self.task, self.world.action_spec)
+            joint = jnp.stack([bounds.own(i, action[i]) for i in range(len(space.sizes))])
+        return joint.reshape(shape)
 
-    Raises:
-        UserError: Jumanji is not installed, there is no such world, it does not take such a
-            setting, or its actions are not one number for each agent.
-    """
-    try:
-        text = json.dumps(settings, sort_keys=True)
-    except TypeError as error:
-        raise UserError(f"settings of {task} must be plain data: {error}") from error
-    env = JumanjiWorld(task, text, horizon)
-    _ = env.spec
-    return env
+    def _seen(self, shown: Any, reward: Float[Array, "N"], ended: Bool[Array, "N"]) -> Seen:
+        count = len(reward)
+        found = getattr(shown.observation, MASK, None)
+        discrete = isinstance(self.spec.action, Discrete) and found is not None
+        mask = jnp.reshape(found, (count, -1)).astype(bool) if discrete else None
+        # What a reset does not tell yet is 0.
+        told = {name: shown.extras.get(name, 0.0) for name in _extras(self.world)}
+        return Seen(
+            obs=_views(shown.observation, count),
+            reward=reward,
+            ended=ended,
+            over=jnp.asarray(shown.last(), bool),
+            action_mask=mask,
+            metrics={name: jnp.asarray(value, jnp.float32) for name, value in told.items()},
+        )
 
 
 @functools.lru_cache(maxsize=64)
 def _make(task: str, settings: str) -> Any:
-    try:
-        jumanji: Any = importlib.import_module("jumanji")
-    except ImportError as error:
-        raise UserError("Jumanji is not installed: pip install 'shoal[jumanji]'") from error
+    jumanji = import_suite("jumanji", "Jumanji", "jumanji")
     if task not in jumanji.registered_environments():
         raise unknown("world of Jumanji", task, jumanji.registered_environments())
-    try:
-        return jumanji.make(task, **json.loads(settings))
-    except TypeError as error:
-        raise UserError(f"{task}: {error}") from error
+    given = read_settings(task, settings)
+    make = functools.partial(jumanji.make, task)
+    if isinstance(given.get("generator"), dict):
+        given["generator"] = _generator(task, make(), given["generator"])
+    return build(task, make, given, lambda: parameters_of(type(make())))
+
+
+def _generator(task: str, world: Any, given: dict[str, Any]) -> Any:
+    """The world's own generator with some of its settings replaced."""
+    held = vars(world)
+    default = held.get("generator", held.get("_generator"))
+    require(default is not None, f"{task} has no generator, expected other settings")
+    names = parameters_of(type(default))
+    kept = {name: getattr(default, name) for name in names if name in dir(default)}
+    return build(f"the generator of {task}", type(default), kept | given, lambda: names)
 
 
 @functools.lru_cache(maxsize=64)
-def _spec(env: JumanjiWorld) -> EnvSpec:
-    space: Any = env.world.action_spec
-    counts: Any = getattr(space, "num_values", None)
+def _extras(world: Any) -> tuple[str, ...]:
+    """The numbers that a step tells beside what agents see, such as the food that was eaten."""
+    inner, _ = jax.eval_shape(world.reset, jax.random.key(0))
+    _, shown = jax.eval_shape(world.step, inner, world.action_spec.generate_value())
+    return tuple(sorted(name for name, value in shown.extras.items() if value.shape == ()))
+
+
+def _actions(task: str, found: Any) -> ActionSpace:
+    """One whole number for each agent, or a row of a box for each."""
+    counts: Any = getattr(found, "num_values", None)
+    if counts is not None and np.ndim(counts) <= 1:
+        return Discrete(tuple(int(n) for n in np.asarray(counts).ravel()))
+    boxed = counts is None and hasattr(found, "minimum") and len(found.shape) <= 2
     require(
-        counts is not None and np.ndim(counts) <= 1,
-        f"{env.task} has actions {space}, expected one whole number for each agent",
+        boxed and bool(jnp.issubdtype(found.dtype, jnp.floating)),
+        f"{task} has actions {found}, expected one whole number or one box for each agent",
     )
-    sizes = tuple(int(n) for n in np.asarray(counts).ravel())
-    _, shown = jax.eval_shape(env.world.reset, jax.random.key(0))
-    views = jax.eval_shape(lambda o: _views(o, len(sizes)), shown.observation)
-    return EnvSpec(
-        name=f"jumanji/{re.sub(r'-v[0-9]+$', '', env.task)}",
-        agents=tuple(f"agent_{i}" for i in range(len(sizes))),
-        teams=(0,) * len(sizes),
-        roles=tuple(sizes.index(n) for n in sizes),
-        obs_sizes=(views.shape[1],) * len(sizes),
-        action=Discrete(sizes),
-        state_size=0,
-        horizon=env.limit,
-    )
+    return _bounds(task, found).box
+
+
+def _bounds(task: str, found: Any) -> Bounds:
+    """Of actions `[N, A]`, or of one agent's."""
+    shape = (1,) * (2 - len(found.shape)) + found.shape
+    low, high = (np.broadcast_to(end, shape) for end in (found.minimum, found.maximum))
+    return Bounds.of(task, [(a, b, shape[1:]) for a, b in zip(low, high)])
 
 
 def _views(observation: Any, count: int) -> Float[Array, "N D"]:
     """Each agent's own view, or its number where it has none; then what all see."""
     fields = [(k, v) for k, v in observation._asdict().items() if k != MASK]
-    own = [jnp.reshape(v, (count, -1)) for k, v in fields if k.startswith("agents_view")]
+    own = [jnp.reshape(v, (count, -1)) for k, v in fields if "view" in k]
     if not own:  # nobody has a view of its own: all see all, and who they are
         own = [jnp.eye(count)]
-    else:
-        fields = [(k, v) for k, v in fields if not k.startswith("agents_view")]
-    leaves = [x for _, v in fields for x in jax.tree.leaves(v)]
+    leaves = [x for k, v in fields if "view" not in k for x in jax.tree.leaves(v)]
     common = [jnp.broadcast_to(jnp.ravel(x), (count, np.size(x))) for x in leaves]
     return jnp.concatenate([x.astype(jnp.float32) for x in (*own, *common)], axis=1)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from shoal.nn.convolution import Image, ImageTorso
 from shoal.nn.mlp import MLP, Activation, Linear
 from shoal.nn.recurrent import GRU, unroll
 from shoal.nn.sharing import Groups
@@ -21,7 +22,7 @@ MAX_UNROLLED_GROUPS = 8  # one by one, two networks take 0.6 of the time of one 
 class _Stack(eqx.Module):
     """One group's layers."""
 
-    torso: MLP
+    torso: MLP | ImageTorso
     cell: GRU | None
     head: Linear
 
@@ -29,7 +30,8 @@ class _Stack(eqx.Module):
 class AgentNetwork(eqx.Module):
     """`[.., N, in] -> [.., N, out]` with one set of parameters a group.
 
-    `recurrent` is the size of the GRU between torso and head, 0 for none.
+    `recurrent` is the size of the GRU between torso and head, 0 for none. `images` are those that
+    an input begins with, (height, width, channels) each, flattened.
     """
 
     stack: _Stack  # every leaf has a leading axis G
@@ -46,12 +48,16 @@ class AgentNetwork(eqx.Module):
         recurrent: int = 0,
         activation: Activation = "tanh",
         head_gain: float = 1.0,
+        images: tuple[Image, ...] = (),
         key: PRNGKeyArray,
     ):
         def build(key: PRNGKeyArray) -> _Stack:
             key_torso, key_cell, key_head = jax.random.split(key, 3)
-            torso = MLP(size_in, hidden, activation, key=key_torso)
-            width = hidden[-1] if hidden else size_in
+            if images:
+                torso = ImageTorso(size_in, images, hidden, activation, key=key_torso)
+            else:
+                torso = MLP(size_in, hidden, activation, key=key_torso)
+            width = torso.size_out
             cell = GRU(width, recurrent, key=key_cell) if recurrent else None
             return _Stack(
                 torso, cell, Linear(recurrent or width, size_out, head_gain, key=key_head)

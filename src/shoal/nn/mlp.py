@@ -40,6 +40,7 @@ class MLP(eqx.Module):
 
     layers: tuple[Linear, ...]
     activation: Activation = eqx.field(static=True)
+    size_out: int = eqx.field(static=True)
 
     def __init__(
         self, size_in: int, hidden: tuple[int, ...], activation: Activation, *, key: PRNGKeyArray
@@ -51,6 +52,7 @@ class MLP(eqx.Module):
             for a, b, k in zip(sizes[:-1], sizes[1:], jax.random.split(key, max(1, len(hidden))))
         )
         self.activation = activation
+        self.size_out = sizes[-1]
 
     def __call__(self, x: Float[Array, "M in"]) -> Float[Array, "M out"]:
         for layer in self.layers:

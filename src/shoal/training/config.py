@@ -31,6 +31,7 @@ class Config:
     devices: int = 1  # that share the environments of one member
     member_devices: int = 1  # groups of them, among which members are shared out
     deterministic: bool = False
+    normalise_observations: bool = False
     evaluations: Count = 10
     eval_episodes: Count = 1000
     checkpoint_seconds: NonNegative = 30.0
@@ -75,6 +76,8 @@ def fields_of(thing: Any) -> Json:
     """The fields of an algorithm or environment as JSON values."""
     out = {}
     for f in dataclasses.fields(thing):
+        if not f.metadata.get("saved", True):
+            continue
         value = getattr(thing, f.name)
         if isinstance(value, tuple):
             value = list(value)

@@ -6,13 +6,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Policy
 from shoal.core.distributions import Categorical
 from shoal.core.env import Env, TimeStep
 from shoal.core.errors import require
-from shoal.core.spaces import Box
+from shoal.core.spaces import ActionSpace, Box
 
 BATCH = 1000  # environments that are stepped together
 
@@ -102,12 +102,24 @@ def evaluate_scripted(env: Env, key: PRNGKeyArray, episodes: int) -> Returns:
 
 def evaluate_random(env: Env, key: PRNGKeyArray, episodes: int) -> Returns:
     """Plays uniformly random legal actions."""
-    space = env.spec.action
+    spec = env.spec
 
     def act(state: Any, timestep: TimeStep, carry: Any, key: PRNGKeyArray) -> tuple[Array, Any]:
-        shape = (episodes, env.spec.num_agents, space.size)
-        if isinstance(space, Box):
-            return jax.random.uniform(key, shape, minval=space.low, maxval=space.high), carry
-        return Categorical(jnp.zeros(shape), timestep.action_mask).sample(key), carry
+        shape = (episodes, spec.num_agents)
+        return random_action(spec.action, shape, timestep.action_mask, key), carry
 
     return play(env, act, None, key, episodes)
+
+
+def random_action(
+    space: ActionSpace,
+    shape: tuple[int, int],
+    action_mask: Bool[Array, "B N A"] | None,
+    key: PRNGKeyArray,
+) -> Array:
+    """Uniformly random legal actions of `shape` = (B, N)."""
+    if isinstance(space, Box):
+        return jax.random.uniform(key, (*shape, space.size), minval=space.low, maxval=space.high)
+    mask = jnp.broadcast_to(space.mask, (*shape, space.size))
+    mask = mask if action_mask is None else mask & action_mask
+    return Categorical(jnp.zeros(mask.shape), mask).sample(key)

@@ -12,10 +12,16 @@ LINE_SECONDS = 5.0
 
 
 class Reporter:
-    """Shows steps per second, return, loss and time left. Writes to standard error."""
+    """Shows steps per second, return, loss and time left. Writes to standard error.
 
-    def __init__(self, total_steps: int, quiet: bool = False):
+    `total_steps` and a row's `step` are those of one of the `members` that are trained together,
+    a row's `steps_per_second` those of all.
+    """
+
+    def __init__(self, total_steps: int, quiet: bool = False, members: int = 1):
         self._total = total_steps
+        self._members = members
+        self._each = f" each of {members} members" if members > 1 else ""
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
         self._bar: Progress | None = None
@@ -26,7 +32,7 @@ class Reporter:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
+                TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps" + self._each),
                 TextColumn("{task.fields[numbers]}"),
                 TimeRemainingColumn(),
             )
@@ -56,7 +62,7 @@ class Reporter:
         if self._quiet:
             return
         numbers = " · ".join(
-            [f"{row['steps_per_second']:,.0f} steps/s"]
+            [f"{row['steps_per_second']:,.0f} steps/s" + (" in all" if self._each else "")]
             + [f"{k.replace('_', ' ')} {row[k]:.2f}" for k in _SHOWN if _is_number(row.get(k))]
         )
         if self._bar is not None:
@@ -65,8 +71,9 @@ class Reporter:
             )
         elif last or time.monotonic() - self._last_line > LINE_SECONDS:
             self._last_line = time.monotonic()
-            left = (self._total - row["step"]) / max(row["steps_per_second"], 1e-9)
-            done = f"{row['step']:>12,.0f} / {self._total:,} steps"
+            steps_left = (self._total - row["step"]) * self._members
+            left = steps_left / max(row["steps_per_second"], 1e-9)
+            done = f"{row['step']:>12,.0f} / {self._total:,} steps{self._each}"
             print(f"{done} · {numbers} · {max(left, 0):.0f} s left", file=sys.stderr, flush=True)
 
 

@@ -3,6 +3,7 @@
 It knows learners only: what an algorithm is made of never shows here.
 """
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -14,14 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from shoal.agents.normalised import Normalised
 from shoal.analysis.statistics import summary
 from shoal.core.algorithm import Algorithm, Policy
-from shoal.core.env import Env
 from shoal.core.errors import UserError
+from shoal.interop.host.world import HostWorld, World
 from shoal.training import checkpoint
 from shoal.training.config import Config, Json
 from shoal.training.evaluation import Returns, evaluate_policy
+from shoal.training.host_evaluation import HostStage
 from shoal.training.on_device import OnDevice
+from shoal.training.on_host import HostProgram, OnHost
 from shoal.training.program import Program, State, stack
 from shoal.training.progress import Reporter
 from shoal.training.run_directory import RunDirectory, write_json_atomic
@@ -61,7 +65,7 @@ class Trainer:
         self,
         config: Config,
         algorithm: Algorithm,
-        env: Env,
+        env: World,
         directory: RunDirectory,
         watchers: Sequence[Watcher] = (),
     ):
@@ -69,11 +73,17 @@ class Trainer:
         self.config, self.env, self.directory = config, env, directory
         self.watchers = watchers
         self.members = config.members()
-        learners = [_member(config, algorithm, env, settings) for settings in self.members]
-        self.algorithm = algorithm
-        self.program = Program(stack(learners), config.devices, config.member_devices)
+        self.algorithm = _scaled(config, algorithm)
         self.keys = jnp.stack([jax.random.key(m["seed"]) for m in self.members])
-        self._evaluate = jax.jit(self._evaluate_members)
+        learners = [_member(config, algorithm, env, settings) for settings in self.members]
+        self._workers = contextlib.ExitStack()
+        if isinstance(env, HostWorld):
+            self.program = self._workers.enter_context(HostProgram(learners))
+            self._stage = self._workers.enter_context(HostStage(env, config.eval_episodes))
+            self._evaluate = self._evaluate_on_host
+        else:
+            self.program = Program(stack(learners), config.devices, config.member_devices)
+            self._evaluate = jax.jit(self._evaluate_members)
 
     def run(self, *, resume: bool = False, quiet: bool = False) -> State:
         """Trains to the end and returns the last state.
@@ -84,7 +94,8 @@ class Trainer:
         """
         log = self.directory.open_metrics()
         board = TensorBoard(self.directory.path / "tensorboard")
-        with Reporter(self.config.total_updates * self.config.steps_per_update, quiet) as reporter:
+        total = self.config.total_updates * self.config.steps_per_update
+        with self._workers, Reporter(total, quiet, len(self.members)) as reporter:
             try:
                 with Stopper() as stopper:
                     return self._train(resume, log, board, reporter, stopper)
@@ -195,6 +206,20 @@ class Trainer:
 
         return jax.lax.map(one, state)
 
+    def _evaluate_on_host(self, state: State, key: Key[Array, ""]) -> tuple[Returns, Returns]:
+        """The same, played by worker processes."""
+        returns = []
+        for k in range(len(self.members)):
+            policy = self.algorithm.policy(jax.tree.map(lambda x, k=k: x[k], state))
+            greedy, sampled = jax.random.split(key)
+            returns.append(
+                (
+                    self._stage.play_policy(policy, greedy, greedy=True),
+                    self._stage.play_policy(policy, sampled, greedy=False),
+                )
+            )
+        return jax.tree.map(lambda *xs: np.stack(xs), *returns)
+
     def _returns(self, state: State, updates: int) -> tuple[Returns, Returns]:
         key = jax.random.fold_in(jax.random.key(self.config.seed), updates)
         key = jax.random.fold_in(key, 0x5E0A1)  # apart from every training key
@@ -284,11 +309,17 @@ class Trainer:
         return max(kept.extra["best"], known if known is not None else -math.inf)
 
 
-def _member(config: Config, algorithm: Algorithm, env: Env, settings: Json) -> OnDevice:
+def _member(config: Config, algorithm: Algorithm, env: World, settings: Json) -> Any:
     """The learner of one member: its own values of the swept hyper-parameters."""
     swept = {name: value for name, value in settings.items() if name != "seed"}
-    algorithm = jax.tree.map(jnp.asarray, dataclasses.replace(algorithm, **swept))
-    return OnDevice(algorithm, env, config.num_envs, config.unroll, float(config.total_updates))
+    algorithm = _scaled(config, dataclasses.replace(algorithm, **swept))
+    algorithm = jax.tree.map(jnp.asarray, algorithm)
+    kind = OnHost if isinstance(env, HostWorld) else OnDevice
+    return kind(algorithm, env, config.num_envs, config.unroll, float(config.total_updates))
+
+
+def _scaled(config: Config, algorithm: Algorithm) -> Algorithm:
+    return Normalised(algorithm) if config.normalise_observations else algorithm
 
 
 def _average(rows: list[Json]) -> Json:
@@ -297,7 +328,7 @@ def _average(rows: list[Json]) -> Json:
     return {n: float(np.mean([r[n] for r in rows])) for n in names}
 
 
-def evaluation_report(config: Config, env: Env, returns: Returns) -> Json:
+def evaluation_report(config: Config, env: World, returns: Returns) -> Json:
     """The public form of an evaluation; `returns` has axes `[K, E]`."""
     per_agent = np.asarray(returns.per_agent)
     metrics = {name: np.asarray(value) for name, value in returns.metrics.items()}

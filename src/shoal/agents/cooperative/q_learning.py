@@ -131,6 +131,7 @@ class QLearning(Algorithm):
             hidden=self.hidden,
             recurrent=self.recurrent,
             activation=self.activation,
+            images=spec.images,
             key=key_network,
         )
         mixer = MIXERS[self.mixer](spec, key_mixer)

@@ -117,6 +117,7 @@ class OpenAIES(Algorithm):
             recurrent=self.recurrent,
             activation=self.activation,
             head_gain=0.01,
+            images=spec.images,
             key=key_network,
         )
         mean = EvolvedPolicy(network, spec.action, self.stochastic)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.agents.policy_gradient.actor import Actor
-from shoal.agents.policy_gradient.critic import Critic, ValueScale
+from shoal.agents.policy_gradient.critic import Critic, ValueScale, make_critic
 from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Trajectory
 from shoal.core.descend import Optimizer, descend, init_optimizer
 from shoal.core.env import Action, EnvSpec, TimeStep
@@ -113,17 +113,19 @@ class ActorCritic(Algorithm):
         )
         groups = Groups.of(spec, self.sharing)
         actor = AgentNetwork(
-            spec.obs_size, spec.action.size, groups, head_gain=0.01, key=key_actor, **shape
+            spec.obs_size,
+            spec.action.size,
+            groups,
+            head_gain=0.01,
+            images=spec.images,
+            key=key_actor,
+            **shape,
         )
-        if self.critic == "global":
-            size_in = spec.state_size or spec.num_agents * spec.obs_size
-            critic = AgentNetwork(size_in, spec.num_agents, Groups((0,)), key=key_critic, **shape)
-        else:
-            critic = AgentNetwork(spec.obs_size, 1, groups, key=key_critic, **shape)
+        critic = make_critic(spec, groups, self.critic == "global", key=key_critic, **shape)
         log_std = None
         if isinstance(spec.action, Box):
             log_std = jnp.full((groups.count, spec.action.size), self.init_log_std)
-        params = Params(Actor(actor, log_std, spec.action), Critic(critic, self.critic == "global"))
+        params = Params(Actor(actor, log_std, spec.action), critic)
         return ActorCriticState(params, init_optimizer(params), ValueScale.init(spec.num_agents))
 
     def policy(self, state: ActorCriticState) -> Actor:

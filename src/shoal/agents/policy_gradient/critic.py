@@ -1,14 +1,18 @@
 """State values: from each agent's view or from the whole state, and the scale they are kept in."""
 
+import math
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Carry
-from shoal.core.env import TimeStep
+from shoal.core.env import EnvSpec, TimeStep
 from shoal.core.parallel import pmean
 from shoal.nn.agent_network import AgentNetwork
+from shoal.nn.sharing import Groups
 
 
 class Critic(eqx.Module):
@@ -16,6 +20,7 @@ class Critic(eqx.Module):
 
     network: AgentNetwork
     central: bool = eqx.field(static=True)
+    pixels: int = eqx.field(static=True, default=0)  # of the images of one observation
 
     def inputs(self, timestep: TimeStep) -> Float[Array, "*B V D"]:
         """What the V networks read: V is N, or 1 of a central critic."""
@@ -23,7 +28,8 @@ class Critic(eqx.Module):
             return timestep.obs
         if timestep.global_state is not None:
             return timestep.global_state[..., None, :]
-        return timestep.obs.reshape(*timestep.obs.shape[:-2], 1, -1)
+        parts = jnp.split(timestep.obs, [self.pixels], -1)  # everyone's images come first
+        return jnp.concatenate([x.reshape(*x.shape[:-2], 1, -1) for x in parts], -1)
 
     def shape(self, out: Array) -> Float[Array, "*B N"]:
         """The network's output as one value an agent."""
@@ -37,6 +43,20 @@ class Critic(eqx.Module):
         self, inputs: Array, carry: Carry, starts: Bool[Array, "T B"]
     ) -> Float[Array, "T B N"]:
         return self.shape(self.network.unroll(inputs, carry, starts))
+
+
+def make_critic(
+    spec: EnvSpec, groups: Groups, central: bool, *, key: PRNGKeyArray, **shape: Any
+) -> Critic:
+    """A critic of what each agent sees, or a central one: of the global state, or of all that is
+    seen where a world has none. `shape` is that of an `AgentNetwork`."""
+    if not central:
+        network = AgentNetwork(spec.obs_size, 1, groups, images=spec.images, key=key, **shape)
+        return Critic(network, central)
+    n, pixels = spec.num_agents, sum(math.prod(image) for image in spec.images)
+    seen = (spec.state_size, ()) if spec.state_size else (n * spec.obs_size, spec.images * n)
+    network = AgentNetwork(seen[0], n, Groups((0,)), images=seen[1], key=key, **shape)
+    return Critic(network, central, pixels)
 
 
 class ValueScale(eqx.Module):

@@ -1,20 +1,20 @@
 """What a world shows of itself: pictures, and a scripted controller where it has one."""
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from shoal.core.env import Env
-from shoal.core.picture import Circle, Line, Picture, Ring, Text
+from shoal.core.picture import Picture, Shape
 from shoal.core.spaces import Box
 from shoal.envs.check.finding import Finding, error, raised, warning
 from shoal.envs.check.play import Play
 from shoal.envs.check.spec import array_kind
 
-SHAPES = (Circle, Ring, Line, Text)
+SHAPES = get_args(Shape)
 
 
 def check_draw(env: Env, play: Play) -> list[Finding]:
@@ -50,7 +50,7 @@ def _defect(picture: Any) -> str:
         if not isinstance(shape, SHAPES):
             return f"a shape is a {type(shape).__name__}"
         for name, value in shape._asdict().items():
-            expects_text = name in ("color", "label", "text")
+            expects_text = name in ("color", "label", "text", "source")
             if expects_text != isinstance(value, str) or not (expects_text or _finite(value)):
                 return f"{name} of a {type(shape).__name__} is {value!r}"
     return ""

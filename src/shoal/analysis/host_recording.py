@@ -1,0 +1,65 @@
+"""What a policy did in a world of the host: the world's own pictures of each step."""
+
+import os
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from shoal.analysis.raster import photograph
+from shoal.analysis.recording import PALETTE, Act, Episode, Recording
+from shoal.core.algorithm import Carry
+from shoal.core.errors import require
+from shoal.interop.host.game import Game
+from shoal.interop.host.world import HostWorld
+from shoal.training.on_host import seeds_of, timestep_of
+
+_act = eqx.filter_jit(lambda act, shown, carry, key: act(None, timestep_of(shown), carry, key))
+
+
+def record_host(
+    act: Act,
+    world: HostWorld,
+    key: PRNGKeyArray,
+    episodes: int,
+    *,
+    carry: Carry = None,
+    algorithm: str = "",
+    seed: int | None = None,
+) -> Recording:
+    """Plays episodes with `act(None, timestep, carry, key)` in a world of this process.
+
+    Raises:
+        UserError: the world cannot draw itself.
+    """
+    require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # worlds drawn with pygame open no window
+    game, spec = world.build(), world.spec
+    try:
+        keys = jax.random.split(key, episodes)
+        each = [_episode(act, game, carry, k) for k in keys]
+    finally:
+        game.close()
+    return Recording(
+        environment=spec.name,
+        agents=spec.agents,
+        colors=tuple(PALETTE[i % len(PALETTE)] for i in range(spec.num_agents)),
+        reductions={},
+        episodes=tuple(each),
+        algorithm=algorithm,
+        seed=seed,
+    )
+
+
+def _episode(act: Act, game: Game, carry: Any, key: PRNGKeyArray) -> Episode:
+    shown = game.reset(int(seeds_of(key, 1)[0]))
+    pictures, rewards = [photograph(game.render())], []
+    while not shown.done:
+        key, key_act = jax.random.split(key)
+        action, carry = _act(act, shown, carry, key_act)
+        shown = game.step(np.asarray(action))
+        rewards.append(shown.reward)
+        pictures.append(photograph(game.render()))
+    return Episode(tuple(pictures), np.stack(rewards), {}, bool(shown.terminated.all()))

@@ -1,0 +1,217 @@
+"""Sweeps on the command line: comma lists of an algorithm's numbers, and what came of each setting.
+
+    shoal train mappo mpe/simple_spread --algo.learning-rate 1e-4,3e-4 --algo.clip 0.1,0.2 --seeds 4
+
+Every setting is trained with every seed, in one program. Members are numbered from 0: the seeds of
+the first setting, those of the second, and so on.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from shoal import registry
+from shoal.cli.declared import fields, leaves
+from shoal.core.errors import UserError, require
+from shoal.core.limits import read_value
+
+Json = dict[str, Any]
+Sweep = dict[str, list[int | float]]
+ALGO, ENV = "--algo.", "--env."
+BEST = "*"
+
+
+def read_sweep(arguments: list[str], algorithm: str, environment: str) -> tuple[Sweep, list[str]]:
+    """The swept fields with their values, and the arguments without them.
+
+    What the algorithm and the environment declare is read off their source. A list is told by its
+    commas: `--algo.clip 0.1,0.2`. Options that do not exist stay among the arguments, for who
+    checks those.
+
+    Raises:
+        UserError: no such algorithm or environment; a list of a field that cannot be swept; an
+            entry that is empty, there twice, or not what the field admits.
+    """
+    if "--help" in arguments or "-h" in arguments:
+        return {}, arguments
+    target = registry.find("algorithm", algorithm, registry.ALGORITHMS).target
+    world = _leaves(registry.find("environment", environment, registry.ENVIRONMENTS).target)
+    kinds, numbers = fields(target), leaves(target)
+    sweep: Sweep = {}
+    rest, seen = [], set()
+    for words in _options(arguments):
+        option, _, value = words[0].partition("=")
+        values = [value] if "=" in words[0] else words[1:]
+        name = _field(option)
+        listed = any("," in text for text in values)
+        if listed and option.startswith(ENV) and name in world:
+            raise UserError(f"{option} takes one value: only the algorithm's numbers can be swept")
+        if not (option.startswith(ALGO) and name in kinds):
+            rest += words
+            continue
+        require(not (name in seen and (listed or name in sweep)), f"{option} is there twice")
+        seen.add(name)
+        if listed:
+            sweep[name] = _entries(option, values, kinds[name], name in numbers, numbers)
+        else:
+            rest += words
+    return sweep, rest
+
+
+def _leaves(target: str) -> list[str]:
+    try:
+        return leaves(target)
+    except LookupError:  # a world whose source does not tell
+        return []
+
+
+def _options(arguments: list[str]) -> list[list[str]]:
+    """Each option with the words that follow it; what stands before the first is one of them."""
+    out: list[list[str]] = []
+    for word in arguments:
+        if word.startswith("--") or not out:
+            out.append([])
+        out[-1].append(word)
+    return out
+
+
+def _field(option: str) -> str:
+    return option.partition(".")[2].replace("-", "_")
+
+
+def _entries(
+    option: str, values: list[str], kind: Any, is_leaf: bool, numbers: Sequence[str]
+) -> list[int | float]:
+    """The numbers of a comma list, each as good as a single one."""
+    if not is_leaf:
+        many = "" if kind else f" (a single value of several words has spaces: {option} 64 64)"
+        names = ", ".join(name.replace("_", "-") for name in numbers)
+        raise UserError(
+            f"{option} shapes the program: it cannot be swept{many}; sweep one of: {names}"
+        )
+    text = " ".join(values)
+    words = text.split(",")
+    require(
+        len(values) == 1 and all(word.strip() for word in words),
+        f"{option} is '{text}', expected numbers with a comma between each two and no spaces",
+    )
+    out: list[int | float] = []
+    for word in words:
+        number = read_value(option, word, kind)
+        require(number not in out, f"{option} has {word} twice in '{text}'")
+        out.append(number)
+    return out
+
+
+# Members --------------------------------------------------------------------------------------
+
+
+def count_members(config: Json) -> int:
+    """How many runs were trained together, from a run's `config.json`."""
+    sizes = [len(values) for values in (config.get("sweep") or {}).values()]
+    return config.get("seeds", 1) * math.prod(sizes)
+
+
+def check_member(config: Json, member: int | None) -> None:
+    """Raises `UserError` where the run has no such member. `None` stands for all."""
+    last = count_members(config) - 1
+    if member is not None and not 0 <= member <= last:
+        wanted = f"0 to {last}" if last else "0: the run has one member"
+        raise UserError(f"--member is {member}, expected {wanted}")
+
+
+def describe_member(config: Any, member: int) -> str:
+    """`member 3: learning_rate 0.001, seed 1`; `config` is a run's `Config`."""
+    settings = config.members()[member]
+    values = {name: settings[name] for name in config.sweep} | {"seed": settings["seed"]}
+    return f"member {member}: " + say(values)
+
+
+def say(values: Json) -> str:
+    """`learning_rate 0.001, clip 0.2`."""
+    return ", ".join(f"{name} {_short(value)}" for name, value in values.items())
+
+
+def _short(value: int | float) -> str:
+    """As few digits as tell it from others."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
+# What came of it ------------------------------------------------------------------------------
+
+
+class Setting(NamedTuple):
+    """One combination of the swept values; `low` and `high` bound the mean return of its seeds at
+    95 %, and are `None` where there is one seed."""
+
+    values: Json
+    members: list[int]
+    mean: float
+    low: float | None
+    high: float | None
+
+    @property
+    def name(self) -> str:
+        """`learning_rate 0.001, clip 0.2`."""
+        return say(self.values)
+
+    def to_json(self) -> Json:
+        score = {"mean": self.mean, "low": self.low, "high": self.high}
+        return {**self.values, "members": self.members, "return": score}
+
+
+def settings_of(sweep: Sequence[str], members: Sequence[Json]) -> list[Setting]:
+    """Members of an evaluation (`seed`, swept values and `return` of each) by setting, the best
+    mean first. Returns that are not numbers come last."""
+    import numpy as np
+
+    from shoal.analysis.statistics import bootstrap_interval
+
+    groups: dict[tuple, list[int]] = {}
+    for i, member in enumerate(members):
+        groups.setdefault(tuple(member[name] for name in sweep), []).append(i)
+    out = []
+    for values, indices in groups.items():
+        scores = [members[i]["return"] for i in indices]
+        returns = np.array([math.nan if x is None else x for x in scores], float)
+        low, high = map(float, bootstrap_interval(returns))
+        pair = (low, high) if len(indices) > 1 else (None, None)
+        out.append(Setting(dict(zip(sweep, values)), indices, float(returns.mean()), *pair))
+    return sorted(out, key=lambda s: -math.inf if math.isnan(s.mean) else s.mean, reverse=True)
+
+
+def table(settings: Sequence[Setting]) -> list[str]:
+    """A line a setting, in the order given; the first is marked as the best."""
+    head = ["", *settings[0].values, "members", "return", "95 %"]
+    rows = [head]
+    for i, s in enumerate(settings):
+        values = [_short(value) for value in s.values.values()]
+        members = "-".join(str(k) for k in dict.fromkeys((s.members[0], s.members[-1])))
+        known = s.low is not None and not math.isnan(s.mean)
+        interval = f"[{s.low:.2f}, {s.high:.2f}]" if known else "\N{EN DASH}"
+        rows.append([BEST if i == 0 else "", *values, members, f"{s.mean:.2f}", interval])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return [
+        ("  " + "  ".join(word.rjust(n) for word, n in zip(row[:-1], widths)) + f"  {row[-1]}")
+        for row in rows
+    ]
+
+
+def print_table(config: Any, members: Sequence[Json], episodes: int) -> None:
+    """The table of a finished sweep, with what its numbers are."""
+    settings = settings_of(list(config.sweep), members)
+    seeds = f"mean of {config.seeds} seeds" if config.seeds > 1 else "one seed, so no interval"
+    print(
+        f"{config.algorithm} in {config.environment}: return per agent of {len(settings)} "
+        f"settings, {seeds}, {episodes} episodes each"
+    )
+    print("\n".join(table(settings)))
+    best, second = settings[0], settings[1] if len(settings) > 1 else None
+    print(f"best: {best.name}{_doubt(best, second)}")
+
+
+def _doubt(best: Setting, second: Setting | None) -> str:
+    """A warning where the next one could be as good."""
+    if second is None or best.low is None or second.high is None or best.low > second.high:
+        return ""
+    return f" (its interval overlaps that of {second.name})"

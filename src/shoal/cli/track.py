@@ -1,0 +1,58 @@
+"""shoal track DIR --to NAME: send a run's rows to an experiment tracker, now or as they come."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoal.cli.declared import check_options
+from shoal.cli.parse import parse, take
+from shoal.core.errors import require
+from shoal.training.run_directory import RunDirectory
+from shoal.training.trackers.choice import TRACKERS, choose
+
+USAGE = f"shoal track DIR --to {'|'.join(TRACKERS)} [--follow]"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Send a run's metrics to an experiment tracker, from the first row on."""
+
+    to: str = ""
+    """wandb, mlflow or trackio; several with commas between them."""
+    follow: bool = False
+    """Go on until the run has reached its end, sending rows as they come."""
+
+
+def run(arguments: list[str]) -> int:
+    """Sends, and says where the rows are."""
+    (directory,), rest = take(arguments, ["DIR"], USAGE)
+    rest = _flags(rest)
+    if "--help" not in rest and "-h" not in rest:
+        check_options(rest, {"--": f"{__name__}:Options"})
+    options = parse(Options, rest, "shoal track DIR")
+    names = [str(name) for name in choose(options.to)]
+    require(bool(names), f"--to is missing; usage: {USAGE}")
+    require(
+        len(names) == 1 or not options.follow, "--follow sends to one tracker: name a single one"
+    )
+    RunDirectory.open(Path(directory)).read_config()
+
+    from shoal.training.trackers.tracker import TrackerError
+    from shoal.training.trackers.upload import upload
+
+    for name in names:
+        try:
+            count, place = upload(Path(directory), name, follow=options.follow)
+        except TrackerError as error:
+            print(f"shoal: {name}: {error}", file=sys.stderr)
+            return 1
+        print(f"{name}: {count} rows: {place}")
+    return 0
+
+
+def _flags(arguments: list[str]) -> list[str]:
+    """`--follow` alone means `--follow True`."""
+    out = []
+    for word, following in zip(arguments, [*arguments[1:], "--"]):
+        out += [word, "True"] if word == "--follow" and following.startswith("--") else [word]
+    return out

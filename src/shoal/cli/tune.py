@@ -1,0 +1,245 @@
+"""shoal tune ALGORITHM ENVIRONMENT: search hyper-parameters with Optuna.
+
+The same command with the same `--out` goes on with a study that was stopped, whatever stopped it.
+"""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from shoal import addresses, registry
+from shoal.cli.declared import check_options, fields, leaves
+from shoal.cli.parse import parse, take
+from shoal.cli.train import _continuous, _plain_flags, _value, check_fit
+from shoal.core.errors import UserError, require
+from shoal.core.limits import Count, NonNegative, Seed
+from shoal.training import presets
+from shoal.training.devices import prepare
+from shoal.training.run_directory import RunDirectory, check_empty, check_place
+from shoal.training.tuning.space import Dimension, read_search, search_space
+
+USAGE = "shoal tune ALGORITHM ENVIRONMENT [--trials N] [--steps N] [--search FIELD=LOW:HIGH] ..."
+SEARCH = "--search"
+EVALUATIONS = 5  # in a trial: enough to prune by
+
+
+def run(arguments: list[str]) -> int:
+    """Parses, searches, and says what was found."""
+    (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], USAGE)
+    environment = registry.full_name(environment)
+    target = registry.find("algorithm", algorithm, registry.ALGORITHMS).target
+    words, rest = _take_search(rest)
+    given = read_search(words, fields(target))
+    _check(algorithm, environment, rest)
+    import shoal.training.tuning.study  # noqa: F401  whether Optuna is there shows before JAX
+
+    options = _options(algorithm, environment, rest)
+    plan = _plan(algorithm, environment, options, given, rest)
+    out = options.out or _free_directory(algorithm, environment)
+    return _tune(out, plan, options)
+
+
+def _take_search(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The words behind every `--search`, and the arguments without them."""
+    words, rest, inside = [], [], False
+    for word in arguments:
+        if word.startswith("--"):
+            inside = word.partition("=")[0] == SEARCH
+            if inside and "=" in word:
+                words.append(word.partition("=")[2])
+            elif inside:
+                words.append("")
+        elif inside:
+            words.append(word)
+        if not inside:
+            rest.append(word)
+    return [word for word in words if word], rest
+
+
+def _check(algorithm: str, environment: str, arguments: list[str]) -> None:
+    """Finds what mistakes it can before JAX is imported."""
+    if "--help" in arguments or "-h" in arguments:
+        return
+    classes = {
+        "--algo.": registry.find("algorithm", algorithm, registry.ALGORITHMS).target,
+        "--env.": registry.find("environment", environment, registry.ENVIRONMENTS).target,
+        "--": f"{__name__}:Tune",
+    }
+    check_options(arguments, classes)
+    check_fit(algorithm, environment, arguments)
+    if out := _value(arguments, "--out"):
+        check_place(Path(out))
+        check_empty(Path(out))
+
+
+def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
+    """The parsed options; defaults come from the preset that the arguments choose."""
+    workers = _value(arguments, "--workers")
+    if workers not in (None, "1"):  # processes that share one accelerator take memory as they need
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    flags = _plain_flags(arguments)
+    prepare("--deterministic" in flags and _value(flags, "--deterministic") == "True")
+    world = registry.make(environment)
+    chosen = _value(arguments, "--preset") or "auto"
+
+    from shoal.core.spaces import Box
+    from shoal.training.config import from_fields
+
+    continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
+    on_host = registry.on_host(environment)
+    table = presets.resolve(algorithm, environment, continuous, chosen, on_host)
+    learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
+
+    @dataclass(frozen=True)
+    class Tune:
+        """Search an algorithm's hyper-parameters in an environment."""
+
+        algo: type(learner) = field(default_factory=lambda: learner)  # pyright: ignore
+        """Hyper-parameters: where the search begins; one that is given here is searched only if
+        --search names it."""
+        env: type(world) = field(default_factory=lambda: world)  # pyright: ignore
+        """Fields of the environment."""
+        search: tuple[str, ...] = ()
+        """What to search: FIELD, FIELD=LOW:HIGH or FIELD=a,b,c, as often as you like; all of the
+        algorithm's numbers if not given."""
+        trials: Count = 40
+        """How many trainings to make in all; a study that has fewer goes on."""
+        steps: Count = table["total_steps"]
+        """Environment steps of each trial."""
+        seeds: Count = 2
+        """How many seeds to train together in each trial: its value is their mean."""
+        seed: Seed = 0
+        """The first seed, and the seed of the search."""
+        metric: str = "return"
+        """What counts, in the final evaluation: return, or a metric of the environment."""
+        goal: Literal["max", "min"] = "max"
+        """Whether more of it is better, or less."""
+        workers: Count = 1
+        """Processes that run trials at once; each gets its share of the cores."""
+        timeout: NonNegative = 0.0
+        """Seconds after which no trial begins any more, 0 for no limit."""
+        out: Path | None = None
+        """The study's directory; a new one under runs/ if not given. One that has this study goes
+        on with it."""
+        preset: str = chosen
+        """Where the search begins: auto, none, a name that `shoal info` shows, or a file."""
+        deterministic: bool = False
+        """Use one core a worker, so that one worker finds the same study again, bit for bit."""
+        num_envs: Count = table["num_envs"]
+        """Environments that are stepped together."""
+        unroll: Count = table["unroll"]
+        """Steps of each environment between two updates."""
+        normalise_observations: bool = table["normalise_observations"]
+        """Whether networks see observations at mean 0, deviation 1."""
+        evaluations: Count = EVALUATIONS
+        """How often to evaluate during a trial, which is when it may be pruned."""
+        eval_episodes: Count = table["eval_episodes"]
+        """Episodes in each evaluation."""
+
+    return parse(Tune, flags, f"shoal tune {algorithm} {environment}")
+
+
+def _plan(
+    algorithm: str,
+    environment: str,
+    options: Any,
+    given: dict[str, Dimension | None],
+    arguments: list[str],
+) -> Any:
+    """The study as data; mistakes that only the built objects show are found here."""
+    from shoal.training.config import fields_of
+    from shoal.training.devices import share_out
+    from shoal.training.tuning.plan import Plan, check_metric
+
+    spec = options.env.spec
+    require(spec.name == environment, f"{environment} keeps its name: leave out --env.name")
+    options.algo.check(spec)
+    share_out(options.num_envs, getattr(options.algo, "minibatches", 1), available=1)
+    check_metric(options.metric, ("return", *(name for name, _ in spec.metrics)))
+    target = registry.ALGORITHMS[algorithm].target
+    values = fields_of(options.algo)
+    run_settings = {
+        "total_steps": options.steps,
+        **{k: getattr(options, k) for k in presets.DEFAULTS if k != "total_steps"},
+    }
+    return Plan(
+        algorithm=algorithm,
+        algorithm_fields=values,
+        environment=environment,
+        environment_fields=fields_of(options.env),
+        run=run_settings,
+        space=search_space(given, fields(target), values, _fixed(arguments), leaves(target)),
+        **{k: getattr(options, k) for k in ("preset", "seed", "seeds", "metric", "goal")},
+        deterministic=options.deterministic,
+    )
+
+
+def _fixed(arguments: list[str]) -> list[str]:
+    """The algorithm's fields that the command line sets."""
+    options = [word.partition("=")[0] for word in arguments if word.startswith("--algo.")]
+    return [option.removeprefix("--algo.").replace("-", "_") for option in options]
+
+
+def _free_directory(algorithm: str, environment: str) -> Path:
+    from shoal.training.run import free_directory
+
+    return free_directory(f"tune_{algorithm}", addresses.short_name(environment))
+
+
+def _tune(out: Path, plan: Any, options: Any) -> int:
+    """Runs the study, and writes what it found, also when it was stopped."""
+    from shoal.training.trainer import Interrupted
+    from shoal.training.tuning.crew import Crew
+    from shoal.training.tuning.plan import keep_plan
+    from shoal.training.tuning.study import begin, open_study, release_all
+    from shoal.training.tuning.worker import say, work
+
+    out.mkdir(parents=True, exist_ok=True)
+    directory = RunDirectory(out)
+    directory.lock()
+    try:
+        keep_plan(out, plan)
+        study = open_study(out, plan)
+        for number in release_all(study):
+            say(f"trial {number} · lost with its process, and queued again")
+        begin(study, plan)
+        say(f"{plan.algorithm} in {plan.environment} · searching {'; '.join(map(str, plan.space))}")
+        seconds = options.timeout or float("inf")
+        stopped = ""
+        try:
+            if options.workers == 1:
+                work(out, plan, study, options.env, options.trials, seconds)
+            else:
+                Crew(out, options.workers).work(options.trials, seconds)
+        except (Interrupted, KeyboardInterrupt):
+            stopped = "stopped"
+        except ChildProcessError as error:
+            stopped = str(error)
+        release_all(study)
+        return _report(out, plan, study, stopped)
+    finally:
+        directory.close()
+
+
+def _report(out: Path, plan: Any, study: Any, stopped: str) -> int:
+    """Writes the results and says where they are."""
+    from shoal.training.tuning.result import save_results
+
+    again = f"shoal: {stopped}; the same command with --out {out} goes on"
+    try:
+        best = save_results(out, plan, study)
+    except UserError:
+        if not stopped:
+            raise
+        print(again, file=sys.stderr)
+        return 1
+    count = ", ".join(f"{n} {state}" for state, n in best["trials"].items() if n)
+    searched = ", ".join(f"{name} {value}" for name, value in best["searched"].items())
+    print(f"best {plan.metric} {best['value']:.3f}, trial {best['trial']} ({count}): {searched}")
+    preset = f"--preset {out / 'best.toml'}"
+    print(f"use it: shoal train {plan.algorithm} {plan.environment} {preset}")
+    if stopped:
+        print(again, file=sys.stderr)
+    return 1 if stopped else 0

@@ -1,0 +1,95 @@
+"""A turn-based world of PettingZoo's: one step is one turn. Terry et al. (2021), arXiv:2009.14471.
+
+Only the agent whose turn it is observes, acts, and is active. What others have earned since is
+theirs at once: rewards of a turn are `env.rewards` after it, so that nothing is counted twice.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from shoal.core.errors import UserError
+from shoal.interop.host.game import Game, Shown
+from shoal.interop.host.views import View, picture
+from shoal.interop.host.zoo import GlobalState, cycles_of, players_of
+
+
+class AECGame(Game):
+    """The `AECEnv` that `make_fn` makes.
+
+    In PettingZoo an agent that is gone has a last turn, in which it does nothing. These turns are
+    taken here, within the step that ended it; the agent sees then how it ended.
+
+    Raises:
+        UserError: it does not name its agents, or its spaces will not do.
+    """
+
+    def __init__(self, make_fn: Callable[[], Any], view: View):
+        self.env = env = make_fn()
+        self.players = players_of(env, view)
+        env.reset(seed=0)
+        self.players.masked = self.players.act.discrete  # who waits has one legal action
+        self.state = GlobalState(env)
+        turns = cycles_of(env) * len(self.players.names)
+        self.facts = self.players.facts(self.state.size, turns)
+
+    def reset(self, seed: int) -> Shown:
+        self.players.begin()
+        self.env.reset(seed=int(seed))
+        return self._turn()
+
+    def step(self, action: np.ndarray) -> Shown:
+        env, players = self.env, self.players
+        i = players.index_of(env.agent_selection)
+        env.step(players.act(i, action[i]))
+        players.reward[:] = 0
+        for agent, reward in env.rewards.items():
+            players.reward[players.index_of(agent)] = reward
+        return self._turn()
+
+    def render(self) -> np.ndarray:
+        return picture(self.env.render, str(self.env))
+
+    def close(self) -> None:
+        self.env.close()
+
+    def _turn(self) -> Shown:
+        """What is shown before the next turn, or at the end of the episode."""
+        env, players = self.env, self.players
+        self._note_deaths()
+        due = env.agent_selection if env.agents else None
+        stopped = due is not None and env.truncations[due] and not env.terminations[due]
+        self._take_last_turns()
+        ended = not env.agents
+        players.active[:] = False
+        if not ended:
+            due = env.agent_selection
+            self._observe(due)
+        if not ended or stopped:  # whom nothing but a limit stopped would have acted next
+            players.active[players.index_of(due)] = True
+        truncated = ended and not players.terminated.all()
+        return players.shown(bool(truncated), self.state.read(ended))
+
+    def _take_last_turns(self) -> None:
+        """Lets those who are gone leave, until someone who lives is due."""
+        env = self.env
+        patience = 2 * len(self.players.names)
+        while env.agents and self._gone(env.agent_selection):
+            if not patience:
+                raise UserError(f"{env} keeps {env.agent_selection}, whose step(None) is to end it")
+            patience -= 1
+            self._observe(env.agent_selection)
+            env.step(None)
+            self._note_deaths()
+
+    def _gone(self, agent: Any) -> bool:
+        return bool(self.env.terminations[agent] or self.env.truncations[agent])
+
+    def _note_deaths(self) -> None:
+        for agent, dead in self.env.terminations.items():
+            self.players.terminated[self.players.index_of(agent)] = dead
+
+    def _observe(self, agent: Any) -> None:
+        observation, info = self.env.observe(agent), self.env.infos.get(agent)
+        self.players.see(self.players.index_of(agent), observation, info)

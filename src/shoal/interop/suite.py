@@ -1,0 +1,269 @@
+"""What the compiled suites of others have in common: how their worlds are made, shown and cut.
+
+A suite's adapter says what its world shows (`Seen`); here its episodes are counted, a time limit is
+told from a true end, and boxes of several bounds become one. Nothing is reset: the learner does it.
+"""
+
+import abc
+import contextlib
+import functools
+import importlib
+import inspect
+import io
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from shoal.core.env import Action, Env, EnvSpec, TimeStep
+from shoal.core.errors import UserError, require, unknown
+from shoal.core.limits import Natural
+from shoal.core.spaces import Box
+
+HORIZON = 1000
+"""Steps of an episode in worlds that name no time limit of their own."""
+
+
+class Seen(NamedTuple):
+    """What a suite's world shows after a reset or a step, in Shoal's shapes."""
+
+    obs: Float[Array, "N D"]
+    reward: Float[Array, "N"]
+    ended: Bool[Array, "N"]
+    """Who has truly ended, with this step or before."""
+    over: Bool[Array, ""]
+    """Whether the suite calls the episode over, for whatever reason."""
+    action_mask: Bool[Array, "N A"] | None = None
+    global_state: Float[Array, "S"] | None = None
+    metrics: dict[str, Float[Array, ""]] | None = None
+
+
+class SuiteState(eqx.Module):
+    """The world's own state, and what an episode needs beside it."""
+
+    inner: Any
+    dead: Bool[Array, "N"]
+    """Who has truly ended."""
+    time: Int[Array, ""]
+
+
+class SuiteWorld(Env):
+    """A world of another library's, found by its name there."""
+
+    limit_setting: ClassVar[str] = "its own settings"
+    """What sets the world's own time limit."""
+
+    task: str = eqx.field(static=True)
+    """Its name in the suite."""
+    settings: str = eqx.field(static=True, default="{}")
+    """What it is made with, as JSON."""
+    horizon: Natural = eqx.field(static=True, default=0)
+    """Steps of an episode; 0 for the world's own time limit."""
+
+    @property
+    @abc.abstractmethod
+    def world(self) -> Any:
+        """The world itself; the same object for equal fields."""
+
+    @property
+    @abc.abstractmethod
+    def own_limit(self) -> int:
+        """Steps after which the world itself ends its episodes; 0 where it has no time limit."""
+
+    @abc.abstractmethod
+    def describe(self) -> EnvSpec:
+        """The spec, which is asked for once.
+
+        Raises:
+            UserError: there is no such world, or what it shows will not do.
+        """
+
+    @abc.abstractmethod
+    def begin(self, key: PRNGKeyArray) -> tuple[Any, Seen]:
+        """Starts an episode."""
+
+    @abc.abstractmethod
+    def advance(
+        self, key: PRNGKeyArray, inner: Any, action: Action, late: Bool[Array, ""]
+    ) -> tuple[Any, Seen]:
+        """Makes one step. `late` says that the world's own time limit falls on it."""
+
+    @property
+    def limit(self) -> int:
+        """Steps of an episode."""
+        own = self.own_limit
+        require(
+            not own or self.horizon <= own,
+            f"horizon is {self.horizon}, but {self.task} ends its episodes after {own} steps: "
+            f"expected at most {own}, or more of {self.limit_setting}",
+        )
+        return self.horizon or own or HORIZON
+
+    @property
+    def spec(self) -> EnvSpec:
+        return _spec(self)
+
+    def reset(self, key: PRNGKeyArray) -> tuple[SuiteState, TimeStep]:
+        inner, seen = self.begin(key)
+        state = SuiteState(inner, jnp.zeros_like(seen.ended), jnp.int32(0))
+        return state, _show(seen, state.dead, jnp.array(False))
+
+    def step(
+        self, key: PRNGKeyArray, state: SuiteState, action: Action
+    ) -> tuple[SuiteState, TimeStep]:
+        time, own = state.time + 1, self.own_limit
+        late = time >= own if own else jnp.array(False)
+        inner, seen = self.advance(key, state.inner, action, late)
+        inner = jax.tree.map(_as_before, state.inner, inner)
+        dead = state.dead | seen.ended
+        cut = (seen.over | (time >= self.limit)) & ~dead.all()
+        return SuiteState(inner, dead, time), _show(seen, dead, cut)
+
+
+@functools.lru_cache(maxsize=64)
+def _spec(env: SuiteWorld) -> EnvSpec:
+    return env.describe()
+
+
+def _show(seen: Seen, dead: Bool[Array, "N"], cut: Bool[Array, ""]) -> TimeStep:
+    return TimeStep(
+        obs=seen.obs,
+        reward=seen.reward,
+        terminated=dead,
+        truncated=cut,
+        active=~dead,
+        action_mask=seen.action_mask,
+        global_state=seen.global_state,
+        metrics=seen.metrics or {},
+    )
+
+
+def _as_before(old: Any, new: Any) -> Any:
+    """Some worlds change a number's type with the first step, which no scan would take."""
+    kind = jnp.asarray(old).dtype
+    return new if jnp.asarray(new).dtype == kind else jnp.asarray(new).astype(kind)
+
+
+class Bounds(NamedTuple):
+    """The least and the most of each dimension of each agent's action; agents may differ."""
+
+    low: tuple[np.ndarray, ...]
+    high: tuple[np.ndarray, ...]
+
+    @staticmethod
+    def of(task: str, spaces: Iterable[tuple[Any, Any, tuple[int, ...]]]) -> "Bounds":
+        """Of each agent's (low, high, shape); `UserError` where there is no bound."""
+        low, high = [], []
+        for least, most, shape in spaces:
+            size = int(np.prod(shape))
+            for out, end in ((low, least), (high, most)):
+                out.append(np.broadcast_to(np.ravel(np.asarray(end, np.float32)), size))
+        require(
+            bool(np.isfinite(np.concatenate(low + high)).all()), f"{task} has unbounded actions"
+        )
+        return Bounds(tuple(low), tuple(high))
+
+    @property
+    def box(self) -> Box:
+        """What is shown for them: their own bounds if all are alike, else [-1, 1]."""
+        low, high = ({float(x) for row in rows for x in row} for rows in self)
+        alike = len(low) == len(high) == 1
+        ends = (low.pop(), high.pop()) if alike else (-1.0, 1.0)
+        return Box(*ends, tuple(len(row) for row in self.low))
+
+    def own(self, i: int, action: Float[Array, "A"]) -> Float[Array, "a"]:
+        """Agent `i`'s action in its own bounds; what is outside of the box is clipped."""
+        box, low, high = self.box, self.low[i], self.high[i]
+        share = (jnp.clip(action[: len(low)], box.low, box.high) - box.low) / (box.high - box.low)
+        return jnp.asarray(low + share * (high - low))
+
+
+def flat(values: Any) -> Float[Array, "D"]:
+    """All numbers of a tree in a row."""
+    return jnp.concatenate([jnp.ravel(x).astype(jnp.float32) for x in jax.tree.leaves(values)])
+
+
+def size_of(values: Any) -> int:
+    """How many numbers a tree has."""
+    return sum(int(np.prod(np.shape(x))) for x in jax.tree.leaves(values))
+
+
+def padded(rows: list[Float[Array, "_"]], size: int) -> Float[Array, "N D"]:
+    """Rows of several lengths as one array, with zeros behind."""
+    return jnp.stack([jnp.pad(row, (0, size - len(row))) for row in rows])
+
+
+def import_suite(module: str, name: str, extra: str) -> Any:
+    """A suite's module; what its import prints goes nowhere.
+
+    Raises:
+        UserError: it is not installed, or cannot be imported.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return importlib.import_module(module)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == module.split(".")[0]:
+            raise UserError(f"{name} is not installed: pip install 'shoal[{extra}]'") from error
+        raise UserError(f"{name} cannot be imported: {_said(error)}") from error
+
+
+def read_settings(task: str, text: str) -> dict[str, Any]:
+    """The settings that a world is made with; `UserError` where they are no JSON object."""
+    try:
+        given = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"settings of {task} are '{text}', expected JSON: {error}") from None
+    require(
+        isinstance(given, dict),
+        f"settings of {task} are '{text}', expected a JSON object such as '{{\"name\": 1}}'",
+    )
+    return given
+
+
+def build(
+    task: str, make: Callable[..., Any], given: dict[str, Any], known: Callable[[], Iterable[str]]
+) -> Any:
+    """`make(**given)`, whose complaints become one line.
+
+    Args:
+        task: what is made, for the line.
+        make: makes it.
+        given: its settings.
+        known: the names of all settings; asked for only where one is unknown.
+
+    Raises:
+        UserError: a setting that does not exist, or a value that will not do.
+    """
+    try:
+        return make(**given)
+    except UserError:
+        raise
+    except Exception as error:  # a constructor of others may raise anything
+        odd = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if odd and odd[1] in given:
+            raise unknown(f"setting of {task}", odd[1], known()) from error
+        raise UserError(f"{task} cannot be made: {_said(error)}") from error
+
+
+def parameters_of(*kinds: type) -> list[str]:
+    """The names that constructors take, those of base classes included."""
+    names: dict[str, None] = {}
+    for kind in (base for k in kinds for base in k.__mro__ if "__init__" in vars(base)):
+        with contextlib.suppress(ValueError):  # one that is written in C
+            found = list(inspect.signature(kind.__init__).parameters.values())[1:]
+            names |= {
+                p.name: None for p in found if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+            }
+    return list(names)
+
+
+def _said(error: Exception) -> str:
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

@@ -1,0 +1,253 @@
+"""Collect with worlds that processes of the host step, learn in a compiled program.
+
+The same `act` and `learn` as in `on_device`; only the loop between them is Python. Such worlds
+cannot be saved: after a resume their episodes start anew, with seeds that the state decides.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from shoal.core.algorithm import (
+    Algorithm,
+    AlgState,
+    Carry,
+    Metrics,
+    Trajectory,
+    Transition,
+    where_done,
+)
+from shoal.core.env import TimeStep
+from shoal.interop.host.game import Shown
+from shoal.interop.host.vector import HostVector
+from shoal.interop.host.world import HostWorld
+from shoal.training.on_device import batch_carry
+
+
+class HostState(eqx.Module):
+    """What the next update depends on and a checkpoint can keep."""
+
+    algorithm: AlgState
+    key: PRNGKeyArray
+    updates: Int[Array, ""]
+
+
+class Steps(NamedTuple):
+    """A trajectory in the host's memory: `record` holds (shown, action, extras, successor), each
+    leaf `[T, B, ...]`."""
+
+    record: Any
+    carry: Carry
+    last: Shown
+    last_carry: Carry
+    progress: np.float32
+
+
+class Loop:
+    """Where the environments are: outside of JAX, and gone with the process."""
+
+    def __init__(self, vector: HostVector, key: PRNGKeyArray, carry: Carry):
+        self.vector = vector
+        self.shown = vector.reset(seeds_of(key, vector.num_envs))
+        self.carry = carry
+        self.done = np.ones(vector.num_envs, bool)  # carries of these are fresh in the next step
+        self.returns = np.zeros(self.shown.reward.shape)
+        self.length = np.zeros(vector.num_envs, int)
+
+    def step(self, action: np.ndarray, totals: dict[str, float]) -> Shown:
+        """One step of all environments; returns the true successors, and counts episodes."""
+        successor, self.shown = self.vector.step(action)
+        self.done = done = successor.truncated | successor.terminated.all(-1)
+        self.returns += successor.reward
+        self.length += 1
+        totals["episodes"] += done.sum()
+        totals["return_sum"] += self.returns[done].mean(-1).sum()
+        totals["episode_length_sum"] += self.length[done].sum()
+        self.returns[done], self.length[done] = 0.0, 0
+        return successor
+
+
+class OnHost:
+    """Steps `num_envs` environments `unroll` times, then learns; `update` does it once.
+
+    `total_updates` is where schedules end. `report` is told of workers that were replaced.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        world: HostWorld,
+        num_envs: int,
+        unroll: int,
+        total_updates: float = math.inf,
+        report: Callable[[str], None] | None = None,
+    ):
+        self.world, self.num_envs, self.unroll = world, num_envs, unroll
+        self.total_updates, self.report = total_updates, report
+        self._arrays, self._static = eqx.partition(algorithm, eqx.is_array)
+        self._loop: Loop | None = None
+        self._init, self._split = jax.jit(self._make), jax.jit(lambda key: jax.random.split(key, 3))
+        self._act, self._learn = jax.jit(self._choose), jax.jit(self._improve)
+
+    def init(self, key: PRNGKeyArray) -> HostState:
+        """A fresh state: for one key the same parameters as on a device."""
+        return self._init(self._arrays, key)
+
+    def update(self, state: HostState) -> tuple[HostState, dict[str, Any]]:
+        """Collects one trajectory and learns from it.
+
+        Raises:
+            WorldFailed: a world failed and was not to be replaced, or too often.
+        """
+        key, key_collect, key_learn = self._split(state.key)
+        steps, totals = self._collect(state, key_collect)
+        algorithm, metrics = self._learn(self._arrays, state, steps, key_learn)
+        return HostState(algorithm, key, state.updates + 1), jax.device_get(metrics) | totals
+
+    def compile(self, state: HostState) -> None:
+        """Starts the workers and compiles; what is learned is thrown away."""
+        key = jax.random.key(0)
+        steps, _ = self._collect(state, key)
+        jax.block_until_ready(self._learn(self._arrays, state, steps, key))
+        self._start(state)
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self._loop is not None:
+            self._loop.vector.close()
+            self._loop = None
+
+    def _start(self, state: HostState) -> Loop:
+        """New episodes, and workers where there are none."""
+        old = self._loop
+        vector = old.vector if old else self.world.vector(self.num_envs, self.report)
+        carry = self._fresh_carry(self._algorithm(self._arrays), state.algorithm)
+        self._loop = Loop(vector, state.key, carry)
+        return self._loop
+
+    def _collect(self, state: HostState, key: PRNGKeyArray) -> tuple[Steps, dict[str, Any]]:
+        loop = self._loop or self._start(state)
+        totals = dict.fromkeys(("episodes", "return_sum", "episode_length_sum"), 0.0)
+        record, carry_0 = None, None
+        for t in range(self.unroll):
+            shown = loop.shown
+            action, before, loop.carry, extras = self._act(
+                self._arrays, state.algorithm, shown, loop.carry, loop.done, key, np.int32(t)
+            )
+            carry_0 = before if t == 0 else carry_0
+            action, extras = jax.device_get((action, extras))
+            step = (shown, action, extras, loop.step(action, totals))
+            record = _empty(step, self.unroll) if record is None else record
+            _write(record, t, step)
+        progress = np.float32(min(float(state.updates) / self.total_updates, 1.0))
+        last = jax.tree.map(np.copy, loop.shown)
+        steps = Steps(record, carry_0, last, loop.carry, progress)
+        return steps, {name: np.float32(total) for name, total in totals.items()}
+
+    # What is compiled.
+
+    def _algorithm(self, arrays: Any) -> Algorithm:
+        return eqx.combine(arrays, self._static)
+
+    def _fresh_carry(self, algorithm: Algorithm, state: AlgState) -> Carry:
+        return batch_carry(algorithm.initial_carry(state), self.num_envs)
+
+    def _make(self, arrays: Any, key: PRNGKeyArray) -> HostState:
+        key_algorithm, _, key_run = jax.random.split(key, 3)
+        state = self._algorithm(arrays).init(self.world.spec, key_algorithm)
+        return HostState(state, key_run, jnp.int32(0))
+
+    def _choose(self, arrays: Any, state: AlgState, shown: Shown, carry: Carry, done, key, t) -> Any:
+        """An action of all environments; also the carry before and after it."""
+        algorithm = self._algorithm(arrays)
+        carry = where_done(done, self._fresh_carry(algorithm, state), carry)
+        key = jax.random.fold_in(key, t)
+        action, after, extras = algorithm.act(state, timestep_of(shown), carry, key)
+        return action, carry, after, extras
+
+    def _improve(
+        self, arrays: Any, state: HostState, steps: Steps, key: PRNGKeyArray
+    ) -> tuple[AlgState, Metrics]:
+        algorithm = self._algorithm(arrays)
+        shown, action, extras, successor = steps.record
+        transitions = Transition(timestep_of(shown), action, extras, timestep_of(successor))
+        fresh = self._fresh_carry(algorithm, state.algorithm)
+        last_carry = where_done(transitions.successor.done[-1], fresh, steps.last_carry)
+        last = timestep_of(steps.last)
+        trajectory = Trajectory(transitions, steps.carry, last, last_carry, steps.progress)
+        return algorithm.learn(state.algorithm, trajectory, key)
+
+
+class HostProgram:
+    """K learners, one after the other: what `Program` is for compiled worlds."""
+
+    def __init__(self, learners: list[OnHost]):
+        self.learners = learners
+
+    def init(self, keys: Array) -> HostState:
+        """A fresh state for K keys; leaves are `[1, K, ...]`, as those of `Program`."""
+        return _stack([learner.init(key) for learner, key in zip(self.learners, keys)])
+
+    def run(self, state: HostState, updates: int) -> tuple[HostState, Any, Any]:
+        """Makes that many updates; also returns, `[K]` each, the metrics' sums and last values.
+        No updates: compiles."""
+        states, totals, lasts = [], [], []
+        for k, learner in enumerate(self.learners):
+            own, history = jax.tree.map(lambda x, k=k: x[0, k], state), []
+            if not updates:
+                learner.compile(own)
+            for _ in range(updates):
+                own, metrics = learner.update(own)
+                history.append(metrics)
+            states.append(own)
+            lasts.append(history[-1] if history else {})
+            totals.append(jax.tree.map(lambda *xs: np.sum(xs), *history) if history else {})
+        total, last = (jax.tree.map(lambda *xs: np.stack(xs), *each) for each in (totals, lasts))
+        return _stack(states), total, last
+
+    def template(self, keys: Array) -> HostState:
+        """Shapes and dtypes of a state, for checkpoints; starts no worker."""
+        return jax.eval_shape(self.init, keys)
+
+    def place(self, state: HostState) -> HostState:
+        """Puts a state from a checkpoint onto the device."""
+        return jax.device_put(state)
+
+    def __enter__(self) -> "HostProgram":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends all workers."""
+        for learner in self.learners:
+            learner.close()
+
+
+def timestep_of(shown: Shown) -> TimeStep:
+    """What games show, as algorithms read it; inside a compiled program."""
+    fields = jax.tree.map(jnp.asarray, shown._asdict())
+    return TimeStep(**fields, metrics={})
+
+
+def seeds_of(key: PRNGKeyArray, count: int) -> np.ndarray:
+    """A seed for each of `count` worlds."""
+    return np.asarray(jax.random.bits(key, (count,), jnp.uint32)).astype(np.int64)
+
+
+def _empty(step: Any, length: int) -> Any:
+    """Memory for `length` steps like this one. Workers write over what they showed."""
+    return jax.tree.map(lambda x: np.empty((length, *x.shape), x.dtype), step)
+
+
+def _write(record: Any, t: int, step: Any) -> None:
+    for memory, value in zip(jax.tree.leaves(record), jax.tree.leaves(step)):
+        memory[t] = value
+
+
+def _stack(states: list[HostState]) -> HostState:
+    return jax.tree.map(lambda *xs: jnp.stack(xs)[None], *states)
