@@ -243,6 +243,10 @@ def by_int(world, key, state, action):
     return world.step(key, state, action + int(state.time))
 
 
+def by_range(world, key, state, action):
+    return world.step(key, state, action + len(range(state.time)))
+
+
 def one_value(world, key, state, action):
     return world.step(key, state, action)[0]
 
@@ -266,6 +270,7 @@ KEPT = []
         (branch, "TracerBoolConversionError in test_check.py, line", "jnp.where"),
         (by_numpy, "TracerArrayConversionError in test_check.py", "use jax.numpy"),
         (by_int, "ConcretizationTypeError", "keep it an array"),
+        (by_range, "TracerIntegerConversionError in test_check.py", "jax.lax.fori_loop"),
         (one_value, "step returns a Walk", "return state, TimeStep(...)"),
         (a_name, "step raises TypeError", "static fields"),
         (leak, "step raises Exception", "nothing may be kept outside"),
@@ -319,9 +324,9 @@ COUNTS, RNG = [], np.random.default_rng(0)
     ("step", "said"),
     [
         (global_numpy, "draws NumPy's global random numbers"),
-        (unseeded, "step traced twice makes two different programs"),
-        (python_random, "step traced twice makes two different programs"),
-        (counter, "step traced twice makes two different programs"),
+        (unseeded, "step compiled twice makes two different programs"),
+        (python_random, "step compiled twice makes two different programs"),
+        (counter, "step compiled twice makes two different programs"),
     ],
 )
 def test_what_does_not_come_from_the_arguments(step, said):
@@ -337,27 +342,36 @@ def test_a_callback_that_draws():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "said", "mend"),
     [
-        ({"obs": lambda s, x, _: x[:, :2]}, "obs of reset is float32[2, 2]"),
-        ({"obs": lambda s, x, _: x.astype(jnp.float16)}, "obs of reset is float16[2, 3]"),
-        ({"reward": lambda s, x, _: x.sum()}, "reward of reset is float32[]"),
-        ({"reward": lambda s, x, _: x.astype(int)}, "reward of reset is int32[2]"),
-        ({"terminated": lambda s, x, _: x.all()}, "terminated of reset is bool[]"),
-        ({"truncated": lambda s, x, _: x.astype(float)}, "truncated of reset is float32[]"),
-        ({"active": lambda s, x, _: x[:1]}, "active of reset is bool[1]"),
-        ({"action_mask": lambda s, x, _: x[:, :2]}, "action_mask of reset is bool[2, 2]"),
-        ({"action_mask": lambda s, x, _: None}, "action_mask of reset is None"),
-        ({"global_state": lambda s, x, _: None}, "global_state of reset is None"),
-        ({"metrics": lambda s, x, _: {}}, "metrics of reset are []"),
-        ({"metrics": lambda s, x, _: {"far": s.time}}, "metrics['far'] of reset is int32[]"),
+        ({"obs": lambda s, x, _: x[:, :2]}, "obs of {} is float32[2, 2]", "shown 2 numbers"),
+        ({"obs": lambda s, x, _: x[0]}, "obs of {} is float32[3]", "a row of numbers for each"),
+        ({"obs": lambda s, x, _: x.astype(jnp.float16)}, "obs of {} is float16[2, 3]", "astype"),
+        ({"reward": lambda s, x, _: x.sum()}, "reward of {} is float32[]", "jnp.full(2, x)"),
+        ({"reward": lambda s, x, _: x.astype(int)}, "reward of {} is int32[2]", "jnp.float32"),
+        ({"terminated": lambda s, x, _: x.all()}, "terminated of {} is bool[]", "jnp.full(2"),
+        ({"truncated": lambda s, x, _: x[None]}, "truncated of {} is bool[1]", "one truth value"),
+        ({"active": lambda s, x, _: x[:1]}, "active of {} is bool[1]", "one value for each agent"),
+        ({"action_mask": lambda s, x, _: x[:, :2]}, "action_mask of {} is bool[2, 2]", "a row"),
+        ({"action_mask": lambda s, x, _: None}, "action_mask of {} is None", "spec.action.mask"),
+        ({"global_state": lambda s, x, _: None}, "global_state of {} is None", "state_size=0"),
+        ({"global_state": lambda s, x, _: x[:1]}, "global_state of {} is float32[1]", "row of 2"),
+        ({"metrics": lambda s, x, _: {}}, "metrics of {} are []", "the same metrics"),
+        ({"metrics": lambda s, x, _: {"far": s.time}}, "metrics['far'] of {} is int32[]", "astype"),
+        ({"metrics": lambda s, x, _: {"far": s.place}}, "metrics['far'] of {} is", "x.mean()"),
     ],
 )
-def test_timesteps_that_are_not_what_the_spec_says(changes, said):
+def test_timesteps_that_are_not_what_the_spec_says(changes, said, mend):
+    """One finding, though reset and step both have the defect; and of one alone, one."""
     report = inspect_environment(spoilt(**changes), episodes=2)
-    seen = [f.seen for f in report.findings if f.check == "timestep"]
-    assert any(said in line for line in seen), report.findings
-    assert any("of step" in line for line in seen)
+    [finding] = [f for f in report.findings if f.check == "timestep"]
+    assert said.format("reset and step") in finding.seen and mend in finding.mend
+    [(field, spoil)] = changes.items()
+    late = {field: lambda s, x, stepped: spoil(s, x, stepped) if stepped else x}
+    [finding] = [
+        f for f in inspect_environment(spoilt(**late), episodes=2).findings if f.check == "timestep"
+    ]
+    assert said.format("step") in finding.seen
 
 
 def test_a_type_that_changes_with_the_first_step():
@@ -371,6 +385,7 @@ def test_a_type_that_changes_with_the_first_step():
 
     finding = found(World(), "carry")
     assert "state.time is float32[] after reset, int32[] after step" in finding.seen
+    assert ".astype(jnp.int32) in reset" in finding.mend
 
 
 def test_a_structure_that_changes_with_the_first_step():

@@ -146,7 +146,7 @@ import shoal
 from host_worlds import Lamp
 world = shoal.from_gymnasium(Lamp, name="lamp")
 arguments = dict(num_envs=4, unroll=8, evaluations=1, eval_episodes=8, preset="none")
-shoal.train("ippo", world, total_steps=20_000, out={out!r}, settings=dict(minibatches=1), **arguments)
+shoal.train("ippo", world, total_steps=8_000, out={out!r}, settings=dict(minibatches=1), **arguments)
 """
 
 
@@ -169,7 +169,7 @@ def test_workers_end_with_a_killed_training_and_its_run_resumes(tmp_path):
         time.sleep(0.1)
     run = shoal.resume(out, env=shoal.from_gymnasium(Lamp, name="lamp"))
     assert run.evaluation is not None
-    assert run.metrics[-1]["step"] == 20_000
+    assert run.metrics[-1]["step"] == 8_000
 
 
 def children(pid):

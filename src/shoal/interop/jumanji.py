@@ -97,7 +97,7 @@ class JumanjiWorld(SuiteWorld):
 
     def _seen(self, shown: Any, reward: Float[Array, "N"], ended: Bool[Array, "N"]) -> Seen:
         count = len(reward)
-        found = getattr(shown.observation, MASK, None)
+        found: Any = getattr(shown.observation, MASK, None)
         discrete = isinstance(self.spec.action, Discrete) and found is not None
         mask = jnp.reshape(found, (count, -1)).astype(bool) if discrete else None
         # What a reset does not tell yet is 0.

@@ -26,7 +26,9 @@ def check_draw(env: Env, play: Play) -> list[Finding]:
         try:
             picture = env.draw(state)
         except Exception as problem:
-            mend = "draw is given one concrete state: convert numbers with float(...)"
+            mend = (
+                "mend that line; draw is given one state, and float(...) makes plain numbers of it"
+            )
             return [error("draw", f"draw raises {raised(problem)}", "a Picture", mend, **place)]
         if defect := _defect(picture):
             mend = "convert what is drawn with float(...), and keep it finite"

@@ -1,5 +1,6 @@
 """Shapes and types of what reset and step return: those of the spec, and the same after both."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -19,13 +20,26 @@ class Signature(NamedTuple):
 
 def check_timestep(env: Env, signatures: dict[str, Signature]) -> list[Finding]:
     """Shapes and types of every field, as the spec promises them."""
+    after = {name: _defects(env, name, part.timestep) for name, part in signatures.items()}
+    rest = after["step"]
     found = []
-    for name, (_, timestep) in signatures.items():
-        for field, expected in _expected(env).items():
-            leaf = getattr(timestep, field)
-            found += _compare(name, field, leaf, *expected)
-        found += _check_mask(env, name, timestep) + _check_metrics(env, name, timestep)
-    return found
+    for finding in after["reset"]:
+        of_step = finding.seen.replace(" of reset ", " of step ", 1)
+        both = dataclasses.replace(finding, seen=of_step) in rest
+        rest = [f for f in rest if f.seen != of_step]
+        said = finding.seen.replace(" of reset ", " of reset and step ", 1)
+        found.append(dataclasses.replace(finding, seen=said) if both else finding)
+    return found + rest
+
+
+def _defects(env: Env, name: str, timestep: TimeStep) -> list[Finding]:
+    """What one function returns that the spec does not promise."""
+    found = [
+        finding
+        for field, expected in _expected(env).items()
+        for finding in _compare(name, field, getattr(timestep, field), *expected)
+    ]
+    return found + _check_mask(env, name, timestep) + _check_metrics(env, name, timestep)
 
 
 def _expected(env: Env) -> dict[str, tuple[tuple[int, ...], str, bool]]:
@@ -47,17 +61,40 @@ def _compare(
     wanted = f"{dtype}[{', '.join(map(str, shape))}]" if there else "None"
     if (leaf is None) != (not there):
         seen = f"{field} of {name} is {'None' if leaf is None else array_kind(leaf)}"
-        mend = f"return {wanted}, or change the spec (state_size, action.sizes)"
-        return [error("timestep", seen, wanted, mend)]
+        size = 0 if leaf is None else leaf.size
+        instead = f", or set state_size={size} in the spec" * (field == "global_state")
+        return [error("timestep", seen, wanted, f"return {wanted}{instead}")]
     if leaf is None or (leaf.shape == shape and str(leaf.dtype) == dtype):
         return []
     mend = (
         f"write {field}.astype(jnp.{dtype.replace('bool', 'bool_')})"
         if leaf.shape == shape
-        else f"return one number an agent{', padded with zeros' * (field == 'obs')}; or mend the "
-        "spec's sizes"
+        else _mend_shape(field, leaf.shape, shape)
     )
     return [error("timestep", f"{field} of {name} is {array_kind(leaf)}", wanted, mend)]
+
+
+def _mend_shape(field: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """What to write where an array has another shape than the spec's."""
+    match field:
+        case "obs" if len(shape) == 2 and shape[0] == wanted[0]:
+            return (
+                f"agents are shown {shape[1]} numbers, and the largest of spec.obs_sizes is "
+                f"{wanted[1]}: make the two agree; who sees fewer is padded with zeros"
+            )
+        case "obs":
+            return "return a row of numbers for each agent, padded with zeros to one length"
+        case "action_mask":
+            return "return a row for each agent, and in it a truth value for each action"
+        case "truncated":
+            return "the time limit is everyone's: return one truth value, time >= horizon"
+        case "global_state":
+            return f"return a row of {wanted[0]} numbers, or mend spec.state_size"
+        case "reward" | "terminated" | "active":
+            return (
+                f"return one value for each agent: jnp.full({wanted[0]}, x) where all have the same"
+            )
+    return "return one number for the whole world, such as x.mean()"
 
 
 def _check_mask(env: Env, name: str, timestep: TimeStep) -> list[Finding]:
@@ -112,11 +149,14 @@ def _compare_arrays(where: str, before: Any, after: Any) -> list[Finding]:
     kinds = array_kind(before), array_kind(after)
     if kinds[0] == kinds[1]:
         return []
-    only_weak = before.shape == after.shape and before.dtype == after.dtype
-    mend = (
-        "say the type of Python's numbers, in reset and in step: jnp.int32(0), "
-        "jnp.full(n, x, jnp.float32), or .astype"
-    )
-    report = warning if only_weak else error
+    report, mend = error, "return the same shape from both, perhaps padded"
+    if before.shape == after.shape:
+        mend = f"choose one type for both: write .astype(jnp.{after.dtype}) in reset, or mend step"
+        if before.dtype == after.dtype:
+            report = warning
+            mend = (
+                "say the type of Python's numbers, in reset and in step: jnp.int32(0), "
+                "jnp.full(n, x, jnp.float32), or .astype"
+            )
     seen = f"{where} is {kinds[0]} after reset, {kinds[1]} after step"
     return [report("carry", seen, "one shape and type, so that it compiles once", mend)]

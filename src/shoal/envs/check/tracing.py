@@ -17,6 +17,7 @@ from shoal.core.spaces import Box
 from shoal.envs.check.finding import Finding, error, raised
 from shoal.envs.check.signature import Signature
 
+OUTSIDE = "nothing may be kept outside of what a function returns: put it into the state"
 MENDS: tuple[tuple[type[BaseException], str], ...] = (
     (
         jax.errors.TracerBoolConversionError,
@@ -34,15 +35,17 @@ MENDS: tuple[tuple[type[BaseException], str], ...] = (
         "keep it an array, or make it a static field",
     ),
     (
-        jax.errors.UnexpectedTracerError,
-        "nothing may be kept outside of what a function returns: put it into the state",
+        jax.errors.TracerIntegerConversionError,
+        "range() and the index of a list need a whole number that is known before the program "
+        "runs: write jax.lax.fori_loop, or make the list an array and index that",
     ),
+    (jax.errors.UnexpectedTracerError, OUTSIDE),
     (
         dataclasses.FrozenInstanceError,
         "an environment never changes: what changes belongs into the state",
     ),
 )
-ANY_MEND = "run the function by itself and mend the line that raises"
+ANY_MEND = "call it yourself, env.reset(jax.random.key(0)), and mend the line that raises"
 
 
 def check_compiles(env: Env) -> tuple[list[Finding], dict[str, Signature]]:
@@ -70,10 +73,10 @@ def _trace(name: str, get: Callable[[], Any], *arguments: Any) -> tuple[list[Fin
         mend = "draw with jax.random and the key; what NumPy draws is drawn once, when it compiles"
         found.append(error("pure", seen, "randomness from the key alone", mend))
     elif _text(first) != _text(second):
-        seen = f"{name} traced twice makes two different programs"
+        seen = f"{name} compiled twice makes two different programs"
         mend = (
-            "take everything from the arguments and the fields: no `random`, no clock, no counter, "
-            "no global that changes"
+            "take everything from the arguments and the fields, and draw with jax.random and the "
+            "key: no `random`, no clock, no counter, no global that changes"
         )
         found.append(error("pure", seen, "the same program each time", mend))
     if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[1], TimeStep)):
@@ -111,7 +114,7 @@ def _failed(name: str, problem: Exception) -> Finding:
     mends = [mend for kind, mend in MENDS if isinstance(problem, kind)]
     mend = mends[0] if mends else ANY_MEND
     if "Leaked" in str(problem) or "leak" in type(problem).__name__.lower():
-        mend = MENDS[4][1]
+        mend = OUTSIDE
     if "valid JAX type" in str(problem):
         mend = "states hold arrays alone; names and other constants are static fields"
     return error("compile", f"{name} raises {raised(problem)}", "it compiles", mend)

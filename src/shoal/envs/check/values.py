@@ -62,7 +62,10 @@ def check_masks(play: Play) -> list[Finding]:
     none = ~(mask & space.mask).any(-1) & play.inside[:, :, None]
     if none.any():
         seen = "no action is legal"
-        mend = "leave one legal action to who is not due or gone: what it does changes nothing"
+        mend = (
+            "let one action be legal always, such as to do nothing; who is not active needs one "
+            "too, which then changes nothing"
+        )
         expected = "one legal action at least, for every agent, always"
         found.append(error("masks", seen, expected, mend, **play.place(none)))
     beyond = (mask & ~space.mask).any(-1) & play.inside[:, :, None]

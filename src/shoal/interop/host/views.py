@@ -14,7 +14,7 @@ import numpy as np
 from shoal.core.errors import UserError, require
 from shoal.interop.host.game import Image
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601: what red, green, blue weigh
+LUMA = np.array([0.299, 0.587, 0.114, 0.0], np.float32)  # ITU-R BT.601; alpha weighs nothing
 CHANNELS_LAST = (1, 3, 4)
 MOST_CHANNELS_FIRST = 16
 
@@ -28,7 +28,7 @@ class View:
     image_size: int = 0
     """Height and width to which images are scaled; 0 leaves them."""
     grayscale: bool = False
-    """Whether images of three channels, or of four with alpha, lose their colours."""
+    """Whether images of three channels, or of four with alpha, become grey."""
 
     def __post_init__(self) -> None:
         require(self.frame_stack >= 1, f"frame_stack is {self.frame_stack}, expected at least 1")
@@ -38,19 +38,20 @@ class View:
         """Height, width and channels of one frame whose array has the shape `raw`."""
         height, width, channels = _last(raw)
         side = self.image_size
-        gray = self.grayscale and channels >= 3
+        gray = self.grayscale and _coloured(raw)
         return side or height, side or width, 1 if gray else channels
 
     def image(self, raw: np.ndarray) -> np.ndarray:
         """One frame: bytes `[H, W, C]`, `[C, H, W]` or `[H, W]` as float32 `[H', W', C']`."""
         raw = np.asarray(raw)
+        gray = self.grayscale and _coloured(raw.shape)
         if raw.ndim == 2:
             raw = raw[:, :, None]
         elif raw.shape[2] not in CHANNELS_LAST:
             raw = np.moveaxis(raw, 0, -1)
         image = raw.astype(np.float32) / np.float32(255)
-        if self.grayscale and image.shape[2] >= 3:
-            image = image[:, :, :3] @ LUMA[:, None]
+        if gray:
+            image = (image @ LUMA[: image.shape[2]])[:, :, None]
         return shrink(image, self.image_size) if self.image_size else image
 
 
@@ -64,8 +65,8 @@ def is_image(shape: tuple[int, ...]) -> bool:
 def shrink(image: np.ndarray, size: int) -> np.ndarray:
     """An image `[H, W, C]` as `[size, size, C]`: each pixel is the mean over the area it covers."""
     height, width, channels = image.shape
-    rows, columns = _areas(height, size), _areas(width, size).T
-    return np.stack([rows @ image[:, :, c] @ columns for c in range(channels)], axis=-1)
+    low = (_areas(height, size) @ image.reshape(height, -1)).reshape(size, width, channels)
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(low, 2, 0)) @ _areas(width, size).T, 0, 2)
 
 
 def picture(render: Callable[[], Any], name: str) -> np.ndarray:
@@ -94,6 +95,13 @@ def _last(raw: tuple[int, ...]) -> Image:
     if len(raw) == 2:
         return raw[0], raw[1], 1
     return raw if raw[2] in CHANNELS_LAST else (raw[1], raw[2], raw[0])  # pyright: ignore
+
+
+def _coloured(raw: tuple[int, ...]) -> bool:
+    """Whether channels are colours. Four that come first are frames, which someone has stacked."""
+    if len(raw) == 2:
+        return False
+    return raw[2] in (3, 4) or (raw[2] not in CHANNELS_LAST and raw[0] == 3)
 
 
 @functools.lru_cache(maxsize=32)

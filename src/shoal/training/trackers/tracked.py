@@ -126,4 +126,6 @@ def problem_line(problem: BaseException) -> str:
     """An exception as one short line."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     text = lines[0] if lines else type(problem).__name__
+    if isinstance(problem, SystemExit):
+        text = f"it asked to exit with {text}"
     return text if len(text) <= 300 else f"{text[:297]}..."

@@ -86,7 +86,7 @@ class Tracking:
         """Remembers who follows the run, for when it is resumed."""
         names = [entry for entry in self.chosen if isinstance(entry, str)]
         path = self._directory.path / NOTE
-        if names or path.exists():
+        if self.chosen or path.exists():
             with suppress(OSError):
                 write_json_atomic(path, {"id": self._id, "trackers": names})
 

@@ -4,6 +4,7 @@ Set up as everywhere, by `wandb login` and the variables WANDB_PROJECT, WANDB_EN
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 from shoal.training.trackers.tracker import Opened, TrackedRun, Tracker
@@ -18,7 +19,8 @@ class WandbTracker(Tracker):
     def start(self, run: TrackedRun) -> Opened:
         self._runs = [_open(run, member) for member in range(len(run.settings))]
         first = self._runs[0]
-        return Opened([r.starting_step - 1 for r in self._runs], first.url or first.dir)
+        place = f"wandb sync {Path(first.dir).parent}" if first.offline else first.url
+        return Opened([r.starting_step - 1 for r in self._runs], place or "disabled")
 
     def log(self, member: int, step: int, numbers: dict[str, float]) -> None:
         self._runs[member].log(numbers, step=step, commit=True)

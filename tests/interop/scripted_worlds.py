@@ -1,6 +1,6 @@
-"""Small worlds of Gymnasium's and PettingZoo's for tests: scripted deaths, spaces, masks, images."""
+"""Small worlds of Gymnasium's and PettingZoo's for tests: scripted deaths, spaces, masks, films."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -55,7 +55,7 @@ class Script(ParallelEnv):
     An agent sees [step, its number] and earns 10 * step + its number.
     """
 
-    metadata = {"name": "script"}
+    metadata: ClassVar = {"name": "script"}
     render_mode = None
 
     def __init__(self, start: str, steps: list[tuple[str, str, str]], masks: bool = False):
@@ -107,7 +107,7 @@ class Hats(AECEnv):
     """Three players in turn pass a hat. It pays the others 1 and costs its holder 2. Player `b`
     dies in its second turn; a limit ends the game after `limit` turns."""
 
-    metadata = {"name": "hats"}
+    metadata: ClassVar = {"name": "hats"}
 
     def __init__(self, limit: int = 9, deadly: bool = True):
         self.possible_agents = ["a", "b", "c"]
@@ -154,7 +154,7 @@ class Hats(AECEnv):
 class Pair(ParallelEnv):
     """Two agents with spaces of their own; takes one step."""
 
-    metadata = {"name": "pair"}
+    metadata: ClassVar = {"name": "pair"}
 
     def __init__(self, observations: Any = NUMBERS, actions: Any = None, state: Any = None):
         self.possible_agents = ["left", "right"]
