@@ -206,6 +206,12 @@ def test_what_is_no_environment_and_what_has_no_spec():
 
     assert "KeyError in test_check.py, line" in found(World(), "spec").seen
 
+    class Method(Good):
+        def spec(self):
+            return super().spec
+
+    assert "write @property" in found(Method(), "spec").mend
+
 
 def test_a_field_that_no_config_can_keep_is_a_warning():
     class World(Good):
@@ -499,7 +505,21 @@ def test_a_time_limit_that_terminates_is_a_warning():
         terminated=lambda s, x, _: jnp.full(2, s.time >= HORIZON),
         truncated=lambda s, x, _: jnp.array(False),
     )
-    assert "every episode terminates at step 6" in found(world, "limit", "warning").seen
+    assert "comes to step 6, the horizon, terminates" in found(world, "limit", "warning").seen
+
+
+def test_a_time_limit_that_terminates_is_seen_where_some_episodes_end_before():
+    def over(state, terminated, _):
+        return jnp.full(2, (state.time >= HORIZON) | (state.place[0] >= 2.5))
+
+    world = spoilt(
+        terminated=over,
+        truncated=lambda s, x, _: jnp.array(False),
+        active=lambda s, x, _: jnp.array([True, True]),
+        action_mask=lambda s, x, _: jnp.array([[True, True, False], [True, True, True]]),
+    )
+    report = inspect_environment(world, episodes=8)
+    assert any("the horizon, terminates there" in f.seen for f in report.findings), report
 
 
 def test_an_episode_that_is_over_at_once():

@@ -52,15 +52,16 @@ class Film(gymnasium.Env):
 class Script(ParallelEnv):
     """Who lives after each step, and who died or was cut in it, are written down beforehand.
 
-    An agent sees [step, its number] and earns 10 * step + its number.
+    An agent sees [step, its number] and earns 10 * step + its number. Where `lingering`, the world
+    names those who are gone to the end, as some do.
     """
 
     metadata: ClassVar = {"name": "script"}
     render_mode = None
 
-    def __init__(self, start: str, steps: list[tuple[str, str, str]], masks: bool = False):
+    def __init__(self, start: str, steps: list[tuple[str, str, str]], masks=False, lingering=False):
         self.possible_agents = ["a", "b", "c"]
-        self.start, self.steps, self.masks = start, steps, masks
+        self.start, self.steps, self.masks, self.lingering = start, steps, masks, lingering
         self.given: list[dict[str, Any]] = []
 
     def observation_space(self, agent):
@@ -79,7 +80,7 @@ class Script(ParallelEnv):
         self.given.append(actions)
         alive, dead, cut = self.steps[self.time]
         self.time += 1
-        present = sorted({*self.agents, *alive})
+        present = sorted({*(self.start if self.lingering else self.agents), *alive})
         self.agents = list(alive)
         return (
             self._seen(present),

@@ -175,6 +175,17 @@ def test_deaths_cuts_and_arrivals():
         [0, 0, 62],
     ]
     assert [s.reward.astype(int).tolist() for s in shown] == rewards
+    assert game.reset(0).obs.tolist() == [[0, 0], [0, 1], [0, 0]]  # c has not appeared yet
+
+
+def test_those_who_are_gone_count_no_more():
+    steps = [("b", "a", ""), ("b", "", ""), ("", "b", "")]
+    game = ParallelGame(lambda: Script("ab", steps, lingering=True), PLAIN)
+    game.reset(0)
+    shown = [game.step(number(0, 0, 0)) for _ in steps]
+    assert [s.reward[:2].tolist() for s in shown] == [[10, 11], [0, 21], [0, 31]]
+    assert [s.obs[0, 0] for s in shown] == [1, 1, 1]
+    assert [s.terminated[:2].tolist() for s in shown] == [[1, 0], [1, 0], [1, 1]]
 
 
 def test_a_world_whose_agents_all_die_is_not_truncated():
@@ -345,6 +356,11 @@ def test_those_who_wait_keep_what_they_saw():
     game = AECGame(lambda: Hats(9, deadly=False), PLAIN)
     shown = [game.reset(0)] + [game.step(number(0, 0, 0)) for _ in range(5)]
     times = [s.obs[:, 0].astype(int).tolist() for s in shown]
+    assert game.facts.masked
+    for turn, s in enumerate(shown):
+        due = [i == turn % 3 for i in range(3)]
+        assert s.active.tolist() == due
+        assert s.action_mask.tolist() == [[True, mine] for mine in due]
     assert times == [[0, 0, 0], [0, 1, 0], [0, 1, 2], [3, 1, 2], [3, 4, 2], [3, 4, 5]]
 
 

@@ -16,7 +16,7 @@ from scripted_worlds import NUMBERS, Once, Pair, Script
 
 from shoal.core.errors import UserError
 from shoal.interop.host.gymnasium_game import GymnasiumGame
-from shoal.interop.host.names import make_game
+from shoal.interop.host.names import _newest, make_game
 from shoal.interop.host.parallel_game import ParallelGame
 from shoal.interop.host.views import View
 
@@ -29,13 +29,21 @@ def number(*values):
 
 def test_workers_need_no_jax():
     code = (
-        "import sys; from shoal.interop.host.names import make_game; "
+        "import sys; from shoal.interop.host.names import _newest, make_game; "
         "from shoal.interop.host.views import View; "
         "[make_game(task, {}, View()).reset(0) for task in "
         "('gymnasium:CartPole-v1', 'mpe2:simple_v3', 'pettingzoo:tictactoe')]; "
         "assert 'jax' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_the_newest_version_is_meant():
+    known = {name: f"pettingzoo.classic.{name}" for name in ("go_v5", "go_v10", "go_fish_v11")}
+    assert _newest("go", known) == _newest("classic/go", known) == "go_v10"
+    assert _newest("go_v5", known) == _newest("classic/go-v5", known) == "go_v5"
+    assert _newest("go_v6", known) is None and _newest("sisl/go", known) is None
+    assert _newest("mpe/simple", {"simple_v3": "mpe2.simple_v3"}) == "simple_v3"
 
 
 # Mistakes
@@ -153,6 +161,14 @@ def test_missing_suites_name_the_install_command(package, task, install, monkeyp
     assert f"is not installed: pip install {install}" in mistake(named(task))
 
 
+IMPORTING = (
+    "pettingzoo.sisl.",
+    "pettingzoo.butterfly.pistonball",
+    "pettingzoo.atari.",
+    "gymnasium.envs.box2d",
+)
+
+
 @pytest.mark.parametrize(
     ("package", "task", "expected"),
     [
@@ -170,7 +186,6 @@ def test_missing_suites_name_the_install_command(package, task, install, monkeyp
 def test_packages_that_worlds_need_are_named(package, task, expected, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     for name in list(sys.modules):
-        if name.startswith(("pettingzoo.sisl.", "pettingzoo.butterfly.pis", "pettingzoo.atari.")):
+        if name.startswith(IMPORTING):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "gymnasium.envs.box2d", raising=False)
     assert expected in mistake(named(task))

@@ -69,6 +69,16 @@ def test_discrete_actions_name_every_element_once(space):
         np.testing.assert_array_equal(np.ravel(told), row)
 
 
+def test_a_world_may_keep_and_change_what_it_is_told():
+    world = Once(NUMBERS, spaces.MultiDiscrete([2, 2]))
+    game = GymnasiumGame(lambda: world, PLAIN)
+    game.reset(0)
+    for _ in range(2):
+        game.step(number(3))
+        assert world.told[-1].tolist() == [1, 1]
+        world.told[-1][:] = 0
+
+
 def test_box_with_common_bounds_keeps_them():
     space = spaces.Box(-2, 2, (2, 2), np.float64)
     world = Once(NUMBERS, space)
@@ -111,11 +121,11 @@ def film(frames, view, low=0, high=255):
 
 
 def test_images_are_scaled_to_one_and_frames_stacked():
-    frames = [np.full((2, 3, 1), 51 * k) for k in range(5)]
+    frames = [np.full((2, 3, 1), 51 * k) for k in range(1, 6)]
     game = film(frames, View(frame_stack=3))
     assert game.facts.images == ((2, 3, 3),) and game.facts.obs_sizes == (18,)
     shown = [game.reset(0)] + [game.step(number(0)) for _ in range(4)]
-    newest_last = [(0, 0, 0), (0, 0, 1), (0, 1, 2), (1, 2, 3), (2, 3, 4)]
+    newest_last = [(1, 1, 1), (1, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5)]
     for s, frames in zip(shown, newest_last):
         each = s.obs[0].reshape(2, 3, 3)
         np.testing.assert_allclose(each, np.broadcast_to(np.array(frames) / 5, each.shape))

@@ -18,6 +18,7 @@ from shoal.cli.main import run as shoal
 from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
 from shoal.training import run as runs
+from shoal.training.run_directory import RunDirectory
 from shoal.training.trackers import (
     Opened,
     TrackedRun,
@@ -31,6 +32,7 @@ from shoal.training.trackers import (
 from shoal.training.trackers.isolated import Isolated
 from shoal.training.trackers.tracked import Tracked
 from shoal.training.trackers.tracker import Row, numbers
+from shoal.training.trackers.tracking import tracked_run
 from shoal.training.trainer import WALL_CLOCK
 
 SETTINGS = dict(total_steps=800, num_envs=8, unroll=5, evaluations=2, eval_episodes=4, seeds=2)
@@ -57,9 +59,14 @@ def of_member(run: runs.Run, seed: int) -> dict[int, dict[str, float]]:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+def untracked(tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
+    return train(tmp_path_factory.mktemp("runs") / "plain", ())
+
+
+@pytest.fixture(scope="module")
+def plain(untracked: runs.Run) -> list[dict]:
     """The rows of a training that nobody tracks."""
-    return measured(train(tmp_path_factory.mktemp("runs") / "plain", ()).metrics)
+    return measured(untracked.metrics)
 
 
 @pytest.fixture
@@ -121,20 +128,28 @@ def block() -> None:
     threading.Event().wait()
 
 
-@pytest.mark.parametrize("where", ["start", "log", "finish"])
-@pytest.mark.parametrize("how", [raise_error, sys.exit, block])
 @pytest.mark.usefixtures("impatient")
-def test_a_tracker_that_fails_or_hangs_changes_nothing(
-    where: str, how, tmp_path: Path, plain: list[dict], capsys: pytest.CaptureFixture[str]
+def test_trackers_that_fail_or_hang_change_nothing(
+    tmp_path: Path, plain: list[dict], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Nine of them, and one that is well."""
+    places, ways = ("start", "log", "finish"), (raise_error, sys.exit, block)
+    faulty = [Memory(where, how) for where in places for how in ways]
+    well = Memory()
     began = time.monotonic()
-    run = train(tmp_path / "run", Memory(where, how))
+    run = train(tmp_path / "run", [*faulty, well])
     assert time.monotonic() - began < SOON
     assert measured(run.metrics) == plain
     assert run.evaluation is not None
+    assert len(well.rows) == 40 and well.finished == [True]
     warnings = capsys.readouterr().err.splitlines()
-    assert all(line.startswith("shoal: warning: Memory ") or "down" in line for line in warnings)
-    assert 1 <= len(warnings) <= 2
+    assert all(line.startswith("shoal: warning: Memory") for line in warnings)
+    assert sum("may lack rows" in line for line in warnings) == 9
+    first = [line for line in warnings if line.endswith("training goes on without it")]
+    assert {line.split(": ")[3] for line in first} <= {
+        "the tracker is down; training goes on without it",
+        "it asked to exit with SystemExit; training goes on without it",
+    }
 
 
 def test_what_ends_the_training_ends_the_tracking_as_failed(tmp_path: Path) -> None:
@@ -327,7 +342,7 @@ def test_a_library_that_misbehaves_is_one_line(
         tracker.log(0, 1, {"return": 1.0})
 
 
-@pytest.mark.parametrize("how", ["raise in init", "die in log", "hang in init", "hang in log"])
+@pytest.mark.parametrize("how", ["raise in init", "hang in log"])
 @pytest.mark.usefixtures("impatient")
 def test_a_library_that_misbehaves_changes_nothing(
     how: str,
@@ -390,9 +405,9 @@ def test_a_run_that_was_killed_goes_on_in_the_same_tracked_run(tmp_path: Path, w
 
 
 def test_what_was_not_sent_is_sent_later(
-    tmp_path: Path, wandb, capsys: pytest.CaptureFixture[str]
+    untracked: runs.Run, wandb, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = train(tmp_path / "run", ())
+    run = untracked
     assert shoal(["track", str(run.directory), "--to", "wandb", "--follow"]) == 0
     assert capsys.readouterr().out == "wandb: 40 rows: https://wandb.test/run\n"
     check_told(run, wandb, [line["id"] for line in wandb("name")])
@@ -401,9 +416,12 @@ def test_what_was_not_sent_is_sent_later(
 
 
 def test_a_tracker_that_takes_nothing_is_one_line(
-    tmp_path: Path, wandb, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    untracked: runs.Run,
+    wandb,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run = train(tmp_path / "run", ())
+    run = untracked
     monkeypatch.setenv("FAKE_WANDB", "raise in init")
     assert shoal(["track", str(run.directory), "--to", "wandb"]) == 1
     assert capsys.readouterr().err == "shoal: wandb: no API key\n"
@@ -439,6 +457,16 @@ def history(file: Path) -> dict[int, dict[str, float]]:
     return out
 
 
+def check_known(run: runs.Run, name: str) -> None:
+    """The tracker knows the run again by its id, and where to go on."""
+    id, names = choice.remembered(run.directory)
+    assert id is not None and names == (name,)
+    again = Isolated(name)
+    seen = tracked_run(RunDirectory.open(run.directory), run.config.members(), id)
+    assert again.start(seen).last_steps == [800, 800]
+    again.finish(True)
+
+
 def test_wandb_writes_its_file_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", exc_type=ImportError)
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -468,6 +496,7 @@ def test_mlflow_has_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             for metric in client.get_metric_history(saved.info.run_id, name):
                 got.setdefault(metric.step, {})[name] = metric.value
         assert got == of_member(run, member)
+    check_known(run, "mlflow")
 
 
 def test_trackio_has_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,6 +513,7 @@ def test_trackio_has_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for name, rows in logs.items():
         got = {r.pop("step"): {k: v for k, v in r.items() if k != "timestamp"} for r in rows}
         assert got == of_member(run, int(name.split("seed_")[1][0]))
+    check_known(run, "trackio")
 
 
 @pytest.mark.parametrize(

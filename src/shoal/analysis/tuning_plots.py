@@ -1,4 +1,4 @@
-"""Pictures of a tuning study: the values of its trials in their order, and which fields mattered."""
+"""Pictures of a tuning study: its trials in their order, and which fields mattered."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -31,6 +31,4 @@ def run(arguments: list[str]) -> int:
     track = None if options.track is None else choose(options.track)
     from shoal.training.run import resume
 
-    return guarded(
-        path, lambda: finish(resume(path, quiet=False, track=track), options.pictures)
-    )
+    return guarded(path, lambda: finish(resume(path, quiet=False, track=track), options.pictures))

@@ -196,7 +196,10 @@ def _tune(out: Path, plan: Any, options: Any) -> int:
     from shoal.training.tuning.study import begin, open_study, release_all
     from shoal.training.tuning.worker import say, work
 
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create {out}: {error.strerror}") from error
     directory = RunDirectory(out)
     directory.lock()
     try:

@@ -8,7 +8,7 @@ environment library (2022).
 
 import dataclasses
 import functools
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,8 +33,6 @@ from shoal.interop.suite import (
 class GymnaxWorld(SuiteWorld):
     """A world of Gymnax's. Settings are those of its constructor and of its parameters."""
 
-    limit_setting: ClassVar[str] = "max_steps_in_episode"
-
     @property
     def world(self) -> Any:
         """The world and its parameters; the same objects for equal fields."""
@@ -43,6 +41,10 @@ class GymnaxWorld(SuiteWorld):
     @property
     def own_limit(self) -> int:
         return int(self.world[1].max_steps_in_episode)
+
+    @property
+    def limit_setting(self) -> str:
+        return "max_steps_in_episode"
 
     def describe(self) -> EnvSpec:
         world, parameters = self.world
@@ -60,7 +62,7 @@ class GymnaxWorld(SuiteWorld):
             teams=(0,),
             roles=(0,),
             obs_sizes=(size_of(obs),),
-            action=Discrete((int(space.n),)) if discrete else self._bounds().box,
+            action=Discrete((int(space.n),)) if discrete else _bounds(self.task, self.settings).box,
             state_size=0,
             horizon=self.limit,
         )
@@ -77,15 +79,11 @@ class GymnaxWorld(SuiteWorld):
         world, parameters = self.world
         own = action[0]
         if isinstance(self.spec.action, Box):
-            own = self._bounds().own(0, own).reshape(world.action_space(parameters).shape)
+            own = _bounds(self.task, self.settings).own(0, own)
+            own = own.reshape(world.action_space(parameters).shape)
         obs, inner, reward, ended, _ = world.step_env(key, inner, own, parameters)
         ended = jnp.asarray(ended, bool)
         return inner, _seen(obs, reward, ended, ended | late)
-
-    def _bounds(self) -> Bounds:
-        world, parameters = self.world
-        space = world.action_space(parameters)
-        return Bounds.of(self.task, [(space.low, space.high, space.shape)])
 
 
 @functools.lru_cache(maxsize=64)
@@ -101,6 +99,14 @@ def _make(task: str, settings: str) -> tuple[Any, Any]:
         names = [*parameters_of(type(world)), *known]
         world, parameters = build(task, functools.partial(gymnax.make, task), given, lambda: names)
     return world, dataclasses.replace(parameters, **own)
+
+
+@functools.lru_cache(maxsize=64)
+def _bounds(task: str, settings: str) -> Bounds:
+    world, parameters = _make(task, settings)
+    with jax.ensure_compile_time_eval():
+        space = world.action_space(parameters)
+    return Bounds.of(task, [(space.low, space.high, space.shape)])
 
 
 def _seen(obs: Any, reward: Array, ended: Bool[Array, ""], over: Bool[Array, ""]) -> Seen:

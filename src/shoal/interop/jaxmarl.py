@@ -7,7 +7,7 @@ agent has truly ended. Rutherford et al., JaxMARL (2023), arXiv:2311.10090.
 """
 
 import functools
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -32,6 +32,7 @@ from shoal.interop.suite import (
 )
 
 STATE = "world_state"
+LIMITS = ("episode_length", "num_inner_steps", "max_steps")
 LOOK_FIRST = ("jaxmarl.environments.smax", "jaxmarl.environments.mpe")
 """Packages whose worlds look at the clock before they move it: they make one step more."""
 BRAX = ("ant_4x2", "halfcheetah_6x1", "hopper_3x1", "humanoid_9|8", "walker2d_2x3")
@@ -46,8 +47,6 @@ class JaxMARLWorld(SuiteWorld):
     `layout="cramped_room"`.
     """
 
-    limit_setting: ClassVar[str] = "max_steps, num_inner_steps or episode_length"
-
     shaping: NonNegative = eqx.field(static=True, default=0.0)
     """Weight of the rewards that Overcooked names for training alone."""
 
@@ -60,10 +59,16 @@ class JaxMARLWorld(SuiteWorld):
     def own_limit(self) -> int:
         return _own_limit(self.world)
 
+    @property
+    def limit_setting(self) -> str:
+        return next((name for name in LIMITS if name in _held(self.world)), "setting")
+
     def describe(self) -> EnvSpec:
         agents = self.world.agents
-        obs, _ = jax.eval_shape(self.world.reset, jax.random.key(0))
-        sizes = tuple(map(size_of, _views(obs, agents)))
+        views, state = jax.eval_shape(
+            lambda key: _parts(self.world.reset(key)[0], agents), jax.random.key(0)
+        )
+        sizes = tuple(map(size_of, views))
         actions = _actions(self.task, self.world)
         kinds = list(zip(sizes, actions.sizes))
         return EnvSpec(
@@ -73,7 +78,7 @@ class JaxMARLWorld(SuiteWorld):
             roles=tuple(kinds.index(kind) for kind in kinds),
             obs_sizes=sizes,
             action=actions,
-            state_size=size_of(obs[STATE]) if _has_state(obs) else 0,
+            state_size=size_of(state),
             horizon=self.limit,
             metrics=tuple((name, "sum") for name in self._metrics(None, None)),
         )
@@ -111,14 +116,15 @@ class JaxMARLWorld(SuiteWorld):
         over: Bool[Array, ""],
     ) -> Seen:
         spec = self.spec
-        rows = [flat(view) for view in _views(obs, self.world.agents)]
+        views, state = _parts(obs, self.world.agents)
+        rows = [flat(view) for view in views]
         return Seen(
             obs=padded(rows, spec.obs_size),
             reward=reward,
             ended=ended,
             over=over,
             action_mask=self._mask(inner),
-            global_state=flat(obs[STATE]) if spec.state_size else None,
+            global_state=flat(state) if spec.state_size else None,
             metrics=self._metrics(score, inner),
         )
 
@@ -182,20 +188,25 @@ def _named(kind: str, name: str, table: dict[str, Any]) -> Any:
 
 
 def _settings_of(world: Any) -> list[str]:
-    """SMAX with heuristic enemies holds the SMAX that its other settings are for."""
+    """Those of SMAX too, where it is inside of the world."""
     kinds = [type(world), *(type(x) for k, x in vars(world).items() if k == "_env")]
     return parameters_of(*kinds)
 
 
 def _own_limit(world: Any) -> int:
     """The world's time limit, by the names that JaxMARL has for it; 0 where it has none."""
-    held = vars(vars(world).get("_env", world)) | vars(world)
+    held = _held(world)
     if "episode_length" in held:
         return -(-int(held["episode_length"]) // int(held["action_repeat"]))
     if "num_inner_steps" in held:
         return int(held["num_inner_steps"]) * int(held["num_outer_steps"])
     one_more = type(world).__module__.startswith(LOOK_FIRST)
     return int(held["max_steps"]) + one_more if "max_steps" in held else 0
+
+
+def _held(world: Any) -> dict[str, Any]:
+    """What a world holds; SMAX with heuristic enemies holds another that holds the rest."""
+    return vars(vars(world).get("_env", world)) | vars(world)
 
 
 def _won(world: Any, inner: Any) -> Float[Array, ""]:
@@ -210,15 +221,13 @@ def _numbered(agents: list[Any]) -> bool:
     return isinstance(agents[0], int)
 
 
-def _has_state(obs: Any) -> bool:
-    return isinstance(obs, dict) and STATE in obs
-
-
-def _views(obs: Any, agents: list[Any]) -> list[Any]:
-    """What each agent sees. One of STORM's worlds shows it field by field."""
-    if isinstance(obs, dict) and "inventory" in obs:
-        return [(obs["observations"][i], obs["inventory"][:, i]) for i in agents]
-    return [obs[agent] for agent in agents]
+def _parts(obs: Any, agents: list[Any]) -> tuple[list[Any], Any]:
+    """What each agent sees, and the global state if there is one."""
+    if not isinstance(obs, dict):
+        return [obs[agent] for agent in agents], None
+    if "inventory" in obs:  # one of STORM's worlds shows field by field what everybody sees
+        return [(obs["observations"][i], obs["inventory"][:, i]) for i in agents], None
+    return [obs[agent] for agent in agents], obs.get(STATE)
 
 
 def _row(values: Any, agents: list[Any]) -> Float[Array, "N"]:
@@ -256,7 +265,8 @@ def _actions(task: str, world: Any) -> ActionSpace:
 
 @functools.lru_cache(maxsize=64)
 def _bounds(task: str, world: Any) -> Bounds:
-    spaces = [world.action_space(agent) for agent in world.agents]
+    with jax.ensure_compile_time_eval():
+        spaces = [world.action_space(agent) for agent in world.agents]
     return Bounds.of(task, [(space.low, space.high, space.shape) for space in spaces])
 
 

@@ -7,7 +7,8 @@ that the team shares is every agent's. Bonnet et al., Jumanji (2023), arXiv:2306
 """
 
 import functools
-from typing import Any, ClassVar
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,11 +36,12 @@ TELLS = ("LevelBasedForaging", "Connector")
 class JumanjiWorld(SuiteWorld):
     """A world of Jumanji's whose agents all act at once: one number each, or a box each.
 
+    One agent that chooses several numbers, such as a row and a column, chooses among all their
+    combinations.
+
     What generates episodes can be a setting too, as the generator's own settings:
     `generator={"grid_size": 10, "num_agents": 3}`; what is left out stays as it is.
     """
-
-    limit_setting: ClassVar[str] = "time_limit"
 
     @property
     def world(self) -> Any:
@@ -51,8 +53,12 @@ class JumanjiWorld(SuiteWorld):
         own = getattr(self.world, "time_limit", None)
         return int(own) if isinstance(own, int | np.integer) else 0
 
+    @property
+    def limit_setting(self) -> str:
+        return "time_limit"
+
     def describe(self) -> EnvSpec:
-        action = _actions(self.task, self.world.action_spec)
+        action = _actions(self.task, self.world)
         sizes = action.sizes
         _, shown = jax.eval_shape(self.world.reset, jax.random.key(0))
         views = jax.eval_shape(lambda o: _views(o, len(sizes)), shown.observation)
@@ -87,19 +93,21 @@ class JumanjiWorld(SuiteWorld):
 
     def _joint(self, action: Action) -> Array:
         """All agents' actions as the world wants them."""
-        space, shape = self.spec.action, self.world.action_spec.shape
+        space, world = self.spec.action, self.world
         if isinstance(space, Discrete):
             joint = jnp.clip(action, 0, jnp.array(space.sizes) - 1)
+            if not _by_agent(world):
+                joint = jnp.stack(jnp.unravel_index(joint[0], _counts(world)))
         else:
-            bounds = _bounds(self.task, self.world.action_spec)
+            bounds = _bounds(self.task, world)
             joint = jnp.stack([bounds.own(i, action[i]) for i in range(len(space.sizes))])
-        return joint.reshape(shape)
+        return joint.reshape(world.action_spec.shape)
 
     def _seen(self, shown: Any, reward: Float[Array, "N"], ended: Bool[Array, "N"]) -> Seen:
         count = len(reward)
         found: Any = getattr(shown.observation, MASK, None)
         discrete = isinstance(self.spec.action, Discrete) and found is not None
-        mask = jnp.reshape(found, (count, -1)).astype(bool) if discrete else None
+        mask = jnp.asarray(found).reshape(count, -1).astype(bool) if discrete else None
         # What a reset does not tell yet is 0.
         told = {name: shown.extras.get(name, 0.0) for name in _extras(self.world)}
         return Seen(
@@ -142,21 +150,39 @@ def _extras(world: Any) -> tuple[str, ...]:
     return tuple(sorted(name for name, value in shown.extras.items() if value.shape == ()))
 
 
-def _actions(task: str, found: Any) -> ActionSpace:
-    """One whole number for each agent, or a row of a box for each."""
-    counts: Any = getattr(found, "num_values", None)
-    if counts is not None and np.ndim(counts) <= 1:
-        return Discrete(tuple(int(n) for n in np.asarray(counts).ravel()))
-    boxed = counts is None and hasattr(found, "minimum") and len(found.shape) <= 2
+def _actions(task: str, world: Any) -> ActionSpace:
+    """A whole number for each agent, combinations of one agent's, or a row of a box for each."""
+    counts = _counts(world)
+    if counts:
+        return Discrete(counts if _by_agent(world) else (math.prod(counts),))
+    found: Any = world.action_spec
+    boxed = hasattr(found, "minimum") and jnp.issubdtype(found.dtype, jnp.floating)
     require(
-        boxed and bool(jnp.issubdtype(found.dtype, jnp.floating)),
-        f"{task} has actions {found}, expected one whole number or one box for each agent",
+        bool(boxed) and len(found.shape) <= 2,
+        f"{task} has actions {found}, expected whole numbers or one box for each agent",
     )
-    return _bounds(task, found).box
+    return _bounds(task, world).box
 
 
-def _bounds(task: str, found: Any) -> Bounds:
+def _counts(world: Any) -> tuple[int, ...]:
+    """How many values each number of an action has; nothing where actions are not whole numbers."""
+    found = getattr(world.action_spec, "num_values", ())
+    return tuple(int(n) for n in np.ravel(found))
+
+
+@functools.lru_cache(maxsize=64)
+def _by_agent(world: Any) -> bool:
+    """Whether an action's numbers are one for each agent: legal actions are told one by one."""
+    counts = _counts(world)
+    _, shown = jax.eval_shape(world.reset, jax.random.key(0))
+    legal: Any = getattr(shown.observation, MASK, None)
+    told = legal is not None and legal.shape == (len(counts), max(counts))
+    return len(counts) == 1 or told
+
+
+def _bounds(task: str, world: Any) -> Bounds:
     """Of actions `[N, A]`, or of one agent's."""
+    found = world.action_spec
     shape = (1,) * (2 - len(found.shape)) + found.shape
     low, high = (np.broadcast_to(end, shape) for end in (found.minimum, found.maximum))
     return Bounds.of(task, [(a, b, shape[1:]) for a, b in zip(low, high)])

@@ -7,7 +7,7 @@ beside the policy's view is the global state. Zakka et al. 2025, arXiv:2502.0884
 """
 
 import functools
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +36,6 @@ class PlaygroundWorld(SuiteWorld):
     one for NVIDIA's GPUs.
     """
 
-    limit_setting: ClassVar[str] = "episode_length"
-
     @property
     def world(self) -> Any:
         """The world itself; the same object for equal fields."""
@@ -46,6 +44,10 @@ class PlaygroundWorld(SuiteWorld):
     @property
     def own_limit(self) -> int:
         return int(_make(self.task, self.settings)[1].episode_length)
+
+    @property
+    def limit_setting(self) -> str:
+        return "episode_length"
 
     def describe(self) -> EnvSpec:
         shown = jax.eval_shape(self.world.reset, jax.random.key(0)).obs
@@ -97,7 +99,7 @@ def _make(task: str, settings: str) -> tuple[Any, Any]:
             raise unknown(f"setting of {task}", name, list(config))
     wanted = {"impl": "jax"} | given if "impl" in config else given
     with config.unlocked():
-        build(task, config.update, {"other": wanted}, list)
+        build(task, lambda **given: config.update(given), wanted, list)
     make = functools.partial(registry.load, task)
     return build(task, make, {"config": config}, list), config
 

@@ -13,7 +13,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -56,9 +56,6 @@ class SuiteState(eqx.Module):
 class SuiteWorld(Env):
     """A world of another library's, found by its name there."""
 
-    limit_setting: ClassVar[str] = "its own settings"
-    """What sets the world's own time limit."""
-
     task: str = eqx.field(static=True)
     """Its name in the suite."""
     settings: str = eqx.field(static=True, default="{}")
@@ -75,6 +72,11 @@ class SuiteWorld(Env):
     @abc.abstractmethod
     def own_limit(self) -> int:
         """Steps after which the world itself ends its episodes; 0 where it has no time limit."""
+
+    @property
+    @abc.abstractmethod
+    def limit_setting(self) -> str:
+        """The setting that is the world's own time limit."""
 
     @abc.abstractmethod
     def describe(self) -> EnvSpec:
@@ -101,7 +103,7 @@ class SuiteWorld(Env):
         require(
             not own or self.horizon <= own,
             f"horizon is {self.horizon}, but {self.task} ends its episodes after {own} steps: "
-            f"expected at most {own}, or more of {self.limit_setting}",
+            f"expected at most {own}, or another {self.limit_setting}",
         )
         return self.horizon or own or HORIZON
 
@@ -128,7 +130,8 @@ class SuiteWorld(Env):
 
 @functools.lru_cache(maxsize=64)
 def _spec(env: SuiteWorld) -> EnvSpec:
-    return env.describe()
+    with jax.ensure_compile_time_eval():  # also where it is first asked for inside of a program
+        return env.describe()
 
 
 def _show(seen: Seen, dead: Bool[Array, "N"], cut: Bool[Array, ""]) -> TimeStep:
@@ -164,9 +167,8 @@ class Bounds(NamedTuple):
             size = int(np.prod(shape))
             for out, end in ((low, least), (high, most)):
                 out.append(np.broadcast_to(np.ravel(np.asarray(end, np.float32)), size))
-        require(
-            bool(np.isfinite(np.concatenate(low + high)).all()), f"{task} has unbounded actions"
-        )
+        bounded = bool(np.isfinite(np.concatenate(low + high)).all())
+        require(bounded, f"{task} has actions without bounds, expected a bounded box")
         return Bounds(tuple(low), tuple(high))
 
     @property
@@ -180,8 +182,10 @@ class Bounds(NamedTuple):
     def own(self, i: int, action: Float[Array, "A"]) -> Float[Array, "a"]:
         """Agent `i`'s action in its own bounds; what is outside of the box is clipped."""
         box, low, high = self.box, self.low[i], self.high[i]
-        share = (jnp.clip(action[: len(low)], box.low, box.high) - box.low) / (box.high - box.low)
-        return jnp.asarray(low + share * (high - low))
+        inside = jnp.clip(action[: len(low)], box.low, box.high)
+        if (low == box.low).all() and (high == box.high).all():
+            return inside
+        return jnp.asarray(low + (inside - box.low) / (box.high - box.low) * (high - low))
 
 
 def flat(values: Any) -> Float[Array, "D"]:
@@ -242,7 +246,8 @@ def build(
         UserError: a setting that does not exist, or a value that will not do.
     """
     try:
-        return make(**given)
+        with jax.ensure_compile_time_eval():  # worlds hold arrays, which no trace may keep
+            return make(**given)
     except UserError:
         raise
     except Exception as error:  # a constructor of others may raise anything

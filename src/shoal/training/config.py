@@ -27,7 +27,7 @@ class Config:
     unroll: Count
     seed: Seed = 0
     seeds: Count = 1
-    sweep: dict[str, list[float]] = field(default_factory=dict)
+    sweep: dict[str, list[int | float]] = field(default_factory=dict)
     devices: int = 1  # that share the environments of one member
     member_devices: int = 1  # groups of them, among which members are shared out
     deterministic: bool = False

@@ -93,6 +93,7 @@ class OnHost:
         self._arrays, self._static = eqx.partition(algorithm, eqx.is_array)
         self._loop: Loop | None = None
         self._init, self._split = jax.jit(self._make), jax.jit(lambda key: jax.random.split(key, 3))
+        self._draw = jax.jit(lambda key: jax.random.key_data(jax.random.split(key, unroll)))
         self._act, self._learn = jax.jit(self._choose), jax.jit(self._improve)
 
     def init(self, key: PRNGKeyArray) -> HostState:
@@ -128,6 +129,7 @@ class OnHost:
         old = self._loop
         vector = old.vector if old else self.world.vector(self.num_envs, self.report)
         carry = self._fresh_carry(self._algorithm(self._arrays), state.algorithm)
+        self._structure = jax.tree.structure((self._arrays, state.algorithm))
         self._loop = Loop(vector, state.key, carry)
         return self._loop
 
@@ -135,13 +137,16 @@ class OnHost:
         loop = self._loop or self._start(state)
         totals = dict.fromkeys(("episodes", "return_sum", "episode_length_sum"), 0.0)
         record, carry_0 = None, None
+        # Once: to take modules apart in every step would cost more than a small network.
+        leaves = jax.tree.leaves((self._arrays, state.algorithm))
+        seeds = np.asarray(self._draw(key))
         for t in range(self.unroll):
             shown = loop.shown
             action, before, loop.carry, extras = self._act(
-                self._arrays, state.algorithm, shown, loop.carry, loop.done, key, np.int32(t)
+                leaves, shown, loop.carry, loop.done, seeds[t]
             )
             carry_0 = before if t == 0 else carry_0
-            action, extras = jax.device_get((action, extras))
+            action, extras = jax.tree.map(np.asarray, (action, extras))
             step = (shown, action, extras, loop.step(action, totals))
             record = _empty(step, self.unroll) if record is None else record
             _write(record, t, step)
@@ -163,11 +168,12 @@ class OnHost:
         state = self._algorithm(arrays).init(self.world.spec, key_algorithm)
         return HostState(state, key_run, jnp.int32(0))
 
-    def _choose(self, arrays: Any, state: AlgState, shown: Shown, carry: Carry, done, key, t) -> Any:
+    def _choose(self, leaves: list[Array], shown: Shown, carry: Carry, done, seed) -> Any:
         """An action of all environments; also the carry before and after it."""
+        arrays, state = jax.tree.unflatten(self._structure, leaves)
         algorithm = self._algorithm(arrays)
         carry = where_done(done, self._fresh_carry(algorithm, state), carry)
-        key = jax.random.fold_in(key, t)
+        key = jax.random.wrap_key_data(seed)
         action, after, extras = algorithm.act(state, timestep_of(shown), carry, key)
         return action, carry, after, extras
 

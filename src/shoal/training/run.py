@@ -84,7 +84,7 @@ def train(
     total_steps: int | None = None,
     seed: int = 0,
     seeds: int = 1,
-    sweep: dict[str, Sequence[float]] | None = None,
+    sweep: dict[str, Sequence[int | float]] | None = None,
     out: Path | str | None = None,
     preset: str = "auto",
     deterministic: bool = False,
@@ -188,7 +188,7 @@ def start(
 
 
 def _numbers(
-    algorithm: Algorithm, sweep: dict[str, Sequence[float]]
+    algorithm: Algorithm, sweep: dict[str, Sequence[int | float]]
 ) -> dict[str, list[int | float]]:
     """The swept values as plain numbers. Raises `UserError` for what cannot be swept."""
     static = {f.name: bool(f.metadata.get("static")) for f in dataclasses.fields(algorithm)}

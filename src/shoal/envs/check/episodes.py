@@ -94,10 +94,11 @@ def _late(play: Play, late: np.ndarray) -> Finding:
 def _mistaken_limit(play: Play) -> list[Finding]:
     """A clock that terminates: either a game of fixed length, or a bug."""
     horizon = play.spec.horizon
-    always = (play.last == horizon).all() and not play.timestep.truncated[: horizon + 1].any()
-    if horizon == 1 or not always or not _has_clock(play):
+    reached = play.last == horizon
+    cut = play.timestep.truncated[: horizon + 1].any()
+    if horizon == 1 or not reached.any() or cut or not _has_clock(play):
         return []
-    seen = f"every episode terminates at step {horizon}, the horizon, and none is truncated"
+    seen = f"every episode that comes to step {horizon}, the horizon, terminates there"
     mend = "return truncated, not terminated, if the world could go on; learners value what follows"
     return [warning("limit", seen, "a time limit truncates", mend, step=horizon)]
 

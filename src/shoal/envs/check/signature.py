@@ -146,7 +146,10 @@ def check_carry(signatures: dict[str, Signature]) -> list[Finding]:
 def _compare_arrays(where: str, before: Any, after: Any) -> list[Finding]:
     """Of one leaf. A weak type alone costs a second compilation where worlds are stepped by hand;
     loops convert it."""
-    kinds = array_kind(before), array_kind(after)
+    kinds = [
+        array_kind(leaf) + " (weak type)" * bool(getattr(leaf, "weak_type", False))
+        for leaf in (before, after)
+    ]
     if kinds[0] == kinds[1]:
         return []
     report, mend = error, "return the same shape from both, perhaps padded"

@@ -22,6 +22,8 @@ def check_spec(env: Env) -> list[Finding]:
         spec = env.spec
     except Exception as problem:
         return [_broken(f"asking for env.spec raises {raised(problem)}", "an EnvSpec")]
+    if callable(spec):
+        return [_broken("env.spec is a function", "an EnvSpec", "write @property above def spec")]
     if not isinstance(spec, EnvSpec):
         return [_broken(f"env.spec is a {type(spec).__name__}", "a shoal.EnvSpec")]
     found = _numbers(spec) or _hashable(env, spec)
@@ -171,5 +173,4 @@ def _roles(spec: EnvSpec) -> list[Finding]:
 def array_kind(leaf: Any) -> str:
     """The shape and type of an array in words: `float32[3, 4]`."""
     shape = ", ".join(map(str, np.shape(leaf)))
-    weak = " (weak type)" if getattr(leaf, "weak_type", False) else ""
-    return f"{leaf.dtype}[{shape}]{weak}"
+    return f"{leaf.dtype}[{shape}]"

@@ -49,6 +49,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 env=_environment(),
             )
+        self._listener = shared.listener(self._channel)
         self._channel.settimeout(GRACE)
         with contextlib.suppress(OSError):  # what became of it is told when it is heard
             shared.send_long(self._channel, pickle.dumps(job))
@@ -71,6 +72,7 @@ class Process:
         """The kind of the answer and what it holds. Raises `Lost` where none comes until `deadline`
         seconds after `since` (`time.monotonic`), or where the answer is a failure."""
         try:
+            shared.expect(self._listener)
             self._channel.settimeout(max(since + deadline - time.monotonic(), 1e-3))
             kind = shared.receive(self._channel, 1)[0]
             if kind < shared.FAILED:

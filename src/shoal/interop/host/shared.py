@@ -6,10 +6,12 @@ a picture) says its length first.
 
 import mmap
 import os
+import select
 import socket
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +22,8 @@ from shoal.interop.host.game import Facts
 STEP, RESET, RENDER, CLOSE = 0, 2, 4, 6  # what a vector asks for; plus the slot to write to
 RUNNING, ENDED, FAILED, PICTURE = range(4)  # what a worker answers; ENDED: some episode has
 MAKING, RESETTING, STEPPING, DRAWING, WAITING = range(5)  # what a worker is at
+
+AWAKE = 1e-3  # seconds
 
 LENGTH = struct.Struct("=Q")
 INDEX = struct.Struct("=I")
@@ -140,6 +144,21 @@ def anonymous_file() -> int:
         return os.memfd_create("shoal")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def expect(poll: select.poll) -> None:
+    """Stays awake for a little while until there is something to read: to wake a process that has
+    gone to sleep takes longer than a step of many a world."""
+    until = time.perf_counter() + AWAKE
+    while not poll.poll(0) and time.perf_counter() < until:
+        os.sched_yield()
+
+
+def listener(channel: socket.socket) -> select.poll:
+    """What `expect` needs."""
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    return poll
 
 
 def send_long(channel: socket.socket, content: bytes, kind: bytes = b"") -> None:

@@ -201,7 +201,11 @@ def _told(error: BaseException) -> str:
 
 def _serve(worker: Worker, channel: socket.socket) -> None:
     """Answers until the parent says that it is enough, or is no more."""
-    while message := channel.recv(1):
+    listener = shared.listener(channel)
+    while True:
+        shared.expect(listener)
+        if not (message := channel.recv(1)):
+            break
         ask, slot = message[0] & ~1, message[0] & 1
         if ask == shared.CLOSE:
             break

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +160,11 @@ def importances(plan: Plan, study: Study) -> dict[str, float]:
 
     done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
     share = max(BEST_SHARE, min(0.5, BEST_TRIALS / done))
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=share)
     fields = {d.name: d.field for d in plan.space}
-    found = get_param_importances(study, evaluator=evaluator)
+    with warnings.catch_warnings():  # an experiment in Optuna 4.0, the default in 5.0
+        warnings.simplefilter("ignore")
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=share)
+        found = get_param_importances(study, evaluator=evaluator)
     return {fields[name]: float(share) for name, share in found.items()}
 
 
@@ -174,9 +177,7 @@ def _draw(directory: Path, plan: Plan, study: Study, done: int) -> None:
         for t in study.get_trials(deepcopy=False)
         if t.state.is_finished() and not was_lost(t)
     ]
-    save_history(
-        directory / "history.png", points, title=title, metric=plan.metric, goal=plan.goal
-    )
+    save_history(directory / "history.png", points, title=title, metric=plan.metric, goal=plan.goal)
     if len(plan.space) > 1 and done >= RANKED_FROM:
         ranked = importances(plan, study)
         save_importance(directory / "importance.png", ranked, title=title, trials=done)

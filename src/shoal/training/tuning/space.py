@@ -177,7 +177,7 @@ def read_search(words: Iterable[str], kinds: Mapping[str, Any]) -> dict[str, Dim
         fields = [name.strip().replace("-", "_") for name in names.split(",")]
         require(
             not given or len(fields) == 1,
-            f"--search {word} gives {len(fields)} fields one range: give each a --search of its own",
+            f"--search {word} gives several fields one range: write a --search for each",
         )
         for field in fields:
             if field not in kinds:
@@ -223,7 +223,7 @@ def _scale(kind: Any, low: int | float, high: int | float) -> Scale:
     if _base(kind) is int:
         return "log integer" if wide else "integer"
     limits = _limits(kind)
-    if limits is not None and limits.high == 1 and 0.5 <= low and high < 1:
+    if limits is not None and limits.high == 1 and low >= 0.5 and high < 1:
         return "near one"
     return "log" if wide else "linear"
 

@@ -36,8 +36,7 @@ RANDOM_TRIALS = 10  # before the sampler learns from others
 PRUNER_TRIALS = 5  # before there is a median to speak of
 WARM_UP = 0.25  # the share of a training in which nothing is pruned
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # we say what happens
 
 
 class _Lock:
@@ -63,19 +62,13 @@ class _Sampler(BaseSampler):
 
     def __init__(self, seed: int):
         self._seed = seed
-        self._tpe = TPESampler(seed=seed)
+        self._tpe = _tpe(seed)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         earlier = study.get_trials(deepcopy=False)[: trial.number]
         place = trial.number - sum(map(was_lost, earlier))
         seed = int(np.random.SeedSequence([self._seed, place]).generate_state(1)[0])
-        self._tpe = TPESampler(
-            seed=seed,
-            n_startup_trials=RANDOM_TRIALS,
-            multivariate=True,
-            constant_liar=True,
-            warn_independent_sampling=False,
-        )
+        self._tpe = _tpe(seed)
         self._tpe.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
@@ -90,6 +83,15 @@ class _Sampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any
     ) -> Any:
         return self._tpe.sample_independent(study, trial, param_name, param_distribution)
+
+
+def _tpe(seed: int) -> TPESampler:
+    """Parameters are drawn jointly, away from those that other workers try at the moment."""
+    with warnings.catch_warnings():  # what was an experiment in Optuna 4.0 is the default in 5.0
+        warnings.simplefilter("ignore")
+        return TPESampler(
+            seed=seed, n_startup_trials=RANDOM_TRIALS, multivariate=True, constant_liar=True
+        )
 
 
 def open_study(directory: Path, plan: Plan) -> Study:
