@@ -89,7 +89,12 @@ class Work:
         key = jax.random.key(0)
         shape = (num_envs, spec.num_agents)
         action = jax.random.randint(key, shape, 0, jnp.array(spec.action.sizes))
-        state, shown = jax.jit(side.reset)(jax.random.split(key, num_envs))
+        keys = jax.random.split(key, num_envs)
+        state, _ = jax.jit(side.reset)(keys)
+        # A step gives every number the type that it keeps.
+        kept, shown = jax.eval_shape(side.step, keys, state, action)
+        state = jax.tree.map(lambda x, like: jnp.asarray(x).astype(like.dtype), state, kept)
+        shown = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shown)
 
         def step(loop: Any, key: Any) -> tuple[Any, None]:
             state, _, action = loop
@@ -101,8 +106,6 @@ class Work:
             keys = jax.random.split(key_run, SIZES[num_envs])
             return jax.lax.scan(step, loop, keys)[0], key
 
-        # The first step gives every number the type that it keeps.
-        state, shown = jax.jit(side.step)(jax.random.split(key, num_envs), state, action)
         self.run, self.loop = jax.jit(run), ((state, shown, action), key)
 
     def rate(self) -> float:

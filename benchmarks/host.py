@@ -76,6 +76,8 @@ def cartpole_here(seed: int) -> Row:
             settings={
                 **{"learning_rate": RATE, "discount": DISCOUNT, "gae_lambda": LAMBDA},
                 **{"epochs": EPOCHS, "minibatches": 1, "entropy_weight": 0.0},
+                # The peer's losses: values as they are, squared errors whole.
+                **{"normalise_values": False, "clip_values": False, "value_weight": 1.0},
             },
         )
         assert run.evaluation is not None
@@ -123,9 +125,9 @@ def spread(seed: int) -> list[Row]:
             out = Path(folder) / "run"
             settings = SPREAD | {"eval_episodes": 200 if ":" in world else 1000}
             run = shoal.train("mappo", world, preset="mpe/*", seed=seed, out=out, **settings)
-        assert run.evaluation is not None
-        last = run.metrics[-1]
-        row = {"world": world, "seed": seed, "return": run.evaluation["return"]["mean"]}
+            assert run.evaluation is not None
+            score, last = run.evaluation["return"]["mean"], run.metrics[-1]
+        row = {"world": world, "seed": seed, "return": score}
         rows.append(row | {"steps_per_second": last["step"] / last["seconds"]})
         print(*rows[-1].values(), flush=True)
     return rows

@@ -3,10 +3,11 @@
     python benchmarks/suites.py                          # what is missing from the table
     python benchmarks/suites.py --algorithms vdn --worlds "SMAX 3m"
 
-Writes suites/learning.csv. Runs use the presets, but for `steps` and what `WORLDS` says; one
-process, one after the other, at whatever priority it is given. `random`, `first` and `final` are
-mean returns over agents: of uniformly random legal actions, of the first evaluation during training
-and of the final parameters. Where a world says more than its reward, `metric` is that.
+Writes suites/learning.csv. Runs use the presets, for the steps that `WORLDS` gives. `random`,
+`first` and `final` are mean returns over agents of 64 episodes a seed: of uniformly random legal
+actions, of the first evaluation during training (after `first_step` steps), and of the final
+parameters, greedily; `final_sampled` samples. Where a world tells more than its reward, `metric` is
+that. Overcooked's returns hold the rewards that it names for training; `score` does not.
 """
 
 import argparse
@@ -19,11 +20,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import shoal
+from shoal.training.config import Json
 from shoal.training.devices import prepare
 from shoal.training.run import hardware, versions
 
 TABLE = Path(__file__).parent / "suites" / "learning.csv"
-EPISODES = 256
+EPISODES = 64
 
 
 class World(NamedTuple):
@@ -33,8 +35,6 @@ class World(NamedTuple):
     settings: dict[str, Any]
     steps: int
     metric: str = ""
-    training: dict[str, Any] = {}  # noqa: RUF012
-    """Settings of training that are not those of evaluation."""
 
 
 TINY = {"shelf_rows": 1, "num_agents": 2, "request_queue_size": 2}
@@ -46,9 +46,10 @@ WORLDS = {
         "jaxmarl:overcooked", {"layout": "cramped_room", "shaping": 1.0}, 1_000_000, "score"
     ),
 }
+SUITES = ("jaxmarl", "jumanji")  # packages
 COLUMNS = [
-    *("algorithm", "world", "steps", "seeds", "random", "first", "final", "final_by_seed"),
-    *("final_sampled", "metric", "metric_random", "metric_first", "metric_final", "settings"),
+    *("algorithm", "world", "steps", "seeds", "random", "first", "first_step", "final"),
+    *("final_by_seed", "final_sampled", "metric", "metric_random", "metric_final", "settings"),
     *("seconds", "device", "versions"),
 ]
 
@@ -68,3 +69,71 @@ def main() -> None:
                 row = measure(algorithm, world, options.seeds)
                 _append(options.table, row)
                 print(*(row[c] for c in COLUMNS[:13]), f"{row['seconds']} s", flush=True)
+
+
+def measure(algorithm: str, name: str, seeds: int) -> dict[str, Any]:
+    """Trains and evaluates; one row of the table."""
+    world = WORLDS[name]
+    env = shoal.make(world.name, **world.settings)
+    out = Path(tempfile.mkdtemp(prefix="shoal-")) / "run"
+    firsts: list[Json] = []
+
+    def watch(rows: list[Json]) -> None:
+        if not firsts and "eval_return" in rows[0]:
+            firsts.extend(rows)
+
+    run = shoal.train(
+        algorithm,
+        env,
+        total_steps=world.steps,
+        seeds=seeds,
+        out=out,
+        evaluations=5,
+        eval_episodes=EPISODES,
+        watchers=[watch],
+    )
+    shutil.rmtree(out.parent)
+    report, random = run.evaluation, shoal.evaluate("random", env, episodes=EPISODES)
+    assert report is not None
+    told = {k: v["mean"] for k, v in report["metrics"].items() if not k.startswith("return/")}
+    machine = hardware()
+    return {
+        "algorithm": algorithm,
+        "world": name,
+        "steps": world.steps,
+        "seeds": seeds,
+        "random": f"{random.mean:.3f}",
+        "first": f"{sum(r['eval_return'] for r in firsts) / len(firsts):.3f}",
+        "first_step": firsts[0]["step"],
+        "final": f"{report['return']['mean']:.3f}",
+        "final_by_seed": json.dumps([round(m["return"], 3) for m in report["members"]]),
+        "final_sampled": f"{report['sampled']['mean']:.3f}",
+        "metric": world.metric,
+        "metric_random": f"{random.metrics[world.metric]['mean']:.3f}" if world.metric else "",
+        "metric_final": f"{told[world.metric]:.3f}" if world.metric else "",
+        "settings": json.dumps(run.config.environment_fields),
+        "seconds": f"{run.metrics[-1]['seconds']:.0f}",
+        "device": f"{machine['device']} x {machine['devices']}",
+        "versions": json.dumps(versions() | {n: metadata.version(n) for n in SUITES}),
+    }
+
+
+def _known(table: Path) -> set[tuple[str, str]]:
+    if not table.is_file():
+        return set()
+    with open(table, newline="") as file:
+        return {(r["algorithm"], r["world"]) for r in csv.DictReader(file)}
+
+
+def _append(table: Path, row: dict[str, Any]) -> None:
+    table.parent.mkdir(exist_ok=True)
+    new = not table.is_file()
+    with open(table, "a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main()

@@ -182,6 +182,23 @@ def test_a_browser_paints_both_algorithms_on_its_ground(page, tmp_path, width, s
         assert (np.abs(image - wanted).max(-1) < 12).sum() > 300
 
 
+def test_a_page_on_many_groups_stays_readable(tmp_path):
+    runs = [write_run(tmp_path / f"{k}", [k, k + 1.5], algorithm=f"algo_{k}") for k in range(6)]
+    few, many = (
+        report_html(read_groups(runs[:n]), yardstick="none", replays=False) for n in (5, 6)
+    )
+    assert "<h1>5 algorithms in mpe/simple</h1>" in few and 'class="band" d=' in few
+    assert "More than 5 groups are drawn without intervals" in many
+    assert 'class="band" d=' not in many and '<rect class="band"' in many
+
+
+def test_the_first_replay_that_there_is_is_open(runs):
+    """The best group comes first, and has a replay here; the other says how to make one."""
+    text = report_html(read_groups(runs), yardstick="none")
+    assert text.count("<details open>") == 1 and "loading=" not in text
+    assert "<p>a2c: no replay: make one with shoal render" in text
+
+
 def test_replays_that_do_not_fit_are_named(runs, monkeypatch):
     monkeypatch.setattr(report_runs, "BUDGET", 1000)
     frames = report_runs.embedded_replays(read_groups(runs))

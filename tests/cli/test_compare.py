@@ -12,9 +12,10 @@ from shoal.core.errors import UserError
 
 @pytest.fixture
 def runs(tmp_path):
+    settings = {"epochs": 1, "kind": "wide", "clip": 0.1}
     return [
-        str(write_run(tmp_path / "first", [-3.0, -4.0, -5.0])),
-        str(write_run(tmp_path / "second", [-8.0, -4.5], algorithm="a2c", algo={"epochs": 1})),
+        str(write_run(tmp_path / "first", [-3.0, -4.0, -5.0], algo={"clip": 0.2})),
+        str(write_run(tmp_path / "second", [-8.0, -4.5], algorithm="a2c", algo=settings)),
     ]
 
 
@@ -28,7 +29,8 @@ def test_tables(capsys, runs):
     lines = [line.split() for line in out.splitlines()]
     assert out.startswith("mpe/simple: return per agent after 1,000 steps\n")
     assert next(x for x in lines if "ippo" in x)[:5] == ["ippo", "3", "-4.00", "[-5.00,", "-3.00]"]
-    assert ["algo.epochs", "\N{EN DASH}", "1"] in lines
+    assert "  a2c alone has epochs 1, kind wide" in out.splitlines()
+    assert ["algo.clip", "0.2", "0.1"] in lines
     assert not any("learning_rate" in line for line in out.splitlines())  # it does not differ
     assert ["ippo", "over", "a2c", "0.83"] in [line[:4] for line in lines]  # 5 of 6 pairs
     assert "gap: the lowest seed -8.00 counts as 0, the highest seed -3.00 as 1" in out

@@ -216,7 +216,9 @@ def test_train_eval_resume_and_render_from_another_folder(
     assert set(report["metrics"]) >= {"caught", "fish_left", "return/fisher_0"}
     assert run(["resume", str(directory), "--pictures", "False"]) == 0
     assert run(["render", str(directory), "--episodes", "1"]) == 0
-    assert "fisher_0" in (directory / "replay.html").read_text()
+    replay = (directory / "replay.html").read_text()
+    assert "<title>fish_pond.py:FishPond replay</title>" in replay and "fisher_0" in replay
+    assert str(pond) not in replay
     assert shoal.load(directory).env.growth == 1.5  # pyright: ignore
 
 
@@ -264,6 +266,13 @@ def test_addresses_are_not_listed_and_names_are_none() -> None:
     assert POND in registry.ENVIRONMENTS and "mpe/nothing" not in registry.ENVIRONMENTS
     assert addresses.short_name("mpe/simple_tag") == "simple_tag"
     assert addresses.short_name("a.b:HTTPPond2Go") == "httppond2_go"
+
+
+def test_headings_leave_folders_out_unless_two_worlds_would_be_called_alike() -> None:
+    called = addresses.headings(["/a/x.py:Pond", "mpe/simple", "a.b:Pond"])
+    assert list(called.values()) == ["x.py:Pond", "mpe/simple", "a.b:Pond"]
+    twice = ["/a/x.py:Pond", "/b/x.py:Pond", "/b/y.py:Pond"]
+    assert list(addresses.headings(twice).values()) == [*twice[:2], "y.py:Pond"]
 
 
 def test_fields_of_a_world_are_read_off_its_file(pond: Path) -> None:

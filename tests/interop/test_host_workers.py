@@ -31,6 +31,7 @@ FACTS = Facts(
     high=0.0,
     state_size=2,
     masked=True,
+    teams=(0, 0, 0),
     limit=0,
 )
 BOX = replace(FACTS, discrete=False, action_sizes=(2, 1, 2), state_size=0, masked=False)

@@ -149,6 +149,8 @@ def test_one_agent_s_several_numbers_are_combinations(task, counts):
         assert shown.reward[0] == theirs.reward and bool(shown.done) == bool(theirs.last())
         pairs = zip(jax.tree.leaves(state.inner), jax.tree.leaves(inner))
         assert all(bool(jnp.all(a == b)) for a, b in pairs)
+        if shown.done:
+            break
 
 
 @pytest.mark.parametrize("task", ["LevelBasedForaging-v0", "RobotWarehouse-v0"])

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from shoal.addresses import heading
 from shoal.analysis import statistics
 from shoal.analysis.comparison_notes import notes
 from shoal.analysis.run_groups import Group, stack_worlds
@@ -69,7 +70,7 @@ def _measure(groups: list[Group], kind: str) -> Measured:
     try:
         return Measured(ways[kind]())
     except NoYardstick as reason:
-        return Measured(None, f"{first.world} has no {kind} yardstick: {reason}")
+        return Measured(None, f"{heading(first.world)} has no {kind} yardstick: {reason}")
 
 
 # One world ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from shoal.addresses import heading
 from shoal.analysis.run_groups import Group, stack_worlds
 from shoal.analysis.statistics import ENOUGH_SEEDS
 from shoal.analysis.trained_seeds import Seed, differing
@@ -33,14 +34,15 @@ def _few(seeds: int) -> str:
 
 
 def _of_world(world: str, groups: list[Group]) -> list[str]:
+    called = heading(world)
     scores = np.concatenate([g.scores for g in groups])
     steps = {float(s.steps[-1]) for g in groups for s in g.seeds}
     out = []
     if np.allclose(scores, 0, atol=1e-6):
-        out.append(f"in {world} agents' returns cancel out: look at the returns of single agents")
+        out.append(f"in {called} agents' returns cancel out: look at the returns of single agents")
     if max(steps) > 1.01 * min(steps):
         said = " and ".join(f"{math.floor(s):,}" for s in sorted(steps))
-        out.append(f"in {world} scores are of different steps, for updates differ in size: {said}")
+        out.append(f"in {called} scores are of different steps, for updates differ in size: {said}")
     return out
 
 
@@ -49,16 +51,18 @@ def _over_worlds(groups: dict[str, list[Group]]) -> list[str]:
     names = dict.fromkeys(g.name for members in groups.values() for g in members)
     if len(groups) == 1:
         return []
-    out = []
+    left = [name for name in names if stack_worlds(groups, name, {}) is None]
+    changed: dict[str, list[str]] = {}
     for name in names:
-        if stack_worlds(groups, name, {}) is None:
-            why = "it lacks a world, or its worlds have different numbers of seeds"
-            out.append(f"{name} is left out over worlds: {why}")
         mine = [g.seeds[0].settings for m in groups.values() for g in m if g.name == name]
-        changed = [key for key in differing(mine) if not key.startswith("env.")]
-        if changed:
-            out.append(f"{name} was set up otherwise in each world: {', '.join(changed)}")
-    return out
+        keys = ", ".join(key for key in differing(mine) if not key.startswith("env."))
+        changed.setdefault(keys, []).append(name)
+    changed.pop("", None)
+    why = "no seeds in some world, or not as many in each"
+    return [
+        *([f"left out over worlds, with {why}: {', '.join(left)}"] if left else []),
+        *(f"set up otherwise in each world ({k}): {', '.join(v)}" for k, v in changed.items()),
+    ]
 
 
 def _clocks(seeds: list[Seed]) -> list[str]:

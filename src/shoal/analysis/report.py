@@ -19,6 +19,8 @@ from shoal.analysis.trained_seeds import Json
 from shoal.core.errors import UserError, require
 
 MARK = '<meta name="generator" content="Shoal report">'
+NAMED = 4  # algorithms or worlds in a title; of more, their number
+BANDS = 5  # groups in a chart of lines with bands; of more, the bands would hide the lines
 
 
 def save_report(
@@ -83,10 +85,13 @@ def report_html(
 
 def _title(names: list[str], worlds: list[str]) -> str:
     algorithms = list(dict.fromkeys(name.split(",")[0] for name in names))
-    return f"{_listed(algorithms)} in {_listed(worlds)}"
+    return f"{_listed(algorithms, 'algorithms')} in {_listed(worlds, 'worlds')}"
 
 
-def _listed(words: Sequence[str]) -> str:
+def _listed(words: Sequence[str], kind: str) -> str:
+    """`a, b and c`, or how many they are."""
+    if len(words) > NAMED:
+        return f"{len(words)} {kind}"
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
@@ -150,6 +155,8 @@ def _world(world: Json, called: str, styles: Styles, players: dict[tuple[str, st
         _curve(groups, styles, "seconds", "seconds of training", yard),
     ]
     frames = "".join(players.get((name, g["name"]), "") for g in groups)
+    # The first to be read is open, and there at once.
+    frames = frames.replace("<details>", "<details open>", 1).replace(" loading='lazy'", "", 1)
     parts = [
         f"<h2>{html.escape(called)}</h2>",
         scores,
@@ -177,17 +184,18 @@ def _strip(groups: list[Json], key: str, unit: str, styles: Styles) -> str:
 
 
 def _curve(groups: list[Json], styles: Styles, key: str, label: str, yard: Json | None) -> str:
-    lines = [_line(g, g["curve"][key], g["curve"], "iqm", styles) for g in groups]
+    lines = _lines(groups, [g["curve"][key] for g in groups], "curve", "iqm", styles)
     known = yard if yard and "controller" in yard["high_name"] else None
     reference = (known["high"], "scripted controller") if known else None
     chart = svg_chart.line_chart(
         lines, x_label=label, y_label="return per agent", reference=reference
     )
-    return tables.card(f"Return by {label}", "IQM over seeds of the evaluations on the way.", chart)
+    note = "IQM over seeds of the evaluations on the way." + _without_bands(groups)
+    return tables.card(f"Return by {label}", note, chart)
 
 
 def _profile(groups: list[Json], thresholds: list[float], unit: str, styles: Styles) -> str:
-    lines = [_line(g, thresholds, g["profile"], "value", styles) for g in groups]
+    lines = _lines(groups, [thresholds] * len(groups), "profile", "value", styles)
     chart = svg_chart.line_chart(
         lines,
         x_label=f"{unit} τ",
@@ -195,9 +203,22 @@ def _profile(groups: list[Json], thresholds: list[float], unit: str, styles: Sty
         y_range=(0.0, 1.0),
         stepped=True,
     )
-    return tables.card("Performance profile", "Which share of seeds scores more than τ.", chart)
+    note = "Which share of seeds scores more than τ." + _without_bands(groups)
+    return tables.card("Performance profile", note, chart)
 
 
-def _line(group: Json, x: list[float], y: Json, key: str, styles: Styles) -> Line:
-    color, dashed = styles[group["name"]]
-    return Line(group["name"], color, x, y[key], y["low"], y["high"], dashed)
+def _lines(
+    groups: list[Json], xs: list[list[float]], part: str, key: str, styles: Styles
+) -> list[Line]:
+    """A line for each group, with its band unless there are too many."""
+    out = []
+    for group, x in zip(groups, xs):
+        color, dashed = styles[group["name"]]
+        y = group[part]
+        line = Line(group["name"], color, x, y[key], y["low"], y["high"], dashed)
+        out.append(line if len(groups) <= BANDS else line._replace(low=None, high=None))
+    return out
+
+
+def _without_bands(groups: list[Json]) -> str:
+    return f" More than {BANDS} groups are drawn without intervals." * (len(groups) > BANDS)

@@ -20,28 +20,25 @@ def embedded_replays(groups: dict[str, list[Group]]) -> dict[tuple[str, str], st
     for world, members in groups.items():
         for group in members:
             path = group.runs[0] / "replay.html"
-            frame = _frame(path, first=not out) if path.is_file() else ""
+            frame = _frame(path) if path.is_file() else ""
             if frame and len(frame) <= left:
                 left -= len(frame)
-                content = frame
-            elif frame:
+                summary = f"<summary>{html.escape(group.name)}</summary>"
+                out[world, group.name] = f"<details>{summary}{frame}</details>"
+                continue
+            said = f"no replay: make one with shoal render {group.runs[0]}"
+            if frame:
                 said = f"{len(frame) / 2**20:.1f} MB, too large to embed: open {path}"
-                content = f'<p class="soft">{html.escape(said)}</p>'
-            else:
-                said = f"no replay: make one with shoal render {group.runs[0]}"
-                content = f'<p class="soft">{html.escape(said)}</p>'
-            opened = " open" if not out else ""
-            summary = f"<summary>{html.escape(group.name)}</summary>"
-            out[world, group.name] = f"<details{opened}>{summary}{content}</details>"
+            out[world, group.name] = f"<p>{html.escape(f'{group.name}: {said}')}</p>"
     return out
 
 
-def _frame(path: Path, first: bool) -> str:
+def _frame(path: Path) -> str:
     """The replay may run its own script and do nothing else."""
     page = path.read_text(encoding="utf-8").replace("<head>", f"<head>{NO_ADDRESS}", 1)
     quoted = page.replace("&", "&amp;").replace("'", "&#39;")
-    lazy = "" if first else ' loading="lazy"'
-    return f"<iframe sandbox='allow-scripts' title='Replay'{lazy} srcdoc='{quoted}'></iframe>"
+    sandbox = "sandbox='allow-scripts' loading='lazy'"
+    return f"<iframe {sandbox} title='Replay' srcdoc='{quoted}'></iframe>"
 
 
 def section(groups: dict[str, list[Group]]) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from shoal.analysis.trained_seeds import Json
+from shoal.analysis.trained_seeds import Json, own_settings
 
 MINUS, NONE = "\N{MINUS SIGN}", "\N{EN DASH}"
 Styles = dict[str, tuple[str, bool]]
@@ -66,15 +66,18 @@ def metrics(groups: list[Json], styles: Styles) -> str:
 
 
 def settings(groups: list[Json], styles: Styles) -> str:
-    """Those in which groups differ, and only those."""
+    """Those in which groups differ, and only those; last what one algorithm alone has."""
     if not groups[0]["settings"]:
         return ""
-    rows = [
-        [html.escape(name), *(value(g["settings"][name]) for g in groups)]
-        for name in groups[0]["settings"]
-    ]
+    own = own_settings(groups)
+    shared = [k for k in groups[0]["settings"] if not any(k in mine for mine in own.values())]
+    rows = [[html.escape(k), *(value(g["settings"][k]) for g in groups)] for k in shared]
     head = ["", *(_chip(g["name"], styles) for g in groups)]
-    return card("Settings that differ", "", _table(head, rows))
+    content = _table(head, rows) if rows else ""
+    for algorithm, settings in own.items():
+        said = (f"{html.escape(k.removeprefix('algo.'))} {value(x)}" for k, x in settings.items())
+        content += f'<p class="soft">{html.escape(algorithm)} alone has {", ".join(said)}.</p>'
+    return card("Settings that differ", "", content)
 
 
 def beats(pairs: list[Json]) -> str:

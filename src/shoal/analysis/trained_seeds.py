@@ -89,6 +89,18 @@ def differing(settings: Sequence[Json]) -> list[str]:
     return [k for k in keys if any(s.get(k) != settings[0].get(k) for s in settings)]
 
 
+def own_settings(groups: Sequence[Json]) -> dict[str, Json]:
+    """By algorithm, of a comparison's groups: the settings that no other algorithm has. They are
+    no difference in how the algorithms were set up; what a sweep varies is left out."""
+    out: dict[str, Json] = {}
+    for name in groups[0]["settings"]:
+        owners = {g["algorithm"] for g in groups if g["settings"][name] is not None}
+        values = [g["settings"][name] for g in groups if g["algorithm"] in owners]
+        if len(owners) == 1 and all(value == values[0] for value in values):
+            out.setdefault(owners.pop(), {})[name] = values[0]
+    return out
+
+
 def _finals(run: Path, swept: list[str]) -> dict[tuple[Any, ...], float | None]:
     """What `eval.json` says of each seed."""
     members = read_json(run / "eval.json").get("members")

@@ -65,9 +65,11 @@ def save_history(
 def _edge(finished: Sequence[Point], goal: str) -> float:
     """The worst value that is drawn where it is."""
     values = np.array([p.value for p in finished], float)
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    low, middle, high = map(float, np.quantile(values, [0.25, 0.5, 0.75]))
     reach = max(_OUTLYING * (high - low), abs(middle) * 1e-3)
-    return max(values.min(), middle - reach) if goal == "max" else min(values.max(), middle + reach)
+    if goal == "max":
+        return max(float(values.min()), middle - reach)
+    return min(float(values.max()), middle + reach)
 
 
 def _draw_states(axes: Axes, points: Sequence[Point], edge: float, goal: str) -> None:

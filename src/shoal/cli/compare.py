@@ -2,6 +2,7 @@
 in which runs differ."""
 
 import json
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from shoal.core.limits import Count
 
 USAGE = "shoal compare DIR..."
 NONE = "\N{EN DASH}"
+WIDTH = 100
 POINTS = 5  # of curves and profiles, in print; --json has all
 
 
@@ -139,14 +141,21 @@ def _steps(groups: list[dict[str, Any]]) -> str:
 
 
 def _settings(world: dict[str, Any]) -> list[str]:
-    """One row a setting that differs, one column a group."""
+    """One row a setting that differs, one column a group; and what an algorithm alone has."""
+    from shoal.analysis.trained_seeds import own_settings
+
     groups = world["groups"]
     if not groups[0]["settings"]:
         return []
-    rows = [
-        [name, *(_value(g["settings"][name]) for g in groups)] for name in groups[0]["settings"]
-    ]
-    return ["", "settings that differ", *_table([["", *(g["name"] for g in groups)], *rows])]
+    own = own_settings(groups)
+    shared = [k for k in groups[0]["settings"] if not any(k in mine for mine in own.values())]
+    rows = [[name, *(_value(g["settings"][name]) for g in groups)] for name in shared]
+    lines = _table([["", *(g["name"] for g in groups)], *rows]) if rows else []
+    for algorithm, settings in own.items():
+        said = (f"{name.removeprefix('algo.')} {_value(x)}" for name, x in settings.items())
+        text = f"  {algorithm} alone has {', '.join(said)}"
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent="    ")
+    return ["", "settings that differ", *lines]
 
 
 def _improvement(pairs: list[dict[str, Any]]) -> list[str]:

@@ -51,6 +51,8 @@ def _environment(name: str) -> None:
 
 def _fields(thing: Any) -> None:
     for field in dataclasses.fields(thing):
+        if not field.metadata.get("saved", True):
+            continue
         value = getattr(thing, field.name)
         print(f"  {field.name:<24}{value.tolist() if hasattr(value, 'tolist') else value!r}")
 

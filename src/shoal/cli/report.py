@@ -45,5 +45,6 @@ def run(arguments: list[str]) -> int:
     save_report(
         groups, path, title=options.title, yardstick=options.yardstick, replays=options.replays
     )
-    print(f"{path} · {path.stat().st_size / 2**20:.1f} MB")
+    size = path.stat().st_size
+    print(f"{path} · {size / 1e6:.1f} MB" if size >= 1e6 else f"{path} · {size / 1e3:.0f} kB")
     return 0

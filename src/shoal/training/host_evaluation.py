@@ -1,6 +1,8 @@
 """What a policy is worth in a world of the host: whole episodes, played by worker processes."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -15,10 +17,11 @@ from shoal.interop.host.vector import HostVector
 from shoal.interop.host.world import HostWorld
 from shoal.training.evaluation import Returns, random_action
 from shoal.training.on_device import batch_carry
-from shoal.training.on_host import seeds_of
+from shoal.training.on_host import acting_key, draw_seeds, seeds_of
 
 TOGETHER = 16  # most environments that are stepped at once
-Act = Callable[[Shown, Carry, np.ndarray, PRNGKeyArray], tuple[Array, Carry]]
+AHEAD = 256  # steps whose random numbers are drawn together
+Act = Callable[[Shown, Carry, np.ndarray, np.ndarray], tuple[Array, Carry]]
 
 
 class HostStage:
@@ -27,20 +30,24 @@ class HostStage:
     def __init__(self, world: HostWorld, episodes: int):
         self.world, self.episodes = world, episodes
         self._vector: HostVector | None = None
+        self._compiled: dict[Any, Any] = {}
 
     def play_policy(self, policy: Policy, key: PRNGKeyArray, *, greedy: bool = True) -> Returns:
         """Returns `[E]` of a policy: its likeliest actions if `greedy`, else samples."""
-
-        def act(shown: Shown, carry: Carry, done: np.ndarray, key: PRNGKeyArray) -> Any:
-            return _act(policy, shown, carry, done, key, greedy)
-
+        arrays, static = eqx.partition(policy, eqx.is_array)
+        leaves, structure = jax.tree.flatten(arrays)
+        kind = (structure, greedy)
+        if kind not in self._compiled:
+            rebuild = partial(_rebuild, structure, static)
+            self._compiled[kind] = jax.jit(partial(_act, rebuild, greedy))
+        act = partial(self._compiled[kind], leaves)
         return self.play(act, batch_carry(policy.initial_carry(), self.num_envs), key)
 
     def play_random(self, key: PRNGKeyArray) -> Returns:
         """Returns `[E]` of uniformly random legal actions."""
-        space, num_agents = self.world.spec.action, self.world.spec.num_agents
-        draw = jax.jit(lambda mask, k: random_action(space, (self.num_envs, num_agents), mask, k))
-        return self.play(lambda shown, _, __, k: (draw(shown.action_mask, k), None), None, key)
+        space, shape = self.world.spec.action, (self.num_envs, self.world.spec.num_agents)
+        draw = jax.jit(lambda mask, seed: random_action(space, shape, mask, acting_key(seed)))
+        return self.play(lambda shown, _, __, seed: (draw(shown.action_mask, seed), None), None, key)
 
     @property
     def num_envs(self) -> int:
@@ -55,16 +62,16 @@ class HostStage:
         left[: self.episodes % n] += 1
         shown, done, finished = vector.reset(seeds_of(key, n)), np.ones(n, bool), []
         returns = np.zeros(shown.reward.shape)
-        t = 0
+        seeds = _seeds(key)
         while left.any():
-            action, carry = act(shown, carry, done, jax.random.fold_in(key, t))
+            action, carry = act(shown, carry, done, next(seeds))
             successor, shown = vector.step(np.asarray(action))
             done = successor.truncated | successor.terminated.all(-1)
             returns += successor.reward
-            finished += [returns[i].copy() for i in np.flatnonzero(done & (left > 0))]
-            left[done & (left > 0)] -= 1
+            counted = done & (left > 0)
+            finished += [returns[i].copy() for i in np.flatnonzero(counted)]
+            left[counted] -= 1
             returns[done] = 0.0
-            t += 1
         return Returns(np.stack(finished).astype(np.float32), {})
 
     def close(self) -> None:
@@ -80,13 +87,29 @@ class HostStage:
         self.close()
 
 
-@eqx.filter_jit
+def _seeds(key: PRNGKeyArray) -> Iterator[np.ndarray]:
+    """Of one step after the other, for ever."""
+    for block in itertools.count():
+        yield from draw_seeds(jax.random.fold_in(key, block), AHEAD)
+
+
+def _rebuild(structure: Any, static: Policy, leaves: list[Array]) -> Policy:
+    return eqx.combine(jax.tree.unflatten(structure, leaves), static)
+
+
 def _act(
-    policy: Policy, shown: Any, carry: Carry, done: Bool[Array, "B"], key: PRNGKeyArray, greedy: bool
+    rebuild: Callable[[list[Array]], Policy],
+    greedy: bool,
+    leaves: list[Array],
+    shown: Any,
+    carry: Carry,
+    done: Bool[Array, "B"],
+    seed: Array,
 ) -> tuple[Array, Carry]:
     """The action of a policy in all environments; new episodes begin with a fresh carry."""
+    policy = rebuild(leaves)
     carry = where_done(done, batch_carry(policy.initial_carry(), done.shape[0]), carry)
-    key_policy, key_sample = jax.random.split(key)
+    key_policy, key_sample = jax.random.split(acting_key(seed))
     obs = jnp.asarray(shown.obs)
     distribution, carry = policy(obs, carry, action_mask=shown.action_mask, key=key_policy)
     return (distribution.mode() if greedy else distribution.sample(key_sample)), carry

@@ -164,10 +164,10 @@ class ActorCritic(Algorithm):
 
         def minibatch(loop, rows):
             params, optimizer = loop
-            part, carry = (
-                jax.tree.map(lambda x: x[:, rows], batch),
-                jax.tree.map(lambda x: x[rows], trajectory.carry),
-            )
+            part, carry = batch, trajectory.carry
+            if self.minibatches > 1:
+                part = jax.tree.map(lambda x: x[:, rows], batch)
+                carry = jax.tree.map(lambda x: x[rows], carry)
             params, optimizer, metrics = descend(
                 lambda p: self._loss(p, part, carry, entropy_weight),
                 params,

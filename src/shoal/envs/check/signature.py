@@ -91,9 +91,7 @@ def _mend_shape(field: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> 
         case "global_state":
             return f"return a row of {wanted[0]} numbers, or mend spec.state_size"
         case "reward" | "terminated" | "active":
-            return (
-                f"return one value for each agent: jnp.full({wanted[0]}, x) where all have the same"
-            )
+            return f"return one value for each agent, such as jnp.full({wanted[0]}, x) for all"
     return "return one number for the whole world, such as x.mean()"
 
 

@@ -29,6 +29,7 @@ class AECGame(Game):
         self.env = env = make_fn()
         self.players = players_of(env, view)
         env.reset(seed=0)
+        self.players.teams = tuple(range(len(self.players.names)))  # most such games are contests
         self.players.masked = self.players.act.discrete  # who waits has one legal action
         self.state = GlobalState(env)
         turns = cycles_of(env) * len(self.players.names)

@@ -32,6 +32,7 @@ class Facts:
     high: float
     state_size: int  # 0: the world has no global state
     masked: bool  # whether `Shown.action_mask` says more than which actions exist
+    teams: tuple[int, ...]  # agents of one team share an interest
     limit: int  # the longest episode in steps, 0 where that is not known
 
 

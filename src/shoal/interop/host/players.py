@@ -34,6 +34,8 @@ class Players:
         self.eyes = [Eyes(name, space, view) for name, space in zip(self.names, observations)]
         self.images = _common_images(self.names, self.eyes)
         self.roles = _roles(observations, actions)
+        # Spaces do not tell who is on whose side; names do, in the worlds that have adversaries.
+        self.teams = tuple(int(name.startswith(("adversary", "enemy"))) for name in self.names)
         self.masked = self.act.discrete and any(eyes.masks for eyes in self.eyes)
         pixels = sum(height * width * channels for height, width, channels in self.images)
         self.sizes = tuple(pixels + eyes.numbers for eyes in self.eyes)
@@ -112,6 +114,7 @@ class Players:
             high=self.act.high,
             state_size=state_size,
             masked=self.masked,
+            teams=self.teams,
             limit=limit,
         )
 

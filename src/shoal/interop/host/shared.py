@@ -146,16 +146,16 @@ def anonymous_file() -> int:
         return os.dup(file.fileno())
 
 
-def expect(poll: select.poll) -> None:
+def expect(poll: Any) -> None:
     """Stays awake for a little while until there is something to read: to wake a process that has
-    gone to sleep takes longer than a step of many a world."""
+    gone to sleep takes longer than a step of many a world. `poll` is a `listener`."""
     until = time.perf_counter() + AWAKE
     while not poll.poll(0) and time.perf_counter() < until:
         os.sched_yield()
 
 
-def listener(channel: socket.socket) -> select.poll:
-    """What `expect` needs."""
+def listener(channel: socket.socket) -> Any:
+    """A poll of one channel, for `expect`."""
     poll = select.poll()
     poll.register(channel, select.POLLIN)
     return poll

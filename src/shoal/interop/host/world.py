@@ -40,6 +40,9 @@ class HostWorld(eqx.Module):
     """Width and height to which images are scaled; 0 leaves them."""
     grayscale: bool = eqx.field(static=True, default=False)
     """Whether images lose their colours."""
+    teams: tuple[int, ...] = eqx.field(static=True, default=())
+    """The team of each agent, such as 0 0 1; none given: all share one, but for adversaries and
+    for those who take turns."""
     workers: Natural = eqx.field(static=True, default=0)
     """Processes that share the environments; 0 for one a core."""
     deadline: Positive = eqx.field(static=True, default=60.0)
@@ -62,11 +65,16 @@ class HostWorld(eqx.Module):
     @property
     def spec(self) -> EnvSpec:
         facts = self.facts
-        sizes = facts.action_sizes
+        sizes, teams = facts.action_sizes, self.teams or facts.teams
+        require(
+            len(teams) == len(facts.agents),
+            f"teams has {len(teams)} numbers, expected one for each of the {len(facts.agents)} "
+            f"agents: {', '.join(facts.agents)}",
+        )
         return EnvSpec(
             name=self.task,
             agents=facts.agents,
-            teams=(0,) * len(facts.agents),
+            teams=teams,
             roles=facts.roles,
             obs_sizes=facts.obs_sizes,
             action=Discrete(sizes) if facts.discrete else Box(facts.low, facts.high, sizes),

@@ -9,6 +9,7 @@ history.png      values of all trials; importance.png, which fields mattered
 import csv
 import io
 import json
+import math
 import os
 import warnings
 from pathlib import Path
@@ -184,6 +185,6 @@ def _draw(directory: Path, plan: Plan, study: Study, done: int) -> None:
 
 
 def _value(trial: Any) -> float | None:
-    if trial.state == TrialState.COMPLETE:
-        return trial.value
-    return trial.intermediate_values[trial.last_step] if trial.last_step is not None else None
+    last = trial.intermediate_values.get(trial.last_step)
+    value = trial.value if trial.state == TrialState.COMPLETE else last
+    return value if value is not None and math.isfinite(value) else None
