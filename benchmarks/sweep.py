@@ -1,11 +1,13 @@
 """A sweep as one program beside the same trainings made one by one.
 
-    python benchmarks/sweep.py [--steps 50000] [--ways program commands loop cores]
+    python benchmarks/sweep.py [--steps 50000] [--ways program commands loop cores one_core]
 
 16 learning rates x 4 seeds of IPPO in spread, four ways: `program`, one `shoal train` with a comma
 list; `commands`, a fresh `shoal train` for each training, one after another; `loop`, one process
 that calls `shoal.train` for each; `cores`, one such process a core, each pinned to its core, which
-share the trainings out. Seconds are wall-clock from start to end, with imports, compiling and the
+share the trainings out. `one_core` is the program on one core with one device, where each of its
+members should be to the bit what `cores` trained: elsewhere XLA compiles for other numbers of cores
+and devices, which rounds otherwise, and training multiplies last bits. Seconds are wall-clock from start to end, with imports, compiling and the
 final evaluation. Every way begins with an empty folder of compiled programs, and may reuse what it
 has compiled. The policies are then evaluated on the same 1,000 episodes.
 
@@ -41,6 +43,7 @@ MEANING = {
     "commands": "64 `shoal train`, one after another",
     "loop": "64 `shoal.train` in one process",
     "cores": "the same in one process a core, each on its core",
+    "one_core": "the program with `--deterministic`: one core",
 }
 
 
@@ -92,9 +95,9 @@ def measure(way: str, out: Path, steps: int) -> float:
 
 def commands(way: str, out: Path, steps: int) -> Iterable[list[list[str]]]:
     """What is started, one group after another; those of a group run at the same time."""
-    if way == "program":
-        rates = ",".join(map(str, RATES))
-        yield [[*train_command(out / "0", steps, rates, 0), "--seeds", str(SEEDS)]]
+    if way in ("program", "one_core"):
+        rates, alone = ",".join(map(str, RATES)), ["--deterministic"] * (way == "one_core")
+        yield [[*train_command(out / "0", steps, rates, 0), "--seeds", str(SEEDS), *alone]]
     elif way == "commands":
         for i, (rate, seed) in enumerate(TRAININGS):
             yield [train_command(out / str(i), steps, str(rate), seed)]
@@ -186,14 +189,18 @@ def row(way: str, seconds: dict, policies: dict, returns: dict, steps: int) -> d
     from shoal.training.run import hardware, versions
 
     apart = returns[way] - returns["program"]
-    same = sum(map(equal_bits, policies[way], policies["program"]))
+    same = {
+        f"equal_bits_to_{other}": sum(map(equal_bits, policies[way], policies[other]))
+        for other in ("program", "one_core")
+        if other in policies
+    }
     return {
         "way": way,
         "trainings": len(TRAININGS),
         "steps_each": steps,
         "seconds": f"{seconds[way]:.1f}",
         "ratio": f"{seconds[way] / seconds['program']:.2f}",
-        "policies_equal_to_the_bit": same,
+        **same,
         "largest_difference_of_returns": f"{np.abs(apart).max():.6f}",
         "mean_difference_of_returns": f"{apart.mean():.6f}",
         "standard_error": f"{apart.std(ddof=1) / len(apart) ** 0.5:.6f}",
@@ -213,34 +220,40 @@ def training_rows(returns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
 
 def markdown(rows: list[dict[str, Any]], returns: dict[str, np.ndarray], steps: int) -> str:
     """The tables for a reader."""
-    first = rows[0]
-    lines = [
+    known = ", ".join(f"{k} {v}" for k, v in json.loads(rows[0]["versions"]).items())
+    intro = (
         f"{len(RATES)} learning rates x {SEEDS} seeds of {ALGORITHM.upper()} in spread, {steps:,} "
-        f"steps each, on {first['device']}. Differences are of greedy returns over the same "
-        f"{EPISODES:,} episodes.",
-        "",
-        "| | seconds | ratio | policies equal to the bit | largest difference | mean difference |",
-        "|---|---|---|---|---|---|",
-    ]
+        f"steps each, on {rows[0]['device']}. Differences from the program are of greedy returns, "
+        f"over the same {EPISODES:,} episodes; the mean of all trainings with its standard error."
+    )
+    parts = [intro, "\n".join(ways_table(rows)), "\n".join(rates_table(returns))]
     for r in rows:
-        cells = [MEANING[r["way"]], r["seconds"], f"{r['ratio']}x"]
-        cells += [f"{r['policies_equal_to_the_bit']} of {r['trainings']}"]
-        cells += [f"{float(r['largest_difference_of_returns']):.3f}"]
+        if r["way"] == "cores" and "equal_bits_to_one_core" in r:
+            equal = f"{r['equal_bits_to_one_core']} of {r['trainings']}"
+            parts.insert(
+                2, f"Policies of `cores` that are to the bit those of `one_core`: {equal}."
+            )
+    return "\n\n".join([*parts, f"`{rows[0]['command']}` · {known}"]) + "\n"
+
+
+def ways_table(rows: list[dict[str, Any]]) -> Iterable[str]:
+    """A line a way."""
+    yield "| | | seconds | ratio | largest difference | mean difference |"
+    yield "|---|---|---|---|---|---|"
+    for r in rows:
         mean, error = float(r["mean_difference_of_returns"]), float(r["standard_error"])
-        cells += [f"{mean:.3f} ± {error:.3f}"]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        "| learning rate | " + " | ".join(returns) + " |",
-        "|---" * (len(returns) + 1) + "|",
-    ]
+        cells = [f"`{r['way']}`", MEANING[r["way"]], r["seconds"], f"{r['ratio']}x"]
+        cells += [f"{float(r['largest_difference_of_returns']):.3f}", f"{mean:.3f} ± {error:.3f}"]
+        yield "| " + " | ".join(cells) + " |"
+
+
+def rates_table(returns: dict[str, np.ndarray]) -> Iterable[str]:
+    """The mean return over seeds, a line a learning rate."""
+    yield "| learning rate | " + " | ".join(returns) + " |"
+    yield "|---" * (len(returns) + 1) + "|"
     for i, rate in enumerate(RATES):
-        part = slice(i * SEEDS, (i + 1) * SEEDS)
-        lines.append(
-            f"| {rate:g} | " + " | ".join(f"{x[part].mean():.2f}" for x in returns.values()) + " |"
-        )
-    known = ", ".join(f"{k} {v}" for k, v in json.loads(first["versions"]).items())
-    return "\n".join([*lines, "", f"`{first['command']}` · {known}", ""])
+        means = [x[i * SEEDS : (i + 1) * SEEDS].mean() for x in returns.values()]
+        yield f"| {rate:g} | " + " | ".join(f"{mean:.2f}" for mean in means) + " |"
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -183,7 +183,9 @@ def test_a_browser_paints_both_algorithms_on_its_ground(page, tmp_path, width, s
 
 
 def test_a_page_on_many_groups_stays_readable(tmp_path):
-    runs = [write_run(tmp_path / f"{k}", [k, k + 1.5], algorithm=f"algo_{k}") for k in range(6)]
+    runs = [
+        write_run(tmp_path / f"{k}", [k + 0.5, k + 2.0], algorithm=f"algo_{k}") for k in range(6)
+    ]
     few, many = (
         report_html(read_groups(runs[:n]), yardstick="none", replays=False) for n in (5, 6)
     )

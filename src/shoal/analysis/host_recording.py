@@ -1,6 +1,7 @@
 """What a policy did in a world of the host: the world's own pictures of each step."""
 
 import os
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -12,11 +13,15 @@ from shoal.analysis.raster import photograph
 from shoal.analysis.recording import PALETTE, Act, Episode, Recording
 from shoal.core.algorithm import Carry
 from shoal.core.errors import require
-from shoal.interop.host.game import Game
+from shoal.core.spaces import ActionSpace
+from shoal.interop.host.game import Game, Shown
 from shoal.interop.host.world import HostWorld
 from shoal.training.on_host import seeds_of, timestep_of
 
-_act = eqx.filter_jit(lambda act, shown, carry, key: act(None, timestep_of(shown), carry, key))
+
+@eqx.filter_jit
+def _act(act: Act, space: ActionSpace, shown: Shown, carry: Carry, key: PRNGKeyArray) -> Any:
+    return act(None, timestep_of(shown, space), carry, key)
 
 
 def record_host(
@@ -39,7 +44,7 @@ def record_host(
     game, spec = world.build(), world.spec
     try:
         keys = jax.random.split(key, episodes)
-        each = [_episode(act, game, carry, k) for k in keys]
+        each = [_episode(partial(_act, act, spec.action), game, carry, k) for k in keys]
     finally:
         game.close()
     return Recording(
@@ -53,12 +58,12 @@ def record_host(
     )
 
 
-def _episode(act: Act, game: Game, carry: Any, key: PRNGKeyArray) -> Episode:
+def _episode(act: Any, game: Game, carry: Carry, key: PRNGKeyArray) -> Episode:
     shown = game.reset(int(seeds_of(key, 1)[0]))
     pictures, rewards = [photograph(game.render())], []
     while not shown.done:
         key, key_act = jax.random.split(key)
-        action, carry = _act(act, shown, carry, key_act)
+        action, carry = act(shown, carry, key_act)
         shown = game.step(np.asarray(action))
         rewards.append(shown.reward)
         pictures.append(photograph(game.render()))

@@ -9,7 +9,7 @@ from typing import Any
 from shoal import registry
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse, take
-from shoal.core.errors import UserError
+from shoal.core.errors import UserError, require
 from shoal.core.limits import Count, Seed
 
 USAGE = "shoal check FILE.py:CLASS|MODULE:CLASS|NAME [--env.FIELD v] [--episodes N] [--json]"
@@ -43,8 +43,11 @@ def run(arguments: list[str]) -> int:
     prepare()
     world, options = _build(name, rest)
 
+    from shoal.core.env import Env
     from shoal.envs.check import CHECKS, inspect_environment
 
+    compiled = isinstance(world, Env | Exception)
+    require(compiled, f"{name} is stepped by processes of its own: only worlds in JAX are checked")
     if isinstance(world, Exception):
         report = _unbuilt(world)
     else:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from shoal.core.algorithm import Policy
-from shoal.core.env import Env
 from shoal.core.errors import UserError, require, unknown
+from shoal.interop.host.world import World
 from shoal.interop.onnx_export import require_onnx, to_onnx
 from shoal.interop.policy_card import card_page, policy_card
 from shoal.interop.policy_function import PolicyFunction, policy_function
@@ -45,7 +45,7 @@ class Exported:
 
 def export_policy(
     policy: Policy,
-    env: Env,
+    env: World,
     path: Path | str,
     *,
     format: str = "onnx",
@@ -83,7 +83,7 @@ def export_run(
     best: bool = False,
     licence: str = "not stated",
     force: bool = False,
-    env: Env | None = None,
+    env: World | None = None,
 ) -> Exported:
     """Writes the policy of a run, its card and its page; the card is inside an ONNX file too.
 

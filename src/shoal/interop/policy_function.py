@@ -21,12 +21,14 @@ from jax.extend.core import Var
 from jaxtyping import Array, Bool, Float
 
 from shoal.core.algorithm import Policy
-from shoal.core.env import Env, EnvSpec
+from shoal.core.env import EnvSpec
 from shoal.core.errors import require, unknown
 from shoal.core.spaces import ActionSpace, Box
 from shoal.interop.policy_outputs import decide
+from shoal.interop.host.world import HostWorld, World
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.sharing import Groups
+from shoal.training.on_host import always_masked
 
 
 @functools.cache
@@ -64,7 +66,7 @@ class PolicyFunction:
         return {name: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for name, x in out.items()}
 
 
-def policy_function(policy: Policy, env: Env, agent: str | None = None) -> PolicyFunction:
+def policy_function(policy: Policy, env: World, agent: str | None = None) -> PolicyFunction:
     """The policy of all agents, or of one.
 
     Args:
@@ -217,7 +219,7 @@ def _per_agent(leaf: Array, spec: EnvSpec) -> bool:
 # What never changes ----------------------------------------------------------------------------
 
 
-def _mask(env: Env) -> tuple[bool, Bool[np.ndarray, "N A"] | None]:
+def _mask(env: World) -> tuple[bool, Bool[np.ndarray, "N A"] | None]:
     """Whether masks change, and otherwise the one that there always is (`None`: there is none)."""
 
     def first(key: Array) -> Array | None:
@@ -227,6 +229,9 @@ def _mask(env: Env) -> tuple[bool, Bool[np.ndarray, "N A"] | None]:
         return env.step(key, state, action)[1].action_mask
 
     key, spec = jax.random.key(0), env.spec
+    if isinstance(env, HostWorld):
+        fixed = spec.action.mask if always_masked(spec.action) else None
+        return (True, None) if env.facts.masked else (False, fixed)
     if jax.eval_shape(first, key) is None:
         return False, None
     if _depends(first, key):

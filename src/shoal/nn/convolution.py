@@ -43,8 +43,9 @@ class Convolution(eqx.Module):
         height, width = (side_of(side, kernel, self.stride) for side in x.shape[1:3])
 
         def shifted(i: int, j: int) -> Array:
-            down, right = i + self.stride * (height - 1) + 1, j + self.stride * (width - 1) + 1
-            return x[:, i : down : self.stride, j : right : self.stride]
+            ends = (i + self.stride * (height - 1) + 1, j + self.stride * (width - 1) + 1)
+            last = (x.shape[0], *ends, x.shape[3])
+            return jax.lax.slice(x, (0, i, j, 0), last, (1, self.stride, self.stride, 1))
 
         patches = [shifted(i, j) for i in range(kernel) for j in range(kernel)]
         flat = jnp.concatenate(patches, -1) @ self.weight.reshape(-1, size_out)
@@ -103,7 +104,14 @@ class ImageTorso(eqx.Module):
 
 
 def _plan(image: Image) -> tuple[tuple[int, int, int], ...]:
-    return SCREEN if min(image[:2]) >= SMALLEST_SCREEN else BOARD
+    """The layers for an image, as far as it is large enough for them."""
+    side, plan = min(image[:2]), []
+    for layer in SCREEN if side >= SMALLEST_SCREEN else BOARD:
+        if (side := side_of(side, *layer[1:])) >= 1:
+            plan.append(layer)
+        else:
+            break
+    return tuple(plan)
 
 
 def _eye(image: Image, *, key: PRNGKeyArray) -> tuple[Convolution, ...]:

@@ -12,12 +12,13 @@ import numpy as np
 from jaxtyping import Array, Bool, PRNGKeyArray
 
 from shoal.core.algorithm import Carry, Policy, where_done
+from shoal.core.spaces import ActionSpace
 from shoal.interop.host.game import Shown
 from shoal.interop.host.vector import HostVector
 from shoal.interop.host.world import HostWorld
 from shoal.training.evaluation import Returns, random_action
 from shoal.training.on_device import batch_carry
-from shoal.training.on_host import acting_key, draw_seeds, seeds_of
+from shoal.training.on_host import acting_key, draw_seeds, seeds_of, timestep_of
 
 TOGETHER = 16  # most environments that are stepped at once
 AHEAD = 256  # steps whose random numbers are drawn together
@@ -39,7 +40,7 @@ class HostStage:
         kind = (structure, greedy)
         if kind not in self._compiled:
             rebuild = partial(_rebuild, structure, static)
-            self._compiled[kind] = jax.jit(partial(_act, rebuild, greedy))
+            self._compiled[kind] = jax.jit(partial(_act, rebuild, greedy, self.world.spec.action))
         act = partial(self._compiled[kind], leaves)
         return self.play(act, batch_carry(policy.initial_carry(), self.num_envs), key)
 
@@ -100,6 +101,7 @@ def _rebuild(structure: Any, static: Policy, leaves: list[Array]) -> Policy:
 def _act(
     rebuild: Callable[[list[Array]], Policy],
     greedy: bool,
+    space: ActionSpace,
     leaves: list[Array],
     shown: Any,
     carry: Carry,
@@ -110,6 +112,6 @@ def _act(
     policy = rebuild(leaves)
     carry = where_done(done, batch_carry(policy.initial_carry(), done.shape[0]), carry)
     key_policy, key_sample = jax.random.split(acting_key(seed))
-    obs = jnp.asarray(shown.obs)
-    distribution, carry = policy(obs, carry, action_mask=shown.action_mask, key=key_policy)
+    seen = timestep_of(shown, space)
+    distribution, carry = policy(seen.obs, carry, action_mask=seen.action_mask, key=key_policy)
     return (distribution.mode() if greedy else distribution.sample(key_sample)), carry

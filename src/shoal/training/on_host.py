@@ -24,6 +24,7 @@ from shoal.core.algorithm import (
     where_done,
 )
 from shoal.core.env import TimeStep
+from shoal.core.spaces import ActionSpace, Discrete
 from shoal.interop.host.game import Shown
 from shoal.interop.host.vector import HostVector
 from shoal.interop.host.world import HostWorld
@@ -159,6 +160,9 @@ class OnHost:
     def _algorithm(self, arrays: Any) -> Algorithm:
         return eqx.combine(arrays, self._static)
 
+    def _read(self, shown: Shown) -> TimeStep:
+        return timestep_of(shown, self.world.spec.action)
+
     def _fresh_carry(self, algorithm: Algorithm, state: AlgState) -> Carry:
         return batch_carry(algorithm.initial_carry(state), self.num_envs)
 
@@ -173,7 +177,7 @@ class OnHost:
         algorithm = self._algorithm(arrays)
         carry = where_done(done, self._fresh_carry(algorithm, state), carry)
         key = acting_key(seed)
-        action, after, extras = algorithm.act(state, timestep_of(shown), carry, key)
+        action, after, extras = algorithm.act(state, self._read(shown), carry, key)
         return action, carry, after, extras
 
     def _improve(
@@ -181,10 +185,10 @@ class OnHost:
     ) -> tuple[AlgState, Metrics]:
         algorithm = self._algorithm(arrays)
         shown, action, extras, successor = steps.record
-        transitions = Transition(timestep_of(shown), action, extras, timestep_of(successor))
+        transitions = Transition(self._read(shown), action, extras, self._read(successor))
         fresh = self._fresh_carry(algorithm, state.algorithm)
         last_carry = where_done(transitions.successor.done[-1], fresh, steps.last_carry)
-        last = timestep_of(steps.last)
+        last = self._read(steps.last)
         trajectory = Trajectory(transitions, steps.carry, last, last_carry, steps.progress)
         return algorithm.learn(state.algorithm, trajectory, key)
 
@@ -235,10 +239,18 @@ class HostProgram:
             learner.close()
 
 
-def timestep_of(shown: Shown) -> TimeStep:
+def timestep_of(shown: Shown, space: ActionSpace) -> TimeStep:
     """What games show, as algorithms read it; inside a compiled program."""
     fields = jax.tree.map(jnp.asarray, shown._asdict())
+    if fields["action_mask"] is None and always_masked(space):
+        shape = (*fields["reward"].shape, space.size)
+        fields["action_mask"] = jnp.broadcast_to(space.mask, shape)
     return TimeStep(**fields, metrics={})
+
+
+def always_masked(space: ActionSpace) -> bool:
+    """Whether some agents have fewer actions than others, which a mask must say."""
+    return isinstance(space, Discrete) and len(set(space.sizes)) > 1
 
 
 def seeds_of(key: PRNGKeyArray, count: int) -> np.ndarray:

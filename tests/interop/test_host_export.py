@@ -1,0 +1,32 @@
+"""Policies of worlds of the host go out with their images, scales and masks inside."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from host_worlds import Far, Lamp
+
+import shoal
+from shoal.agents.normalised import Normalised
+from shoal.interop.onnx_export import to_onnx
+from shoal.interop.policy_function import policy_function
+from shoal.registry import make_algorithm
+
+pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.mark.parametrize("kind", [Lamp, Far])
+def test_a_file_says_what_the_live_policy_says(kind):
+    world = shoal.from_gymnasium(kind, name="world", frame_stack=2)
+    algorithm = Normalised(make_algorithm("ippo", hidden=(16,)))
+    state = algorithm.init(world.spec, jax.random.key(0))
+    seen = 1000 * jax.random.uniform(jax.random.key(1), (6, 5, 1, world.spec.obs_size))
+    scales = state.scales.obs.update(seen, jnp.ones((6, 5, 1)))
+    policy = algorithm.policy(state)
+    policy = type(policy)(policy.inner, scales)
+    live, _ = policy(seen[0], None, action_mask=None, key=jax.random.key(0))
+    session = onnxruntime.InferenceSession(to_onnx(policy_function(policy, world), None))
+    names = [output.name for output in session.get_outputs()]
+    out = dict(zip(names, session.run(None, {"obs": np.asarray(seen[0])})))
+    np.testing.assert_allclose(out["log_probs"], live.log_probs, atol=1e-5)
