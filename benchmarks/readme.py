@@ -3,7 +3,11 @@
 import csv
 import re
 from pathlib import Path
+from statistics import median
 
+import numpy as np
+
+from shoal.analysis.statistics import summary
 from shoal.registry import ENVIRONMENTS
 
 HERE = Path(__file__).parent
@@ -13,6 +17,7 @@ README = HERE.parent / "README.md"
 def main() -> None:
     """Replaces what stands between the two comments."""
     sections = [_long_runs(), _learning(), _environment(), _training(), _time_to_return()]
+    sections += [_hosts(), _adapters(), _suites(), _sweep()]
     sections += [_equilibria(), _batches(), _trees(), _self_play()]
     text = "\n\n".join(section for section in sections if section)
     readme = README.read_text()
@@ -123,6 +128,46 @@ def _time_to_return() -> str:
         f"is there after {int(r['shoal_steps']):,} steps and {r['shoal_seconds']} s "
         "([data](benchmarks/speed/time_to_return.csv))."
     )
+
+
+def _hosts() -> str:
+    cartpole, spread = _rows("host/cartpole.csv"), _rows("host/spread.csv")
+    if not cartpole or not spread:
+        return ""
+    ours, peer = ([r for r in cartpole if r["library"] == lib] for lib in _libraries(cartpole))
+    ratios = [
+        float(a["steps_per_second"]) / float(b["steps_per_second"]) for a, b in zip(ours, peer)
+    ]
+    rates = [median(float(r["steps_per_second"]) for r in rows) for rows in (ours, peer)]
+    host, compiled = (
+        [float(r["return"]) for r in spread if r["world"] == world] for world in _worlds(spread)
+    )
+    return (
+        "**Worlds of the host.** PPO in Gymnasium's CartPole-v1, 100,000 steps, the same networks "
+        f"and settings: {rates[0]:,.0f} environment steps per second against "
+        f"Stable-Baselines3's {rates[1]:,.0f} (median of {len(ratios)} seeds, each pair in turn; "
+        f"ratios {min(ratios):.1f}x to {max(ratios):.1f}x), final returns {_returns(ours)} against "
+        f"{_returns(peer)}. MAPPO for 200,000 steps in MPE2's simple_spread_v3, stepped by "
+        f"processes: {_interval(host)}; in the compiled mpe/simple_spread: {_interval(compiled)} "
+        f"({len(host)} seeds; [data](benchmarks/host/), `benchmarks/host.py`)."
+    )
+
+
+def _libraries(rows: list[dict[str, str]]) -> list[str]:
+    return list(dict.fromkeys(r["library"] for r in rows))
+
+
+def _worlds(rows: list[dict[str, str]]) -> list[str]:
+    return list(dict.fromkeys(r["world"] for r in rows))
+
+
+def _returns(rows: list[dict[str, str]]) -> str:
+    return ", ".join(f"{float(r['return']):.0f}" for r in rows)
+
+
+def _interval(values: list[float]) -> str:
+    score = summary(np.array(values)[:, None])
+    return f"{score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
 
 
 def _equilibria() -> str:

@@ -114,13 +114,14 @@ def test_the_world_s_own_clock_cuts(task):
 
 def test_the_bulb_s_riddle_truly_ends_when_somebody_tells_and_is_cut_when_nobody_does():
     env = make("switch_riddle")
-    for action, last in ((1, 1), (0, env.spec.horizon)):
+    tell = env.world.game_actions["TELL"]
+    for action, last in ((tell, 1), (0, env.spec.horizon)):
         state, _ = env.reset(jax.random.key(0))
         step = jax.jit(env.step)
         for t in range(1, last + 1):
             state, shown = step(jax.random.key(t), state, jnp.full(env.spec.num_agents, action))
             assert bool(shown.done) == (t == last)
-        assert bool(shown.terminated.all()) == (action == 1)
+        assert bool(shown.terminated.all()) == (action == tell)
         assert bool(shown.truncated) == (action == 0)
 
 
@@ -158,20 +159,24 @@ def test_a_battle_is_won_where_only_allies_are_left():
 def test_overcooked_s_training_rewards_are_added_where_they_are_wanted():
     plain = make("overcooked", layout="cramped_room")
     shaped = make("overcooked", layout="cramped_room", shaping=2.0)
-    state, _ = shaped.reset(jax.random.key(3))
-    step, own = jax.jit(shaped.step), jax.jit(plain.world.step_env)
-    total = 0.0
-    for t in range(60):
-        action = jax.random.randint(jax.random.key(t), (2,), 0, 6)
-        chosen = dict(zip(plain.world.agents, action))
-        _, _, rewards, _, infos = own(jax.random.key(t), state.inner, chosen)
-        state, shown = step(jax.random.key(t), state, action)
-        for i, agent in enumerate(plain.world.agents):
-            extra = float(infos["shaped_reward"][agent])
-            assert float(shown.reward[i]) == pytest.approx(float(rewards[agent]) + 2.0 * extra)
-            total += extra
-        assert float(shown.metrics["score"]) == float(rewards["agent_0"])
-    assert total > 0 and shaped.spec.metrics == (("score", "sum"),) and plain.spec.metrics == ()
+    world, agents = plain.world, plain.world.agents
+
+    def step(state, key):
+        action = jax.random.randint(key, (2,), 0, 6)
+        _, _, rewards, _, infos = world.step_env(key, state.inner, dict(zip(agents, action)))
+        extra = jnp.stack([infos["shaped_reward"][agent] for agent in agents])
+        own = jnp.stack([rewards[agent] for agent in agents])
+        state, shown = shaped.step(key, state, action)
+        wrong = jnp.abs(shown.reward - own - 2.0 * extra) + jnp.abs(shown.metrics["score"] - own)
+        return state, (wrong, extra)
+
+    def play(key):
+        state, _ = shaped.reset(key)
+        return jax.lax.scan(step, state, jax.random.split(key, 300))[1]
+
+    wrong, extra = jax.jit(jax.vmap(play))(jax.random.split(jax.random.key(0), 32))
+    assert float(wrong.max()) < 1e-5 < float(extra.sum())
+    assert shaped.spec.metrics == (("score", "sum"),) and plain.spec.metrics == ()
 
 
 def test_teams_are_those_who_share_an_interest():

@@ -13,6 +13,8 @@ VERBS = {
     "render": "make a replay: html, gif or mp4",
     "compare": "compare finished runs",
     "report": "write one HTML page on some runs",
+    "track": "send a run's rows to wandb, mlflow or trackio",
+    "tune": "search hyper-parameters, and write what was found as a preset",
     "export": "write a run's policy as ONNX or StableHLO, with a card",
     "new": "write a world to start from",
     "check": "check a world of your own, and say how to mend it",

@@ -117,7 +117,7 @@ class Tracked:
     def _report(self, problem: BaseException) -> None:
         """Tells of the first failure; more of the same would only hide what matters."""
         if not self._failed and self._ending is None:
-            said = problem_line(problem)
+            said = problem_line(problem).rstrip(".")
             self._tell(f"warning: {self.name}: {said}; training goes on without it", True)
         self._failed = True
 
