@@ -58,17 +58,21 @@ def main() -> None:
     """Compiles everything, measures in turns and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--worlds", nargs="+", default=list(WORLDS))
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     prepare()
     works = {
         (world, size): {way: Work(side, env, size) for way, side in sides(name, env).items()}
-        for world, (name, settings) in WORLDS.items()
+        for world in options.worlds
+        for name, settings in [WORLDS[world]]
         for env in [shoal.make(name, **settings)]
         for size in SIZES
     }
     for key, programs in works.items():
-        print(*key, {name: round(work.rate()) for name, work in programs.items()}, flush=True)
+        for work in programs.values():
+            work.rate()
+        print(*key, "compiled", flush=True)
     rates: dict[Any, list[dict[str, float]]] = {key: [] for key in works}
     for _ in range(options.rounds):
         for key, programs in works.items():
@@ -93,7 +97,9 @@ class Work:
         state, _ = jax.jit(side.reset)(keys)
         # A step gives every number the type that it keeps.
         kept, shown = jax.eval_shape(side.step, keys, state, action)
-        state = jax.tree.map(lambda x, like: jnp.asarray(x).astype(like.dtype), state, kept)
+        state = jax.tree.map(
+            lambda x, like: x if x.dtype == like.dtype else x.astype(like.dtype), state, kept
+        )
         shown = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shown)
 
         def step(loop: Any, key: Any) -> tuple[Any, None]:

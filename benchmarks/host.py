@@ -4,7 +4,8 @@
     python benchmarks/host.py spread [--seeds 5]
 
 `cartpole` trains PPO in Gymnasium's CartPole-v1 here and with Stable-Baselines3, in turns, each
-training in a process of its own: the same networks, hyper-parameters and number of environments.
+training in a process of its own: the same networks, hyper-parameters and number of environments,
+stepped within that process by both.
 Steps per second are those of training alone: start-up, compiling and evaluation excepted. PyTorch
 has one thread, which is fastest for such networks. `spread` trains MAPPO in MPE2's simple_spread_v3
 and in the compiled mpe/simple_spread with the same seeds and settings. Returns are final ones, per
@@ -64,7 +65,7 @@ def cartpole_here(seed: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         run = shoal.train(
             "ippo",
-            "gymnasium:CartPole-v1",
+            shoal.make("gymnasium:CartPole-v1", in_process=True),
             preset="none",
             total_steps=STEPS,
             num_envs=ENVS,

@@ -144,7 +144,7 @@ def _hosts() -> str:
     )
     return (
         "**Worlds of the host.** PPO in Gymnasium's CartPole-v1, 100,000 steps, the same networks "
-        f"and settings: {rates[0]:,.0f} environment steps per second against "
+        f"and settings, stepped in one process: {rates[0]:,.0f} environment steps per second against "
         f"Stable-Baselines3's {rates[1]:,.0f} (median of {len(ratios)} seeds, each pair in turn; "
         f"ratios {min(ratios):.1f}x to {max(ratios):.1f}x), final returns {_returns(ours)} against "
         f"{_returns(peer)}. MAPPO for 200,000 steps in MPE2's simple_spread_v3, stepped by "

@@ -2,14 +2,17 @@
 
     python benchmarks/sweep.py [--steps 50000] [--ways program commands loop cores one_core]
 
-16 learning rates x 4 seeds of IPPO in spread, four ways: `program`, one `shoal train` with a comma
-list; `commands`, a fresh `shoal train` for each training, one after another; `loop`, one process
-that calls `shoal.train` for each; `cores`, one such process a core, each pinned to its core, which
-share the trainings out. `one_core` is the program on one core with one device, where each of its
-members should be to the bit what `cores` trained: elsewhere XLA compiles for other numbers of cores
-and devices, which rounds otherwise, and training multiplies last bits. Seconds are wall-clock from start to end, with imports, compiling and the
-final evaluation. Every way begins with an empty folder of compiled programs, and may reuse what it
-has compiled. The policies are then evaluated on the same 1,000 episodes.
+16 learning rates x 4 seeds of IPPO in spread, made in these ways: `program`, one `shoal train` with
+a comma list; `commands`, a fresh `shoal train` for each training, one after another; `loop`, one
+process that calls `shoal.train` for each; `cores`, one such process a core, each pinned to its
+core, which share the trainings out; `one_core`, the program on one core with one device. Members of
+`one_core` should be to the bit what `cores` trained. For another number of cores or devices XLA
+compiles otherwise, the last bits differ, and training makes more of the difference.
+
+Seconds are wall-clock from start to end, with imports, compiling and the final evaluation; seconds
+of processors, all threads together, are there for who doubts that the machine was idle. Every way
+begins with an empty folder of compiled programs, and may reuse what it has compiled. The
+policies are then evaluated on the same 1,000 episodes.
 
 Writes sweep/wall_clock.csv, sweep/returns.csv and sweep/table.md.
 """
@@ -18,6 +21,7 @@ import argparse
 import csv
 import json
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -36,7 +40,7 @@ ALGORITHM, WORLD = "ippo", "mpe/simple_spread"
 RATES = [float(f"{rate:.2g}") for rate in np.geomspace(1e-4, 1e-2, 16)]
 SEEDS = 4
 TRAININGS = [(rate, seed) for rate in RATES for seed in range(SEEDS)]  # a program's own order
-RUN = {"evaluations": 1, "eval_episodes": 100}
+RUN: dict[str, Any] = {"evaluations": 1, "eval_episodes": 100}
 EPISODES = 1000  # of the comparison
 MEANING = {
     "program": "one `shoal train --algo.learning-rate 0.0001,... --seeds 4`",
@@ -63,7 +67,7 @@ def main() -> None:
         seconds = {}
         for way in options.ways:
             seconds[way] = measure(way, Path(folder) / way, options.steps)
-            print(f"{way}: {seconds[way]:.1f} s", flush=True)
+            print(way, "{:.1f} s, {:.1f} s of processors".format(*seconds[way]), flush=True)
         policies = {way: list(read_policies(Path(folder) / way)) for way in options.ways}
     returns = {way: evaluate(found) for way, found in policies.items()}
     rows = [row(way, seconds, policies, returns, options.steps) for way in options.ways]
@@ -76,11 +80,12 @@ def main() -> None:
 # The four ways --------------------------------------------------------------------------------
 
 
-def measure(way: str, out: Path, steps: int) -> float:
-    """Makes all trainings into folders under `out`; the seconds that this takes."""
+def measure(way: str, out: Path, steps: int) -> tuple[float, float]:
+    """Makes all trainings into folders under `out`; the seconds that this takes, and those of
+    processors."""
     out.mkdir()
     environ = os.environ | {"XDG_CACHE_HOME": str(out / "cache")}
-    start = time.monotonic()
+    start, used = time.monotonic(), processor_seconds()
     for together in commands(way, out, steps):
         children = [
             subprocess.Popen(c, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -90,7 +95,13 @@ def measure(way: str, out: Path, steps: int) -> float:
             said = child.communicate()[1]
             if child.returncode:
                 raise SystemExit(f"{way}: {said.decode()[-2000:]}")
-    return time.monotonic() - start
+    return time.monotonic() - start, processor_seconds() - used
+
+
+def processor_seconds() -> float:
+    """What the processes that were started, and have ended, used so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def commands(way: str, out: Path, steps: int) -> Iterable[list[list[str]]]:
@@ -198,8 +209,9 @@ def row(way: str, seconds: dict, policies: dict, returns: dict, steps: int) -> d
         "way": way,
         "trainings": len(TRAININGS),
         "steps_each": steps,
-        "seconds": f"{seconds[way]:.1f}",
-        "ratio": f"{seconds[way] / seconds['program']:.2f}",
+        "seconds": f"{seconds[way][0]:.1f}",
+        "ratio": f"{seconds[way][0] / seconds['program'][0]:.2f}",
+        "processor_seconds": f"{seconds[way][1]:.1f}",
         **same,
         "largest_difference_of_returns": f"{np.abs(apart).max():.6f}",
         "mean_difference_of_returns": f"{apart.mean():.6f}",
@@ -238,11 +250,12 @@ def markdown(rows: list[dict[str, Any]], returns: dict[str, np.ndarray], steps: 
 
 def ways_table(rows: list[dict[str, Any]]) -> Iterable[str]:
     """A line a way."""
-    yield "| | | seconds | ratio | largest difference | mean difference |"
-    yield "|---|---|---|---|---|---|"
+    yield "| | | seconds | ratio | of processors | largest difference | mean difference |"
+    yield "|---|---|---|---|---|---|---|"
     for r in rows:
         mean, error = float(r["mean_difference_of_returns"]), float(r["standard_error"])
         cells = [f"`{r['way']}`", MEANING[r["way"]], r["seconds"], f"{r['ratio']}x"]
+        cells += [r["processor_seconds"]]
         cells += [f"{float(r['largest_difference_of_returns']):.3f}", f"{mean:.3f} ± {error:.3f}"]
         yield "| " + " | ".join(cells) + " |"
 

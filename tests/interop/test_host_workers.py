@@ -134,7 +134,7 @@ def row(shown: Shown, i) -> Shown:
     return Shown(*(None if field is None else field[i].copy() for field in shown))
 
 
-def gone(pids: tuple[int, ...], seconds: float = 5.0) -> bool:
+def gone(pids: tuple[int, ...], seconds: float = 30.0) -> bool:
     """Whether processes end, and leave no zombie."""
     end = time.monotonic() + seconds
     while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < end:
@@ -274,9 +274,9 @@ def test_a_failing_process_is_replaced(name):
 
 
 def test_a_hanging_process_is_replaced():
-    lines, *_ = run_with_fault(hang, deadline=0.4)
+    lines, *_ = run_with_fault(hang, deadline=2.0)
     assert lines == [
-        "environment 1 (seed 103, step 2): did not answer within 0.4 s; replaced (1 of 10)"
+        "environment 1 (seed 103, step 2): did not answer within 2 s; replaced (1 of 10)"
     ]
 
 
@@ -291,7 +291,7 @@ def test_large_numbers_are_finite():
 def test_several_fail_in_one_step_and_a_kill_between_steps_blames_no_world():
     lines: list[str] = []
     make = make_toy(eight=complain, seven=hang)
-    with HostVector(make, FACTS, 4, workers=4, deadline=0.5, report=lines.append) as worlds:
+    with HostVector(make, FACTS, 4, workers=4, deadline=2.0, report=lines.append) as worlds:
         worlds.reset(np.array([1, 3, 5, 7]))
         os.kill(worlds.pids[3], signal.SIGKILL)
         action = np.zeros((4, 3), np.int32)
@@ -305,7 +305,7 @@ def test_several_fail_in_one_step_and_a_kill_between_steps_blames_no_world():
         f"replaced ({k} of 10)" for k in (1, 2, 3)
     ]
     assert lines[0].startswith("environment 0 (seed 1, step 1): raised ValueError: bad action")
-    assert lines[1].startswith("environment 1 (seed 3, step 1): did not answer within 0.5 s")
+    assert lines[1].startswith("environment 1 (seed 3, step 1): did not answer within 2 s")
     assert lines[2].startswith(
         "environment 3 (seed 7, step 0): its process was killed by signal 9 while it waited"
     )
@@ -328,16 +328,16 @@ def test_an_environment_that_was_cut_starts_a_new_episode_and_draws_new_seeds():
     assert gone(pids)
 
 
-def test_a_policy_of_stopping_stops():
+def test_a_policy_of_stopping_stops(monkeypatch):
+    monkeypatch.setattr("shoal.interop.host.process.GRACE", 600.0)  # a sound worker needs none
     worlds = HostVector(make_toy(eight=kill_itself), FACTS, 2, workers=2, on_failure="stop")
     worlds.reset(np.array([1, 3]))
-    start = time.monotonic()
     with pytest.raises(WorldFailed) as failed:
         worlds.step(np.array([[0, 0, 0], [8, 0, 0]], np.int32))
     assert str(failed.value) == (
         "environment 1 (seed 3, step 1): its process was killed by signal 9"
     )
-    assert gone(worlds.pids) and time.monotonic() - start < 4
+    assert gone(worlds.pids)
 
 
 def test_a_first_reset_that_fails_is_not_tried_again_and_a_later_one_is():
@@ -367,9 +367,7 @@ def test_what_cannot_be_made(monkeypatch):
         HostVector(lacking, FACTS, 2, workers=1)
     assert "\n" not in str(failed.value)
     monkeypatch.setattr(vector, "STARTING", 0.5)
-    with pytest.raises(
-        WorldFailed, match="environment 0 cannot be made: did not answer within 0.5"
-    ):
+    with pytest.raises(WorldFailed, match=r"0 cannot be made: did not answer within 0\.5 s"):
         HostVector(lambda: time.sleep(60), FACTS, 1, deadline=0.1)  # type: ignore
     lock = threading.Lock()
     with pytest.raises(UserError, match="cannot be sent to its worker processes: TypeError"):

@@ -145,8 +145,8 @@ sys.path.insert(0, {tests!r})
 import shoal
 from host_worlds import Lamp
 world = shoal.from_gymnasium(Lamp, name="lamp")
-arguments = dict(num_envs=4, unroll=8, evaluations=1, eval_episodes=8, preset="none")
-shoal.train("ippo", world, total_steps=8_000, out={out!r}, settings=dict(minibatches=1), **arguments)
+sizes = dict(total_steps=8_000, num_envs=4, unroll=8, evaluations=1, eval_episodes=8)
+shoal.train("ippo", world, out={out!r}, preset="none", settings=dict(minibatches=1), **sizes)
 """
 
 

@@ -160,6 +160,7 @@ TUNE = ("ippo", "mpe/simple")
         (("--search", "activation=tanh,rely"), "did you mean 'relu'?"),
         (("--search", "clip,epochs=1:2"), "several fields one range"),
         (("--search", "clip", "--search", "clip=0.1:0.2"), "names clip twice"),
+        (("--search", "--trials", "3"), "--search names no field"),
         (("--search", "hidden"), "neither a number nor a choice"),
         (("--trials", "0"), "--trials is 0, expected at least 1"),
         (("--trails", "4"), "did you mean '--trials'?"),

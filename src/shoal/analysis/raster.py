@@ -88,7 +88,9 @@ class _Pen:
         size = (round(shape.width * self.scale), round(shape.height * self.scale))
         with Image.open(io.BytesIO(pixels)) as image:
             corner = self.at(shape.x, shape.y + shape.height)
-            self.image.paste(image.convert("RGB").resize(size), (round(corner[0]), round(corner[1])))
+            self.image.paste(
+                image.convert("RGB").resize(size), (round(corner[0]), round(corner[1]))
+            )
 
     def disc(self, shape: Circle) -> None:
         radius = shape.radius * self.scale

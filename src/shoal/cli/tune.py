@@ -43,19 +43,21 @@ def run(arguments: list[str]) -> int:
 
 def _take_search(arguments: list[str]) -> tuple[list[str], list[str]]:
     """The words behind every `--search`, and the arguments without them."""
-    words, rest, inside = [], [], False
-    for word in arguments:
+    words: list[str] = []
+    rest: list[str] = []
+    inside = False
+    for i, word in enumerate(arguments):
+        option, _, value = word.partition("=")
         if word.startswith("--"):
-            inside = word.partition("=")[0] == SEARCH
-            if inside and "=" in word:
-                words.append(word.partition("=")[2])
-            elif inside:
-                words.append("")
+            inside = option == SEARCH
+            followed = i + 1 < len(arguments) and not arguments[i + 1].startswith("--")
+            require(not inside or bool(value) or followed, f"{SEARCH} names no field")
+            words += [value] if inside and value else []
         elif inside:
             words.append(word)
         if not inside:
             rest.append(word)
-    return [word for word in words if word], rest
+    return words, rest
 
 
 def _check(algorithm: str, environment: str, arguments: list[str]) -> None:

@@ -24,8 +24,8 @@ from shoal.core.algorithm import Policy
 from shoal.core.env import EnvSpec
 from shoal.core.errors import require, unknown
 from shoal.core.spaces import ActionSpace, Box
-from shoal.interop.policy_outputs import decide
 from shoal.interop.host.world import HostWorld, World
+from shoal.interop.policy_outputs import decide
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.sharing import Groups
 from shoal.training.on_host import always_masked

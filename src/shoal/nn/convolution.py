@@ -29,9 +29,7 @@ class Convolution(eqx.Module):
     bias: Float[Array, "D"]
     stride: int = eqx.field(static=True)
 
-    def __init__(
-        self, size_in: int, size_out: int, kernel: int, stride: int, *, key: PRNGKeyArray
-    ):
+    def __init__(self, size_in: int, size_out: int, kernel: int, stride: int, *, key: PRNGKeyArray):
         shape = (kernel * kernel * size_in, size_out)
         flat = jax.nn.initializers.orthogonal(2**0.5)(key, shape)
         self.weight = flat.reshape(kernel, kernel, size_in, size_out)

@@ -7,7 +7,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, PRNGKeyArray
 
@@ -48,7 +47,9 @@ class HostStage:
         """Returns `[E]` of uniformly random legal actions."""
         space, shape = self.world.spec.action, (self.num_envs, self.world.spec.num_agents)
         draw = jax.jit(lambda mask, seed: random_action(space, shape, mask, acting_key(seed)))
-        return self.play(lambda shown, _, __, seed: (draw(shown.action_mask, seed), None), None, key)
+        return self.play(
+            lambda shown, _, __, seed: (draw(shown.action_mask, seed), None), None, key
+        )
 
     @property
     def num_envs(self) -> int:

@@ -30,6 +30,8 @@ from shoal.interop.host.vector import HostVector
 from shoal.interop.host.world import HostWorld
 from shoal.training.on_device import batch_carry
 
+COUNTED = ("episodes", "return_sum", "episode_length_sum")
+
 
 class HostState(eqx.Module):
     """What the next update depends on and a checkpoint can keep."""
@@ -67,10 +69,11 @@ class Loop:
         self.done = done = successor.truncated | successor.terminated.all(-1)
         self.returns += successor.reward
         self.length += 1
-        totals["episodes"] += done.sum()
-        totals["return_sum"] += self.returns[done].mean(-1).sum()
-        totals["episode_length_sum"] += self.length[done].sum()
-        self.returns[done], self.length[done] = 0.0, 0
+        if done.any():
+            totals["episodes"] += done.sum()
+            totals["return_sum"] += self.returns[done].mean(-1).sum()
+            totals["episode_length_sum"] += self.length[done].sum()
+            self.returns[done], self.length[done] = 0.0, 0
         return successor
 
 
@@ -109,7 +112,8 @@ class OnHost:
         key, key_collect, key_learn = self._split(state.key)
         steps, totals = self._collect(state, key_collect)
         algorithm, metrics = self._learn(self._arrays, state, steps, key_learn)
-        return HostState(algorithm, key, state.updates + 1), jax.device_get(metrics) | totals
+        state = HostState(algorithm, key, state.updates + 1)
+        return state, jax.tree.map(np.asarray, metrics) | totals
 
     def compile(self, state: HostState) -> None:
         """Starts the workers and compiles; what is learned is thrown away."""
@@ -135,8 +139,8 @@ class OnHost:
 
     def _collect(self, state: HostState, key: PRNGKeyArray) -> tuple[Steps, dict[str, Any]]:
         loop = self._loop or self._start(state)
-        totals = dict.fromkeys(("episodes", "return_sum", "episode_length_sum"), 0.0)
-        record, carry_0 = None, None
+        totals: dict[str, float] = dict.fromkeys(COUNTED, 0.0)
+        record, rows, carry_0 = None, [], None
         # Once: to take modules apart in every step would cost more than a small network.
         leaves = jax.tree.leaves((self._arrays, state.algorithm))
         seeds = draw_seeds(key, self.unroll)
@@ -148,8 +152,11 @@ class OnHost:
             carry_0 = before if t == 0 else carry_0
             action, extras = jax.tree.map(np.asarray, (action, extras))
             step = (shown, action, extras, loop.step(action, totals))
-            record = _empty(step, self.unroll) if record is None else record
-            _write(record, t, step)
+            if record is None:
+                record = _empty(step, self.unroll)
+                rows = jax.tree.leaves(record)
+            for row, value in zip(rows, jax.tree.leaves(step)):
+                row[t] = value
         progress = np.float32(min(float(state.updates) / self.total_updates, 1.0))
         last = jax.tree.map(np.copy, loop.shown)
         steps = Steps(record, carry_0, last, loop.carry, progress)
@@ -189,7 +196,8 @@ class OnHost:
         fresh = self._fresh_carry(algorithm, state.algorithm)
         last_carry = where_done(transitions.successor.done[-1], fresh, steps.last_carry)
         last = self._read(steps.last)
-        trajectory = Trajectory(transitions, steps.carry, last, last_carry, steps.progress)
+        progress = jnp.asarray(steps.progress)
+        trajectory = Trajectory(transitions, steps.carry, last, last_carry, progress)
         return algorithm.learn(state.algorithm, trajectory, key)
 
 
@@ -199,7 +207,9 @@ class HostProgram:
     def __init__(self, learners: list[OnHost]):
         self.learners, count = learners, range(len(learners))
         self._stack = jax.jit(lambda states: jax.tree.map(_stacked, *states))
-        self._take_apart = jax.jit(lambda s: [jax.tree.map(lambda x: x[0, k], s) for k in count])
+        self._take_apart = jax.jit(
+            lambda state: [jax.tree.map(lambda x, k=k: x[0, k], state) for k in count]
+        )
 
     def init(self, keys: Array) -> HostState:
         """A fresh state for K keys; leaves are `[1, K, ...]`, as those of `Program`."""
@@ -274,11 +284,6 @@ _bits = jax.jit(lambda key, steps: jax.random.bits(key, (steps, 4), jnp.uint32),
 def _empty(step: Any, length: int) -> Any:
     """Memory for `length` steps like this one. Workers write over what they showed."""
     return jax.tree.map(lambda x: np.empty((length, *x.shape), x.dtype), step)
-
-
-def _write(record: Any, t: int, step: Any) -> None:
-    for memory, value in zip(jax.tree.leaves(record), jax.tree.leaves(step)):
-        memory[t] = value
 
 
 def _stacked(*leaves: Array) -> Array:

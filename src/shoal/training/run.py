@@ -251,8 +251,8 @@ def evaluate(
     returns = _episodes(policy, env, jax.random.key(seed), episodes, greedy)
     metrics = {name: summary(np.asarray(v)[None]) for name, v in returns.metrics.items()}
     for i, agent in enumerate(env.spec.agents):
-        metrics[f"return/{agent}"] = summary(returns.per_agent[None, :, i])
-    return Evaluation(**summary(returns.mean[None]), metrics=metrics)
+        metrics[f"return/{agent}"] = summary(np.asarray(returns.per_agent)[None, :, i])
+    return Evaluation(**summary(np.asarray(returns.mean)[None]), metrics=metrics)
 
 
 def _episodes(

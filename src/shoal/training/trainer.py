@@ -8,7 +8,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jaxtyping import Array, Key
 from shoal.agents.normalised import Normalised
 from shoal.analysis.statistics import summary
 from shoal.core.algorithm import Algorithm, Policy
+from shoal.core.env import Env
 from shoal.core.errors import UserError
 from shoal.interop.host.world import HostWorld, World
 from shoal.training import checkpoint
@@ -196,12 +197,12 @@ class Trainer:
         """Greedy and sampled, `[K, E]`, all members on the same episodes' starts."""
 
         def one(algorithm_state: Any) -> tuple[Returns, Returns]:
-            policy = self.algorithm.policy(algorithm_state)
+            policy, env = self.algorithm.policy(algorithm_state), cast(Env, self.env)
             greedy, sampled = jax.random.split(key)
             n = self.config.eval_episodes
             return (
-                evaluate_policy(policy, self.env, greedy, n, greedy=True),
-                evaluate_policy(policy, self.env, sampled, n, greedy=False),
+                evaluate_policy(policy, env, greedy, n, greedy=True),
+                evaluate_policy(policy, env, sampled, n, greedy=False),
             )
 
         return jax.lax.map(one, state)
@@ -314,8 +315,10 @@ def _member(config: Config, algorithm: Algorithm, env: World, settings: Json) ->
     swept = {name: value for name, value in settings.items() if name != "seed"}
     algorithm = _scaled(config, dataclasses.replace(algorithm, **swept))
     algorithm = jax.tree.map(jnp.asarray, algorithm)
-    kind = OnHost if isinstance(env, HostWorld) else OnDevice
-    return kind(algorithm, env, config.num_envs, config.unroll, float(config.total_updates))
+    sizes = (config.num_envs, config.unroll, float(config.total_updates))
+    if isinstance(env, HostWorld):
+        return OnHost(algorithm, env, *sizes)
+    return OnDevice(algorithm, env, *sizes)
 
 
 def _scaled(config: Config, algorithm: Algorithm) -> Algorithm:

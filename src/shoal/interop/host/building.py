@@ -24,7 +24,8 @@ def build(task: str, settings: dict[str, Any], make: Make | None, view: Any, lim
         game = make_game(task, settings, view)
     else:
         game = wrap(make(), make, view)
-    return Limited(game, limit or game.facts.limit or LONGEST)
+    own = game.facts.limit  # the world cuts its episodes itself
+    return game if own and not 0 < limit < own else Limited(game, limit or LONGEST)
 
 
 def wrap(world: Any, make: Make, view: Any) -> Game:

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from shoal.interop.host import shared
 from shoal.interop.host.shared import Job, Memory, Status
 
+STARTING = 60.0  # seconds that a process has at least to import and make its games
 GRACE = 5.0  # seconds to close games in
 
 _ONE_THREAD = (
@@ -50,7 +52,7 @@ class Process:
                 env=_environment(),
             )
         self._listener = shared.listener(self._channel)
-        self._channel.settimeout(GRACE)
+        self._channel.settimeout(STARTING)
         with contextlib.suppress(OSError):  # what became of it is told when it is heard
             shared.send_long(self._channel, pickle.dumps(job))
 
@@ -116,7 +118,7 @@ class Process:
         return f"its process {fate}{' while it waited' if self.waits else ''}"
 
 
-def stop(processes: Sequence[Process], file: int) -> None:
+def stop(processes: Sequence[Any], file: int) -> None:
     """Ends all processes, and closes the descriptor of the memory that they shared."""
     for process in processes:
         process.ask(bytes((shared.CLOSE,)))

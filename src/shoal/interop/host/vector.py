@@ -19,11 +19,11 @@ import numpy as np
 from shoal.core.errors import UserError, require, unknown
 from shoal.interop.host import shared
 from shoal.interop.host.game import Facts, Game, Shown
-from shoal.interop.host.process import Lost, Process, stop
+from shoal.interop.host.inline import Inline
+from shoal.interop.host.process import STARTING, Lost, Process, stop
 from shoal.interop.host.shared import Job, Memory, Rows
 
 REPLACEMENTS = 10  # of processes, in a vector's life
-STARTING = 60.0  # seconds that a process has at least to import and make its games
 INSTALL = "pip install 'shoal[gymnasium]'"
 
 
@@ -45,7 +45,8 @@ class HostVector:
     `make` makes one game and goes to the processes by cloudpickle, so that it may be a closure.
     Where a process does not answer within `deadline` seconds, dies, raises, or shows what `facts`
     do not allow, it is replaced and `report` is told in a line; for the learner the episodes of its
-    environments end there, truncated after what was shown last.
+    environments end there, truncated after what was shown last. `in_process` steps them here: for
+    worlds that cost less than a message, and neither hang nor end their process.
 
     What `reset` and `step` return are read-only views into one of two buffers: they hold until the
     call after the next. JAX copies them, since they are not aligned as it wants them.
@@ -61,6 +62,7 @@ class HostVector:
         num_envs: int,
         *,
         workers: int = 0,
+        in_process: bool = False,
         deadline: float = 60.0,
         on_failure: Literal["replace", "stop"] = "replace",
         report: Callable[[str], None] = _print,
@@ -79,9 +81,10 @@ class HostVector:
         self._successor = [_read_only(rows) for rows in self._memory.successor]
         self._next = [_read_only(rows) for rows in self._memory.next]
         self._slot, self._last = 0, self._next[0]
-        self._processes: list[Process] = []
+        self._processes: list[Process | Inline] = []
+        self._in_process = in_process
         self._finalizer = weakref.finalize(self, stop, self._processes, self._file)
-        self._start(min(workers or _cores(), num_envs))
+        self._start(1 if in_process else min(workers or _cores(), num_envs))
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -169,13 +172,15 @@ class HostVector:
         if failed:
             self._fail(failed, next(iter(failed.values())))
 
-    def _process(self, first: int, last: int) -> Process:
+    def _process(self, first: int, last: int) -> Process | Inline:
         path = os.environ.get("PYTHONPATH")
         job = Job(self.facts, self.num_envs, first, last, path, self._make)
+        if self._in_process:
+            return Inline(job, self._memory)
         return Process(job, self._memory, self._file)
 
     def _exchange(
-        self, ask: int, processes: Sequence[Process]
+        self, ask: int, processes: Sequence[Process | Inline]
     ) -> tuple[list[bool], dict[int, str]]:
         """Asks processes for something that goes to the present slot; answers as of `_hear`."""
         message = bytes((ask | self._slot,))
@@ -184,7 +189,7 @@ class HostVector:
         return self._hear(processes, self._deadline)
 
     def _hear(
-        self, processes: Sequence[Process], deadline: float
+        self, processes: Sequence[Process | Inline], deadline: float
     ) -> tuple[list[bool], dict[int, str]]:
         """For each process, whether an episode ended; and what failed, by index in `processes`."""
         ended, failed, since = [], {}, time.monotonic()
@@ -221,8 +226,7 @@ class HostVector:
         if not again:
             _, again = self._exchange(shared.RESET, started)
         for i, line in again.items():
-            w = [*failed][i]
-            self._fail({w: line}, f"{failed[w]}; its replacement: {line}")
+            self._fail(failed, f"{[*failed.values()][i]}; its replacement: {line}")
         for process, line in zip(started, lines):
             process.shown = True
             self._report(line)

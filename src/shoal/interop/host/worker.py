@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,21 +58,22 @@ class Worker:
         self._seed = self._given.copy()  # of the episode
         self._step = self._given.copy()
 
-    def make(self, make: bytes) -> None:
+    def make(self, make: bytes) -> tuple[int, bytes]:
         """Makes the games."""
         for j in range(len(self._given)):
             self._mark(j, shared.MAKING)
             self._games.append(pickle.loads(make)())
+        return shared.RUNNING, b""
 
-    def reset(self, slot: int) -> int:
+    def reset(self, slot: int) -> tuple[int, bytes]:
         """Starts all episodes anew, from the seeds in shared memory."""
         self._given, self._episode = self._seeds.tolist(), [0] * len(self._games)
         for j in range(len(self._games)):
             self._start(j, self._next[slot])
         self._check(self._next[slot])
-        return shared.RUNNING
+        return shared.RUNNING, b""
 
-    def step(self, slot: int) -> int:
+    def step(self, slot: int) -> tuple[int, bytes]:
         """Steps each game, then starts anew those whose episode ended."""
         shown, action = self._successor[slot], self._action.copy()
         for j, game in enumerate(self._games):
@@ -82,7 +83,7 @@ class Worker:
         self._check(shown)
         done = (shown.truncated | shown.terminated.all(-1)).tolist()
         if True not in done:
-            return shared.RUNNING
+            return shared.RUNNING, b""
         fresh = self._next[slot]
         for source, target in zip(shown, fresh):
             if target is not None:
@@ -91,13 +92,24 @@ class Worker:
             self._episode[j] += 1
             self._start(j, fresh)
         self._check(fresh)
-        return shared.ENDED
+        return shared.ENDED, b""
 
-    def render(self, environment: int) -> bytes:
+    def render(self, environment: int) -> tuple[int, bytes]:
         """The picture of one game, pickled."""
         j = environment - self._first
         self._mark(j, shared.DRAWING)
-        return pickle.dumps(np.ascontiguousarray(self._games[j].render()))
+        return shared.PICTURE, pickle.dumps(np.ascontiguousarray(self._games[j].render()))
+
+    def answer(self, do: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
+        """The kind and content of an answer; an error of a game is one too."""
+        try:
+            kind, content = do()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also what a game's sys.exit raises
+            return shared.FAILED, self.line(error).encode()
+        self._status[3] = shared.WAITING
+        return kind, content
 
     def close(self) -> None:
         """Closes the games; what they raise no longer matters."""
@@ -111,10 +123,6 @@ class Worker:
         if isinstance(error, Broken):
             return status.tell(str(error))
         return status.tell(("" if status.phase == shared.MAKING else "raised ") + _told(error))
-
-    def wait(self) -> None:
-        """Notes that no game is being called."""
-        self._status[3] = shared.WAITING
 
     def _mark(self, j: int, phase: int) -> None:
         status = self._status
@@ -209,16 +217,13 @@ def _serve(worker: Worker, channel: socket.socket) -> None:
         ask, slot = message[0] & ~1, message[0] & 1
         if ask == shared.CLOSE:
             break
-        try:
-            if ask == shared.RENDER:
-                index = shared.INDEX.unpack(shared.receive(channel, shared.INDEX.size))[0]
-                kind, content = shared.PICTURE, worker.render(index)
-            else:
-                kind, content = (worker.step if ask == shared.STEP else worker.reset)(slot), None
-        except BaseException as error:  # also what a game's sys.exit raises
-            kind, content = shared.FAILED, worker.line(error).encode()
-        worker.wait()
-        if content is None:
+        if ask == shared.RENDER:
+            (index,) = shared.INDEX.unpack(shared.receive(channel, shared.INDEX.size))
+            kind, content = worker.answer(lambda index=index: worker.render(index))
+        else:
+            do = worker.step if ask == shared.STEP else worker.reset
+            kind, content = worker.answer(lambda do=do, slot=slot: do(slot))
+        if kind < shared.FAILED:
             channel.sendall(bytes((kind,)))
         else:
             shared.send_long(channel, content, bytes((kind,)))
@@ -246,13 +251,11 @@ def main(arguments: Sequence[str]) -> None:
         os.environ["PYTHONPATH"] = job.python_path
     worker = Worker(job, Memory(file, job.facts, job.num_envs))
     os.close(file)
-    try:
-        worker.make(job.make)
-    except BaseException as error:
-        shared.send_long(channel, worker.line(error).encode(), bytes((shared.FAILED,)))
+    kind, content = worker.answer(lambda: worker.make(job.make))
+    if kind == shared.FAILED:
+        shared.send_long(channel, content, bytes((kind,)))
         return
-    worker.wait()
-    channel.sendall(bytes((shared.RUNNING,)))
+    channel.sendall(bytes((kind,)))
     _serve(worker, channel)
     worker.close()
 

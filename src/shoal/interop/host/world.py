@@ -45,6 +45,9 @@ class HostWorld(eqx.Module):
     for those who take turns."""
     workers: Natural = eqx.field(static=True, default=0)
     """Processes that share the environments; 0 for one a core."""
+    in_process: bool = eqx.field(static=True, default=False)
+    """Whether no other process steps the environments: fastest for worlds of a few microseconds,
+    and no protection against worlds that hang or crash."""
     deadline: Positive = eqx.field(static=True, default=60.0)
     """Seconds that a worker may take to answer."""
     on_failure: Literal["replace", "stop"] = eqx.field(static=True, default="replace")
@@ -105,6 +108,7 @@ class HostWorld(eqx.Module):
             self.facts,
             num_envs,
             workers=self.workers,
+            in_process=self.in_process,
             deadline=float(self.deadline),
             on_failure=self.on_failure,
             report=report or (lambda line: print(f"shoal: {line}", file=sys.stderr)),
