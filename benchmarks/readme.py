@@ -17,7 +17,7 @@ README = HERE.parent / "README.md"
 def main() -> None:
     """Replaces what stands between the two comments."""
     sections = [_long_runs(), _learning(), _environment(), _training(), _time_to_return()]
-    sections += [_hosts(), _adapters(), _suites(), _sweep()]
+    sections += [_hosts()]
     sections += [_equilibria(), _batches(), _trees(), _self_play()]
     text = "\n\n".join(section for section in sections if section)
     readme = README.read_text()
@@ -144,10 +144,10 @@ def _hosts() -> str:
     )
     return (
         "**Worlds of the host.** PPO in Gymnasium's CartPole-v1, 100,000 steps, the same networks "
-        f"and settings, stepped in one process: {rates[0]:,.0f} environment steps per second against "
-        f"Stable-Baselines3's {rates[1]:,.0f} (median of {len(ratios)} seeds, each pair in turn; "
-        f"ratios {min(ratios):.1f}x to {max(ratios):.1f}x), final returns {_returns(ours)} against "
-        f"{_returns(peer)}. MAPPO for 200,000 steps in MPE2's simple_spread_v3, stepped by "
+        f"and settings, stepped in one process: {rates[0]:,.0f} environment steps per second "
+        f"against Stable-Baselines3's {rates[1]:,.0f} (median of {len(ratios)} seeds, each pair in turn; "
+        f"ratios {min(ratios):.1f}x to {max(ratios):.1f}x), final returns {_returns(ours)} "
+        f"against {_returns(peer)}. MAPPO for 200,000 steps in MPE2's simple_spread_v3, stepped by "
         f"processes: {_interval(host)}; in the compiled mpe/simple_spread: {_interval(compiled)} "
         f"({len(host)} seeds; [data](benchmarks/host/), `benchmarks/host.py`)."
     )

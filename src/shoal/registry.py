@@ -5,6 +5,7 @@ An environment of yours needs no line here: its address, `path/to/world.py:Class
 `gymnasium:CartPole-v1`, `jumanji:RobotWarehouse-v0`.
 """
 
+import difflib
 import importlib
 import json
 from collections.abc import Callable
@@ -144,8 +145,12 @@ SUITES: dict[str, Entry] = {
 
 def full_name(name: str) -> str:
     """An environment's name as runs remember it: an address becomes good in any folder."""
-    of_suite = name.partition(":")[0] in SUITES
-    return addresses.resolve(name) if addresses.is_address(name) and not of_suite else name
+    suite, colon, _ = name.partition(":")
+    if suite in SUITES or not addresses.is_address(name):
+        return name
+    if colon and difflib.get_close_matches(suite, SUITES, n=1, cutoff=0.75):
+        raise unknown("suite", suite, SUITES)
+    return addresses.resolve(name)
 
 
 def on_host(name: str) -> bool:

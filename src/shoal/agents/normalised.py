@@ -3,8 +3,8 @@
     o' = clip((o - mean) / deviation, -10, 10)
 
 with mean and deviation of all that was seen so far, role by role (sums of squares joined as in Chan
-et al. 1979). Andrychowicz et al. 2021 (arXiv:2006.05990) find it decisive in locomotion. A policy that
-was trained so and played without the scale is worth nothing: here it is part of the policy.
+et al. 1979). It matters most in locomotion (Andrychowicz et al. 2021, arXiv:2006.05990). A policy
+that was trained so and played without the scale is worth nothing: here it is part of the policy.
 """
 
 from typing import Any

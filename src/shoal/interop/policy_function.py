@@ -21,7 +21,7 @@ from jax.extend.core import Var
 from jaxtyping import Array, Bool, Float
 
 from shoal.core.algorithm import Policy
-from shoal.core.env import EnvSpec
+from shoal.core.env import Env, EnvSpec
 from shoal.core.errors import require, unknown
 from shoal.core.spaces import ActionSpace, Box
 from shoal.interop.host.world import HostWorld, World
@@ -221,7 +221,14 @@ def _per_agent(leaf: Array, spec: EnvSpec) -> bool:
 
 def _mask(env: World) -> tuple[bool, Bool[np.ndarray, "N A"] | None]:
     """Whether masks change, and otherwise the one that there always is (`None`: there is none)."""
+    if isinstance(env, HostWorld):
+        space = env.spec.action
+        fixed = space.mask if always_masked(space) else None
+        return (True, None) if env.facts.masked else (False, fixed)
+    return _mask_on_device(env)
 
+
+def _mask_on_device(env: Env) -> tuple[bool, Bool[np.ndarray, "N A"] | None]:
     def first(key: Array) -> Array | None:
         return env.reset(key)[1].action_mask
 
@@ -229,9 +236,6 @@ def _mask(env: World) -> tuple[bool, Bool[np.ndarray, "N A"] | None]:
         return env.step(key, state, action)[1].action_mask
 
     key, spec = jax.random.key(0), env.spec
-    if isinstance(env, HostWorld):
-        fixed = spec.action.mask if always_masked(spec.action) else None
-        return (True, None) if env.facts.masked else (False, fixed)
     if jax.eval_shape(first, key) is None:
         return False, None
     if _depends(first, key):

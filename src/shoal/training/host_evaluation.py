@@ -68,7 +68,7 @@ class HostStage:
         while left.any():
             action, carry = act(shown, carry, done, next(seeds))
             successor, shown = vector.step(np.asarray(action))
-            done = successor.truncated | successor.terminated.all(-1)
+            done = np.logical_or(successor.truncated, successor.terminated.all(-1))
             returns += successor.reward
             counted = done & (left > 0)
             finished += [returns[i].copy() for i in np.flatnonzero(counted)]

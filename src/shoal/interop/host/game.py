@@ -71,5 +71,5 @@ class Game(abc.ABC):
     def render(self) -> np.ndarray:
         """The picture of now, uint8 `[H, W, 3]`."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most worlds hold nothing
         """Frees what the world holds."""
