@@ -145,8 +145,8 @@ def _hosts() -> str:
     return (
         "**Worlds of the host.** PPO in Gymnasium's CartPole-v1, 100,000 steps, the same networks "
         f"and settings, stepped in one process: {rates[0]:,.0f} environment steps per second "
-        f"against Stable-Baselines3's {rates[1]:,.0f} (median of {len(ratios)} seeds, each pair in turn; "
-        f"ratios {min(ratios):.1f}x to {max(ratios):.1f}x), final returns {_returns(ours)} "
+        f"against Stable-Baselines3's {rates[1]:,.0f} (median of {len(ratios)} seeds, each pair in "
+        f"turn; ratios {min(ratios):.1f}x to {max(ratios):.1f}x), final returns {_returns(ours)} "
         f"against {_returns(peer)}. MAPPO for 200,000 steps in MPE2's simple_spread_v3, stepped by "
         f"processes: {_interval(host)}; in the compiled mpe/simple_spread: {_interval(compiled)} "
         f"({len(host)} seeds; [data](benchmarks/host/), `benchmarks/host.py`)."

@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     from shoal.core.algorithm import Algorithm, Policy
     from shoal.core.env import Env, EnvSpec, TimeStep
     from shoal.core.errors import UserError
+    from shoal.envs.check import check_environment
     from shoal.interop.host.world import from_gymnasium, from_pettingzoo
     from shoal.interop.pettingzoo import to_pettingzoo
     from shoal.registry import make, make_algorithm
     from shoal.training.run import Evaluation, Run, evaluate, load, resume, train
 
 _HOME = {
-    "from_gymnasium": "shoal.interop.host.world",
-    "from_pettingzoo": "shoal.interop.host.world",
     "Algorithm": "shoal.core.algorithm",
     "Policy": "shoal.core.algorithm",
     "Env": "shoal.core.env",
@@ -32,7 +31,10 @@ _HOME = {
     "make_algorithm": "shoal.registry",
     "Evaluation": "shoal.training.run",
     "Run": "shoal.training.run",
+    "check_environment": "shoal.envs.check",
     "evaluate": "shoal.training.run",
+    "from_gymnasium": "shoal.interop.host.world",
+    "from_pettingzoo": "shoal.interop.host.world",
     "load": "shoal.training.run",
     "resume": "shoal.training.run",
     "to_pettingzoo": "shoal.interop.pettingzoo",
@@ -48,6 +50,7 @@ __all__ = [
     "Run",
     "TimeStep",
     "UserError",
+    "check_environment",
     "evaluate",
     "from_gymnasium",
     "from_pettingzoo",

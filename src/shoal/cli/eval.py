@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shoal import addresses
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import check_member, describe_member, print_table, settings_of
 from shoal.training.run_directory import RunDirectory
@@ -65,7 +66,8 @@ def run(arguments: list[str]) -> int:
 def _print(config: Any, report: dict[str, Any], options: Options) -> None:
     """A line a score."""
     which = "" if options.member is None else f", {describe_member(config, options.member)}"
-    print(f"{report['algorithm']} in {report['environment']}{which}, {options.episodes} episodes")
+    world = addresses.heading(report["environment"])
+    print(f"{report['algorithm']} in {world}{which}, {options.episodes} episodes")
     rows = {"return per agent": report["return"]} | report["metrics"]
     for name, score in rows.items():
         print(f"  {name:<26}{score['mean']:>10.3f}  [{score['low']:.3f}, {score['high']:.3f}]")
