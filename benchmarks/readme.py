@@ -131,25 +131,42 @@ def _time_to_return() -> str:
 
 
 def _hosts() -> str:
-    cartpole, spread = _rows("host/cartpole.csv"), _rows("host/spread.csv")
-    if not cartpole or not spread:
+    parts = [part for part in (_cartpole(), _spread()) if part]
+    if not parts:
         return ""
-    ours, peer = ([r for r in cartpole if r["library"] == lib] for lib in _libraries(cartpole))
+    text = " ".join(parts)
+    return f"**Worlds of the host.** {text} ([data](benchmarks/host/), `benchmarks/host.py`)."
+
+
+def _cartpole() -> str:
+    rows = _rows("host/cartpole.csv")
+    if not rows:
+        return ""
+    ours, peer = ([r for r in rows if r["library"] == library] for library in _libraries(rows))
     ratios = [
         float(a["steps_per_second"]) / float(b["steps_per_second"]) for a, b in zip(ours, peer)
     ]
-    rates = [median(float(r["steps_per_second"]) for r in rows) for rows in (ours, peer)]
+    rates = [median(float(r["steps_per_second"]) for r in each) for each in (ours, peer)]
+    return (
+        "PPO in Gymnasium's CartPole-v1, 100,000 steps, the same networks and settings, stepped in "
+        f"one process: {rates[0]:,.0f} environment steps per second against Stable-Baselines3's "
+        f"{rates[1]:,.0f} (median of {len(ratios)} seeds, each pair in turn; ratios "
+        f"{min(ratios):.1f}x to {max(ratios):.1f}x), final returns {_returns(ours)} against "
+        f"{_returns(peer)}."
+    )
+
+
+def _spread() -> str:
+    rows = _rows("host/spread.csv")
+    if not rows:
+        return ""
     host, compiled = (
-        [float(r["return"]) for r in spread if r["world"] == world] for world in _worlds(spread)
+        [float(r["return"]) for r in rows if r["world"] == world] for world in _worlds(rows)
     )
     return (
-        "**Worlds of the host.** PPO in Gymnasium's CartPole-v1, 100,000 steps, the same networks "
-        f"and settings, stepped in one process: {rates[0]:,.0f} environment steps per second "
-        f"against Stable-Baselines3's {rates[1]:,.0f} (median of {len(ratios)} seeds, each pair in "
-        f"turn; ratios {min(ratios):.1f}x to {max(ratios):.1f}x), final returns {_returns(ours)} "
-        f"against {_returns(peer)}. MAPPO for 200,000 steps in MPE2's simple_spread_v3, stepped by "
-        f"processes: {_interval(host)}; in the compiled mpe/simple_spread: {_interval(compiled)} "
-        f"({len(host)} seeds; [data](benchmarks/host/), `benchmarks/host.py`)."
+        "MAPPO for 200,000 steps in MPE2's simple_spread_v3, stepped by processes: "
+        f"{_interval(host)}; in the compiled mpe/simple_spread with the same seeds and settings: "
+        f"{_interval(compiled)}; {len(host)} seeds, 95 % intervals"
     )
 
 
