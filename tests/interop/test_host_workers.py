@@ -142,12 +142,15 @@ def gone(pids: tuple[int, ...], seconds: float = 30.0) -> bool:
     return not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 
 
-@pytest.mark.parametrize("facts, num_envs, workers", [(FACTS, 5, 2), (BOX, 3, 3)])
+@pytest.mark.parametrize("facts, num_envs, workers", [(FACTS, 5, 2), (BOX, 3, 3), (FACTS, 4, 0)])
 def test_equals_the_games_stepped_here(facts, num_envs, workers):
     games, seeds = [Toy(facts) for _ in range(num_envs)], np.arange(10, 10 + num_envs)
     episodes, cut, ended = [0] * num_envs, 0, 0
-    with HostVector(make_toy(facts), facts, num_envs, workers=workers) as worlds:
-        assert len(worlds.pids) == workers
+    with HostVector(
+        make_toy(facts), facts, num_envs, workers=workers, in_process=not workers
+    ) as worlds:
+        assert len(set(worlds.pids)) == (workers or 1)
+        assert (os.getpid() in worlds.pids) == (not workers)
         shown = worlds.reset(seeds)
         for i, game in enumerate(games):
             same(row(shown, i), game.reset(int(seeds[i])))
@@ -278,6 +281,24 @@ def test_a_hanging_process_is_replaced():
     assert lines == [
         "environment 1 (seed 103, step 2): did not answer within 2 s; replaced (1 of 10)"
     ]
+
+
+def test_a_world_in_this_process_fails_and_is_replaced_too():
+    lines: list[str] = []
+    action = np.array([[0, 0, 0], [8, 0, 0]], np.int32)
+    make, step = make_toy(eight=complain), Toy.step
+    with HostVector(make, FACTS, 2, in_process=True, report=lines.append) as worlds:
+        assert Toy.step is step
+        before = row(worlds.reset(np.array([1, 3])), slice(None))
+        successor, shown = worlds.step(action)
+        same(row(successor, slice(None))._replace(truncated=before.truncated), before)
+        assert successor.truncated.all() and not shown.truncated.any()
+        worlds.step(np.zeros((2, 3), np.int32))
+    (line,) = lines
+    assert line.startswith("environment 1 (seed 3, step 1): raised ValueError: bad action (test_")
+    assert line.endswith("; replaced (1 of 10)")
+    with pytest.raises(WorldFailed, match="environment 0 cannot be made: ZeroDivisionError"):
+        HostVector(lambda: 1 / 0, FACTS, 2, in_process=True)  # type: ignore
 
 
 def test_large_numbers_are_finite():

@@ -101,7 +101,8 @@ def test_a_value_with_many_digits_stays_as_it_is_only_at_the_start() -> None:
 )
 def test_what_is_drawn_at_the_ends_stays_in_the_range(dimension: Dimension) -> None:
     distribution = dimension.distribution()
-    found = sorted([dimension.value(distribution.low), dimension.value(distribution.high)])
+    ends: list[Any] = [dimension.value(x) for x in (distribution.low, distribution.high)]
+    found = sorted(ends)
     assert found == pytest.approx([dimension.low, dimension.high], rel=1e-3)
     assert found[0] >= dimension.low and found[1] <= dimension.high
     for value in found:

@@ -56,7 +56,7 @@ class Job(NamedTuple):
     first: int  # of this worker's environments
     last: int  # one past them
     python_path: str | None  # PYTHONPATH as the user has it
-    make: bytes  # a pickled `Callable[[], Game]`
+    make: Any  # a `Callable[[], Game]`, pickled on its way to another process
 
 
 class Status(NamedTuple):

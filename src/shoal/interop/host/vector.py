@@ -74,7 +74,9 @@ class HostVector:
         if on_failure not in ("replace", "stop"):
             raise unknown("on_failure", on_failure, ("replace", "stop"))
         self.facts, self.num_envs = facts, num_envs
-        self._make, self._deadline = _pickled(make), deadline
+        # Unpickled in this process, it would change the classes that it refers to.
+        self._make = make if in_process else _pickled(make)
+        self._deadline = deadline
         self._replaces, self._report, self._replaced = on_failure == "replace", report, 0
         self._file = shared.anonymous_file()
         self._memory = Memory(self._file, facts, num_envs)

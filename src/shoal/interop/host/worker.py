@@ -58,11 +58,11 @@ class Worker:
         self._seed = self._given.copy()  # of the episode
         self._step = self._given.copy()
 
-    def make(self, make: bytes) -> tuple[int, bytes]:
+    def make(self, make: Callable[[], Game]) -> tuple[int, bytes]:
         """Makes the games."""
         for j in range(len(self._given)):
             self._mark(j, shared.MAKING)
-            self._games.append(pickle.loads(make)())
+            self._games.append(make())
         return shared.RUNNING, b""
 
     def reset(self, slot: int) -> tuple[int, bytes]:
@@ -107,7 +107,7 @@ class Worker:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # also what a game's sys.exit raises
-            return shared.FAILED, self.line(error).encode()
+            kind, content = shared.FAILED, self.line(error).encode()
         self._status[3] = shared.WAITING
         return kind, content
 
@@ -251,7 +251,7 @@ def main(arguments: Sequence[str]) -> None:
         os.environ["PYTHONPATH"] = job.python_path
     worker = Worker(job, Memory(file, job.facts, job.num_envs))
     os.close(file)
-    kind, content = worker.answer(lambda: worker.make(job.make))
+    kind, content = worker.answer(lambda: worker.make(lambda: pickle.loads(job.make)()))
     if kind == shared.FAILED:
         shared.send_long(channel, content, bytes((kind,)))
         return
