@@ -5,7 +5,7 @@ import cmath
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Int
 
 from shoal.core.env import Env, EnvSpec, TimeStep
 from shoal.core.picture import Circle, Picture, shades
@@ -29,48 +29,37 @@ class Rendezvous(Env):
 
     @property
     def spec(self):
-        n = self.num_agents
-        return EnvSpec(
-            name="rendezvous",
-            agents=tuple(f"walker_{i}" for i in range(n)),
-            teams=(0,) * n,  # they share an interest
-            roles=(0,) * n,  # and are of one kind, so they can share parameters
-            obs_sizes=(2 * n,) * n,
-            action=Discrete((3,) * n),  # back, stay, forward
-            state_size=2 * n,
-            horizon=self.horizon,
-            metrics=(("met", "max"),),
-        )
+        n, names = self.num_agents, tuple(f"walker_{i}" for i in range(self.num_agents))
+        actions = Discrete((3,) * n)  # back, stay, forward
+        sizes, metrics = (2 * n,) * n, (("met", "max"),)
+        return EnvSpec("rendezvous", names, sizes, actions, self.horizon, metrics=metrics)
 
     def reset(self, key):
         cell = jax.random.randint(key, (self.num_agents,), 0, self.cells)
         state = Ring(cell, jnp.int32(0))
-        return state, self._show(state, jnp.bool_(False), jnp.float32(0.0))
+        return state, TimeStep.of(self._see(state), metrics={"met": 0.0})
 
     def step(self, key, state, action):
         state = Ring((state.cell + action - 1) % self.cells, state.time + 1)
         met = (state.cell == state.cell[0]).all()
-        return state, self._show(state, met, met.astype(jnp.float32) - self.step_cost)
-
-    def _show(self, state: Ring, met: Bool[Array, ""], reward: Float[Array, ""]) -> TimeStep:
-        apart = 2 * jnp.pi * (state.cell - state.cell[:, None]) / self.cells
-        obs = jnp.concatenate([jnp.cos(apart), jnp.sin(apart)], -1)  # how far ahead the others are
-        return TimeStep(
-            obs=obs,
-            reward=jnp.full(self.num_agents, reward),
-            terminated=jnp.full(self.num_agents, met),  # a true end: nothing follows
+        return state, TimeStep.of(
+            self._see(state),
+            reward=met - self.step_cost,
+            terminated=met,  # a true end: nothing follows
             truncated=state.time >= self.horizon,  # a time limit: the walk could have gone on
-            active=jnp.ones(self.num_agents, bool),
-            action_mask=None,  # every action is always legal
-            global_state=obs[0],  # for centralised critics
-            metrics={"met": met.astype(jnp.float32)},
+            metrics={"met": met},
         )
 
-    def draw(self, state: Ring) -> Picture:
+    def _see(self, state):
+        """How far ahead the others are, as a point on a circle."""
+        apart = 2 * jnp.pi * (state.cell - state.cell[:, None]) / self.cells
+        return jnp.concatenate([jnp.cos(apart), jnp.sin(apart)], -1)
+
+    def draw(self, state):
         """Each walks on a circle of its own: they have met where they stand in line."""
-        shapes = []
-        for i, color in enumerate(shades("#4c6ef5", self.num_agents)):
-            turn, radius = int(state.cell[i]) / self.cells, 0.9 - 0.6 * i / self.num_agents
-            place = cmath.rect(radius, 2 * cmath.pi * turn)
-            shapes.append(Circle(place.real, place.imag, 0.08, color, f"walker_{i}"))
-        return Picture(tuple(shapes))
+        places = [
+            cmath.rect(0.9 - 0.6 * i / self.num_agents, 2 * cmath.pi * int(cell) / self.cells)
+            for i, cell in enumerate(state.cell)
+        ]
+        each = zip(places, shades("#4c6ef5", self.num_agents), self.spec.agents)
+        return Picture(tuple(Circle(p.real, p.imag, 0.08, color, name) for p, color, name in each))

@@ -16,7 +16,7 @@ from shoal.nn.recurrent import GRU
 from shoal.nn.sharing import Groups
 
 IN, OUT, N, M = 3, 2, 3, 4
-SPEC = EnvSpec("tiny", ("a", "b", "c"), (0,) * N, (7, 2, 7), (IN,) * N, Discrete((OUT,) * N), 0, 9)
+SPEC = EnvSpec("tiny", ("a", "b", "c"), (IN,) * N, Discrete((OUT,) * N), 9, roles=(7, 2, 7))
 
 
 def network(groups: Groups, **settings) -> AgentNetwork:

@@ -13,7 +13,7 @@ from shoal.nn.mixers import MIXERS
 def spec(teams: tuple[int, ...]) -> EnvSpec:
     n = len(teams)
     names = tuple(f"agent_{i}" for i in range(n))
-    return EnvSpec("tiny", names, teams, (0,) * n, (2,) * n, Discrete((2,) * n), 0, 10)
+    return EnvSpec("tiny", names, (2,) * n, Discrete((2,) * n), 10, teams=teams)
 
 
 def mixer(name: str, *teams: int):

@@ -7,6 +7,7 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.limits import check_fields
@@ -21,22 +22,27 @@ class EnvSpec(eqx.Module):
     """What is known of an environment before it runs. Everything here is static.
 
     Agents of one *team* share an interest; agents of one *role* see and do the same kind of
-    thing, so that they can share parameters. Observations are padded to `obs_size` with zeros;
-    they begin with `images`, (height, width, channels) each, flattened.
+    thing, so that they can share parameters. Where none are given, all are of one. Observations
+    are padded to `obs_size` with zeros; they begin with `images`, (height, width, channels) each,
+    flattened.
     `metrics` names each metric of a step and how an episode reduces it: `sum`, `mean`, `last` or
     `max`.
     """
 
     name: str = eqx.field(static=True)
     agents: tuple[str, ...] = eqx.field(static=True)
-    teams: tuple[int, ...] = eqx.field(static=True)
-    roles: tuple[int, ...] = eqx.field(static=True)
     obs_sizes: tuple[int, ...] = eqx.field(static=True)
     action: ActionSpace
-    state_size: int = eqx.field(static=True)
     horizon: int = eqx.field(static=True)
-    metrics: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
-    images: tuple[tuple[int, int, int], ...] = eqx.field(static=True, default=())
+    teams: tuple[int, ...] = eqx.field(static=True, kw_only=True, default=())
+    roles: tuple[int, ...] = eqx.field(static=True, kw_only=True, default=())
+    state_size: int = eqx.field(static=True, kw_only=True, default=0)
+    metrics: tuple[tuple[str, str], ...] = eqx.field(static=True, kw_only=True, default=())
+    images: tuple[tuple[int, int, int], ...] = eqx.field(static=True, kw_only=True, default=())
+
+    def __post_init__(self):
+        self.teams = self.teams or (0,) * len(self.agents)
+        self.roles = self.roles or (0,) * len(self.agents)
 
     @property
     def num_agents(self) -> int:
@@ -64,6 +70,36 @@ class TimeStep(eqx.Module):
     action_mask: Bool[Array, "*B N A"] | None
     global_state: Float[Array, "*B S"] | None
     metrics: dict[str, Float[Array, "*B"]]
+
+    @staticmethod
+    def of(
+        obs: Float[Array, "N D"],
+        *,
+        reward: Any = 0.0,
+        terminated: Any = False,
+        truncated: Any = False,
+        active: Any = True,
+        action_mask: Bool[Array, "N A"] | None = None,
+        global_state: Float[Array, "S"] | None = None,
+        metrics: dict[str, Any] | None = None,
+    ) -> "TimeStep":
+        """A time step in which only what is news need be said. What is given as one number or
+        truth value is every agent's; who has terminated is not active."""
+
+        def everyones(x: Any, dtype: Any) -> Array:
+            return jnp.broadcast_to(jnp.asarray(x, dtype), obs.shape[:1])
+
+        over = everyones(terminated, bool)
+        return TimeStep(
+            obs=obs,
+            reward=everyones(reward, jnp.float32),
+            terminated=over,
+            truncated=jnp.asarray(truncated, bool),
+            active=everyones(active, bool) & ~over,
+            action_mask=action_mask,
+            global_state=global_state,
+            metrics={name: jnp.asarray(x, jnp.float32) for name, x in (metrics or {}).items()},
+        )
 
     @property
     def done(self) -> Bool[Array, "*B"]:

@@ -29,7 +29,7 @@ def spec(teams=(0, 0), state_size=0, action=None) -> EnvSpec:
     n = len(teams)
     action = action or Discrete((2,) * n)
     names = tuple(f"agent_{i}" for i in range(n))
-    return EnvSpec("tiny", names, teams, (0,) * n, (1,) * n, action, state_size, 10)
+    return EnvSpec("tiny", names, (1,) * n, action, 10, teams=teams, state_size=state_size)
 
 
 def plain(make=iql, **settings) -> QLearning:
