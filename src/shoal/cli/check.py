@@ -33,7 +33,6 @@ class Options:
 def run(arguments: list[str]) -> int:
     """Checks and prints; 0 where there are no errors, 1 where there are some."""
     (name,), rest = take(arguments, ["MODULE:CLASS"], USAGE)
-    rest = [w for word in rest for w in ((word, "True") if word == "--json" else (word,))]
     target = registry.find("environment", name, registry.ENVIRONMENTS).target
     if "--help" not in rest:
         check_options(rest, {"--env.": target, "--": f"{__name__}:Options"})

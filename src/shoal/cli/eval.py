@@ -34,9 +34,6 @@ def run(arguments: list[str]) -> int:
     (directory,), rest = take(
         arguments, ["DIR"], "shoal eval DIR [--episodes N] [--seed S] [--json]"
     )
-    rest = [
-        w for word in rest for w in ((word, "True") if word in ("--json", "--best") else (word,))
-    ]
     options = parse(Options, rest, "shoal eval DIR")
     check_member(RunDirectory.open(Path(directory)).read_config(), options.member)
 

@@ -12,7 +12,6 @@ from shoal.core.limits import Natural
 from shoal.training.run_directory import RunDirectory
 
 USAGE = "shoal export DIR [--format onnx|stablehlo] [--agent NAME] [--out FILE]"
-FLAGS = ("--best", "--force")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ class Options:
 def run(arguments: list[str]) -> int:
     """Exports, and says where."""
     (directory,), rest = take(arguments, ["DIR"], USAGE)
-    rest = _flags(rest)
     if "--help" not in rest and "-h" not in rest:
         check_options(rest, {"--": f"{__name__}:Options"})
     options = parse(Options, rest, "shoal export DIR")
@@ -53,11 +51,3 @@ def run(arguments: list[str]) -> int:
         print(describe_member(Config.from_json(config), options.member), file=sys.stderr)
     print(f"{files.policy}\n{files.card}\n{files.page}")
     return 0
-
-
-def _flags(arguments: list[str]) -> list[str]:
-    """`--force` alone means `--force True`."""
-    out = []
-    for word, following in zip(arguments, [*arguments[1:], "--"]):
-        out += [word, "True"] if word in FLAGS and following.startswith("--") else [word]
-    return out

@@ -10,18 +10,13 @@ from shoal.core.errors import UserError
 
 
 def guarded(out: Path, work: Callable[[], None]) -> int:
-    """Runs `work`; a stopped or diverged run is one line and exit code 1."""
-    from shoal.interop.host.vector import WorldFailed
-    from shoal.training.checkpoint import CheckpointError
-    from shoal.training.trainer import Diverged, Interrupted
+    """Runs `work`; a stopped run is one line and exit code 1."""
+    from shoal.training.trainer import Interrupted
 
     try:
         work()
     except Interrupted as stop:
         print(f"shoal: {stop}; continue with: shoal resume {out}", file=sys.stderr)
-        return 1
-    except (Diverged, CheckpointError, WorldFailed) as error:
-        print(f"shoal: {error}", file=sys.stderr)
         return 1
     return 0
 

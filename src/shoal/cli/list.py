@@ -25,9 +25,9 @@ def run(arguments: list[str]) -> int:
     )
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
-    as_json = rest == ["--json"] or parse(Options, rest, f"shoal list {kind}").json
+    options = parse(Options, rest, f"shoal list {kind}")
     entries = KINDS[kind]
-    if as_json:
+    if options.json:
         print(json.dumps({kind: list(entries)}))
         return 0
     width = max(map(len, entries))

@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-from shoal.core.errors import UserError, unknown
+from shoal.core.errors import Failure, UserError, unknown
 
 VERBS = {
     "train": "train an algorithm in an environment",
@@ -61,6 +61,9 @@ def run(arguments: list[str]) -> int:
     except UserError as error:
         print(f"shoal: {error}", file=sys.stderr)
         return 2
+    except Failure as error:
+        print(f"shoal: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("shoal: interrupted", file=sys.stderr)
         return 1

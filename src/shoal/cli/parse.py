@@ -4,6 +4,8 @@ import contextlib
 import io
 import re
 import sys
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from shoal.core.errors import UserError, unknown
@@ -12,7 +14,7 @@ T = TypeVar("T")
 
 
 def parse(kind: type[T], arguments: list[str], prog: str, default: Any = None) -> T:
-    """Fills `kind` from the arguments.
+    """Fills `kind` from the arguments. A switch alone, such as `--json`, means `--json True`.
 
     Raises:
         UserError: an unknown option (with the nearest one that exists) or a value that will not do.
@@ -20,6 +22,7 @@ def parse(kind: type[T], arguments: list[str], prog: str, default: Any = None) -
     """
     import tyro
 
+    arguments = _with_values(arguments, set(_switches(kind)))
     said = io.StringIO()
     keywords = {} if default is None else {"default": default}
     config = (tyro.conf.FlagConversionOff, tyro.conf.SuppressFixed)
@@ -43,6 +46,28 @@ def parse(kind: type[T], arguments: list[str], prog: str, default: Any = None) -
         keywords["config"] = config
         raise unknown("option", rest[0].split("=")[0], _options(kind, prog, keywords))
     return value
+
+
+def _switches(kind: Any, prefix: str = "--") -> Iterable[str]:
+    """The options that are true or false, those of nested fields included."""
+    for field in fields(kind):
+        name = f"{prefix}{field.name.replace('_', '-')}"
+        if field.type in (bool, "bool"):
+            yield name
+        elif is_dataclass(field.type):
+            yield from _switches(field.type, f"{name}.")
+
+
+def _with_values(arguments: list[str], switches: set[str]) -> list[str]:
+    """Each option and its value as two words; a switch without one gets its value."""
+    out = []
+    for word, following in zip(arguments, [*arguments[1:], "--"]):
+        option, *value = word.split("=", 1) if word.startswith("--") else [word]
+        alone = not value and following.startswith("--")
+        out += [option, *value]
+        if alone and option.replace("_", "-") in switches:
+            out.append("True")
+    return out
 
 
 def _one_line(box: str) -> str:

@@ -1,5 +1,6 @@
 """shoal resume DIR: continue an interrupted run to its end."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.cli.finish import finish, guarded
@@ -8,23 +9,20 @@ from shoal.training.run_directory import RunDirectory
 from shoal.training.trackers.choice import choose
 
 
-class _Options:
+@dataclass(frozen=True)
+class Options:
     """Continue a run from its last good checkpoint."""
 
-    def __init__(self, pictures: bool = True, track: str | None = None):
-        """
-        Args:
-            pictures: whether to make curve.png and replay.html at the end.
-            track: wandb, mlflow, trackio or none, instead of those that the run was started with.
-        """
-        self.pictures = pictures
-        self.track = track
+    pictures: bool = True
+    """Whether to make curve.png and replay.html at the end."""
+    track: str | None = None
+    """wandb, mlflow, trackio or none, instead of those that the run was started with."""
 
 
 def run(arguments: list[str]) -> int:
     """Resumes the run in DIR."""
     (directory,), rest = take(arguments, ["DIR"], "shoal resume DIR")
-    options = parse(_Options, rest, "shoal resume DIR")
+    options = parse(Options, rest, "shoal resume DIR")
     path = Path(directory)
 
     RunDirectory.open(path).read_config()

@@ -60,7 +60,6 @@ class Options:
 def run(arguments: list[str]) -> int:
     """Solves and prints."""
     (text,), rest = take(_json_last(arguments), ["GAME"], USAGE)
-    rest = _flags(rest)
     if "--help" not in rest:
         check_options(rest, {"--": f"{__name__}:Options"})
     options = parse(Options, rest, "shoal solve GAME")
@@ -113,17 +112,6 @@ def _json_last(arguments: list[str]) -> list[str]:
     head = arguments[:1]
     looks_like = head and head[0].startswith("-") and not head[0].startswith("--")
     return [" " + head[0], *arguments[1:]] if looks_like and head != ["-h"] else arguments
-
-
-def _flags(arguments: list[str]) -> list[str]:
-    """`--json` alone means `--json True`."""
-    out = []
-    for i, word in enumerate(arguments):
-        out.append(word)
-        last = i + 1 == len(arguments) or arguments[i + 1].startswith("--")
-        if word in ("--json", "--exact", "--weak") and last:
-            out.append("True")
-    return out
 
 
 # What a person reads --------------------------------------------------------------------------

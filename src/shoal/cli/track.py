@@ -26,7 +26,6 @@ class Options:
 def run(arguments: list[str]) -> int:
     """Sends, and says where the rows are."""
     (directory,), rest = take(arguments, ["DIR"], USAGE)
-    rest = _flags(rest)
     if "--help" not in rest and "-h" not in rest:
         check_options(rest, {"--": f"{__name__}:Options"})
     options = parse(Options, rest, "shoal track DIR")
@@ -48,11 +47,3 @@ def run(arguments: list[str]) -> int:
             return 1
         print(f"{name}: {count} rows: {place}")
     return 0
-
-
-def _flags(arguments: list[str]) -> list[str]:
-    """`--follow` alone means `--follow True`."""
-    out = []
-    for word, following in zip(arguments, [*arguments[1:], "--"]):
-        out += [word, "True"] if word == "--follow" and following.startswith("--") else [word]
-    return out

@@ -97,7 +97,7 @@ def _check_values(file: str, values: dict[str, Any], target: str) -> None:
 
 def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     """The parsed options; defaults come from the preset that the arguments choose."""
-    prepare("--deterministic" in arguments and _value(arguments, "--deterministic") != "False")
+    prepare(_is_deterministic(arguments))
     world = registry.make(environment)
     chosen = _value(arguments, "--preset") or "auto"
 
@@ -145,23 +145,16 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
         """Experiment trackers to send metrics to as well: wandb, mlflow, trackio; several with
         commas between them."""
 
-    return parse(Train, _plain_flags(arguments), f"shoal train {algorithm} {environment}")
+    return parse(Train, arguments, f"shoal train {algorithm} {environment}")
+
+
+def _is_deterministic(arguments: list[str]) -> bool:
+    given = any(word.partition("=")[0] == "--deterministic" for word in arguments)
+    return given and _value(arguments, "--deterministic") != "False"
 
 
 def _continuous(arguments: list[str]) -> bool:
     return _value(arguments, "--env.continuous-actions", "--env.continuous_actions") == "True"
-
-
-def _plain_flags(arguments: list[str]) -> list[str]:
-    """`--deterministic` alone means `--deterministic True`."""
-    out = list(arguments)
-    for i, word in enumerate(arguments):
-        last = i + 1 == len(arguments) or arguments[i + 1].startswith("--")
-        if word == "--deterministic" and last:
-            out[out.index(word)] = "--deterministic=True"
-    return [
-        part for word in out for part in (word.split("=", 1) if word.startswith("--") else [word])
-    ]
 
 
 def _value(arguments: list[str], *names: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from shoal import addresses, registry
 from shoal.cli.declared import check_options, fields, leaves
 from shoal.cli.parse import parse, take
-from shoal.cli.train import _continuous, _plain_flags, _value, check_fit
+from shoal.cli.train import _continuous, _is_deterministic, _value, check_fit
 from shoal.core.errors import UserError, require
 from shoal.core.limits import Count, NonNegative, Seed
 from shoal.training import presets
@@ -81,8 +81,7 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     workers = _value(arguments, "--workers")
     if workers not in (None, "1"):  # processes that share one accelerator take memory as they need
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    flags = _plain_flags(arguments)
-    prepare("--deterministic" in flags and _value(flags, "--deterministic") == "True")
+    prepare(_is_deterministic(arguments))
     world = registry.make(environment)
     chosen = _value(arguments, "--preset") or "auto"
 
@@ -140,7 +139,7 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
         eval_episodes: Count = table["eval_episodes"]
         """Episodes in each evaluation."""
 
-    return parse(Tune, flags, f"shoal tune {algorithm} {environment}")
+    return parse(Tune, arguments, f"shoal tune {algorithm} {environment}")
 
 
 def _plan(

@@ -1,4 +1,4 @@
-"""Mistakes of the user's: one clear line each, with the nearest valid name."""
+"""What goes wrong, in one line each: mistakes of the user's with the nearest name, and failures."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,11 @@ from collections.abc import Iterable
 
 class UserError(ValueError):
     """A mistake that the user can mend. The command line prints it and exits with 2."""
+
+
+class Failure(RuntimeError):
+    """What stopped the work and is no mistake in a command. The command line prints it and exits
+    with 1."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:

@@ -93,6 +93,10 @@ def _make(task: str, settings: str) -> tuple[Any, Any]:
         raise unknown("world of Gymnax", task, gymnax.registered_envs)
     given = read_settings(task, settings)
     world, parameters = gymnax.make(task)
+    require(
+        hasattr(world, "is_truncated"),
+        "this Gymnax does not tell a time limit from a true end: pip install -U 'shoal[gymnax]'",
+    )
     known = {f.name for f in dataclasses.fields(parameters)}
     own = {name: given.pop(name) for name in list(given) if name in known}
     if given:

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 from safetensors import SafetensorError
 
-from shoal.core.errors import UserError, require
+from shoal.core.errors import Failure, UserError, require
 from shoal.training.durable import TEMPORARY, json_digest, read_json, sync, write_synced
 from shoal.training.tensor_file import (
     PyTree,
@@ -57,7 +57,7 @@ _DIRECTORY = re.compile(r"step_(0|[1-9]\d{0,17})(?:\.([1-9]\d{0,8}))?", re.ASCII
 _NAME = re.compile(r"(?!step_)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class CheckpointError(OSError):
+class CheckpointError(Failure):
     """A checkpoint could not be written. The ones before it are untouched."""
 
 

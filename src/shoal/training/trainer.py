@@ -19,7 +19,7 @@ from shoal.agents.normalised import Normalised
 from shoal.analysis.statistics import summary
 from shoal.core.algorithm import Algorithm, Policy
 from shoal.core.env import Env
-from shoal.core.errors import UserError
+from shoal.core.errors import Failure, UserError
 from shoal.interop.host.world import HostWorld, World
 from shoal.training import checkpoint
 from shoal.training.config import Config, Json
@@ -41,7 +41,7 @@ Watcher = Callable[[list[Json]], None]  # is shown the members' rows; what it ra
 WALL_CLOCK = ("seconds", "steps_per_second")  # fields that differ between identical runs
 
 
-class Diverged(RuntimeError):
+class Diverged(Failure):
     """Gradients stayed non-finite: the run was stopped and its state kept."""
 
 

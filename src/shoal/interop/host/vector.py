@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import Failure, UserError, require, unknown
 from shoal.interop.host import shared
 from shoal.interop.host.game import Facts, Game, Shown
 from shoal.interop.host.inline import Inline
@@ -27,7 +27,7 @@ REPLACEMENTS = 10  # of processes, in a vector's life
 INSTALL = "pip install 'shoal[gymnasium]'"
 
 
-class WorldFailed(RuntimeError):
+class WorldFailed(Failure):
     """A world of the host cannot be made, or failed and is not replaced; says how in one line."""
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from shoal.core.errors import Failure
 from shoal.training.durable import to_json
 
 
-class TrackerError(RuntimeError):
+class TrackerError(Failure):
     """A tracker did not do what it was asked."""
 
 
