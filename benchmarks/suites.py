@@ -13,7 +13,6 @@ that. Overcooked's returns hold the rewards that it names for training; `score` 
 import argparse
 import csv
 import json
-import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -75,25 +74,25 @@ def measure(algorithm: str, name: str, seeds: int) -> dict[str, Any]:
     """Trains and evaluates; one row of the table."""
     world = WORLDS[name]
     env = shoal.make(world.name, **world.settings)
-    out = Path(tempfile.mkdtemp(prefix="shoal-")) / "run"
     firsts: list[Json] = []
 
     def watch(rows: list[Json]) -> None:
         if not firsts and "eval_return" in rows[0]:
             firsts.extend(rows)
 
-    run = shoal.train(
-        algorithm,
-        env,
-        total_steps=world.steps,
-        seeds=seeds,
-        out=out,
-        evaluations=5,
-        eval_episodes=EPISODES,
-        watchers=[watch],
-    )
-    shutil.rmtree(out.parent)
-    report, random = run.evaluation, shoal.evaluate("random", env, episodes=EPISODES)
+    with tempfile.TemporaryDirectory(prefix="shoal-") as folder:
+        run = shoal.train(
+            algorithm,
+            env,
+            total_steps=world.steps,
+            seeds=seeds,
+            out=Path(folder) / "run",
+            evaluations=5,
+            eval_episodes=EPISODES,
+            watchers=[watch],
+        )
+        report, seconds = run.evaluation, run.metrics[-1]["seconds"]
+    random = shoal.evaluate("random", env, episodes=EPISODES)
     assert report is not None
     told = {k: v["mean"] for k, v in report["metrics"].items() if not k.startswith("return/")}
     machine = hardware()
@@ -112,7 +111,7 @@ def measure(algorithm: str, name: str, seeds: int) -> dict[str, Any]:
         "metric_random": f"{random.metrics[world.metric]['mean']:.3f}" if world.metric else "",
         "metric_final": f"{told[world.metric]:.3f}" if world.metric else "",
         "settings": json.dumps(run.config.environment_fields),
-        "seconds": f"{run.metrics[-1]['seconds']:.0f}",
+        "seconds": f"{seconds:.0f}",
         "device": f"{machine['device']} x {machine['devices']}",
         "versions": json.dumps(versions() | {n: metadata.version(n) for n in SUITES}),
     }

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,6 +72,25 @@ def test_a_member_is_what_it_would_be_alone() -> None:
     _, one, _ = alone.run(alone.init(keys[1:]), 4)
     for name, value in one.items():
         assert float(value[0]) == pytest.approx(float(both[name][1]), rel=1e-3, abs=1e-5)
+
+
+class Coin(Simple):
+    """Episodes end at a coin's toss."""
+
+    def step(self, key, state, action):
+        state, shown = super().step(key, state, action)
+        ends = jax.random.bernoulli(key, 0.1, shown.terminated.shape)
+        return state, eqx.tree_at(lambda t: t.terminated, shown, ends)
+
+
+def test_rows_go_on_where_one_member_finished_no_episode(tmp_path: Path) -> None:
+    """Progress is shown of whoever has something to show."""
+    settings = dict(total_steps=60, num_envs=1, unroll=2, evaluations=1, eval_episodes=2, seeds=3)
+    learner = ActorCritic(hidden=(8,), minibatches=1, epochs=1)
+    run = runs.start("ippo", learner, Coin(), tmp_path / "coin", **settings)
+    returns = np.array([row["return"] for row in run.metrics]).reshape(-1, 3)
+    missing = np.equal(returns, None).sum(1)
+    assert {1, 2} & set(missing.tolist()) and len(returns) == 30
 
 
 def test_a_sweep_trains_every_value(tmp_path: Path) -> None:

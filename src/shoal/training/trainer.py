@@ -326,9 +326,9 @@ def _scaled(config: Config, algorithm: Algorithm) -> Algorithm:
 
 
 def _average(rows: list[Json]) -> Json:
-    """One row for the eye: means over members."""
-    names = [n for n, v in rows[0].items() if isinstance(v, (int, float))]
-    return {n: float(np.mean([r[n] for r in rows])) for n in names}
+    """One row for the eye: means over the members that have a number."""
+    found = {n: [r[n] for r in rows if isinstance(r[n], int | float)] for n in rows[0]}
+    return {n: float(np.mean(numbers)) for n, numbers in found.items() if numbers}
 
 
 def evaluation_report(config: Config, env: World, returns: Returns) -> Json:
