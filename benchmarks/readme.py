@@ -17,7 +17,7 @@ README = HERE.parent / "README.md"
 def main() -> None:
     """Replaces what stands between the two comments."""
     sections = [_long_runs(), _learning(), _environment(), _training(), _time_to_return()]
-    sections += [_hosts()]
+    sections += [_sweep(), _hosts(), _suites()]
     sections += [_equilibria(), _batches(), _trees(), _self_play()]
     text = "\n\n".join(section for section in sections if section)
     readme = README.read_text()
@@ -168,6 +168,60 @@ def _spread() -> str:
         f"{_interval(host)}; in the compiled mpe/simple_spread with the same seeds and settings: "
         f"{_interval(compiled)}; {len(host)} seeds, 95 % intervals"
     )
+
+
+def _sweep() -> str:
+    rows = {r["way"]: r for r in _rows("sweep/wall_clock.csv")}
+    if not rows:
+        return ""
+    program, others = rows["program"], [w for w in ("commands", "loop", "cores") if w in rows]
+    what = {
+        "commands": "commands one after another",
+        "loop": "calls in one process",
+        "cores": "calls in a process a core",
+    }
+    slower = ", ".join(
+        f"{float(rows[w]['seconds']):,.0f} s as {what[w]} ({rows[w]['ratio']}x)" for w in others
+    )
+    return (
+        f"**A sweep as one program.** {program['trainings']} trainings of IPPO in spread, 16 "
+        f"learning rates and 4 seeds, {int(program['steps_each']):,} steps each: "
+        f"{float(program['seconds']):,.0f} s as one `shoal train`, compiling and evaluation "
+        f"included; {slower} ([data](benchmarks/sweep/), `benchmarks/sweep.py`)."
+    )
+
+
+def _suites() -> str:
+    rows, costs = _rows("suites/learning.csv"), _rows("adapters/overhead.csv")
+    if not rows or not costs:
+        return ""
+    cost = {(r["world"], r["num_envs"]): f"{float(r['overhead_step']):+.1%}" for r in costs}
+    sizes = list(dict.fromkeys(r["num_envs"] for r in costs))
+    body = []
+    for world in _worlds(rows):
+        ours = {r["algorithm"]: r for r in rows if r["world"] == world}
+        first = next(iter(ours.values()))
+        cells = [_scored(first, "random"), *(_scored(ours[a], "final") for a in ours)]
+        body.append([world, f"{int(first['steps']):,}", *cells, *(cost[world, n] for n in sizes)])
+    algorithms = [r["algorithm"].upper() for r in rows if r["world"] == rows[0]["world"]]
+    head = ["", "steps", "random", *algorithms, *(f"cost, {int(n):,} at once" for n in sizes)]
+    note = (
+        "**Worlds of JaxMARL's and Jumanji's**, trained inside the compiled loop: final greedy "
+        f"return per agent, mean of {rows[0]['seeds']} seeds "
+        "([data](benchmarks/suites/learning.csv), `benchmarks/suites.py`). Cost is what a step "
+        "with random actions takes longer through Shoal's adapter than by the suite's own code "
+        f"that makes the same arrays, without resets, median of {costs[0]['rounds']} interleaved "
+        "rounds ([data](benchmarks/adapters/overhead.csv), `benchmarks/adapters.py`)."
+    )
+    return f"{note}\n\n{_table(head, body)}"
+
+
+def _scored(row: dict[str, str], when: str) -> str:
+    """A return, and what else a world tells."""
+    score = f"{float(row[when]):.2f}"
+    if not row["metric"]:
+        return score
+    return f"{score} ({row['metric'].replace('_', ' ')} {float(row[f'metric_{when}']):.2f})"
 
 
 def _libraries(rows: list[dict[str, str]]) -> list[str]:

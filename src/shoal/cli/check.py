@@ -23,7 +23,7 @@ class Options:
     """Check a world."""
 
     episodes: Count = 16
-    """Episodes to play, half of them at random and half with extreme actions."""
+    """Episodes to play, 2 at least: half of them at random and half with extreme actions."""
     seed: Seed = 0
     """Seed of the first episode."""
     json: bool = False
