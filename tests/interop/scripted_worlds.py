@@ -1,13 +1,24 @@
 """Small worlds of Gymnasium's and PettingZoo's for tests: scripted deaths, spaces, masks, films."""
 
+import copy
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
+import pytest
 from gymnasium import spaces
 from pettingzoo import AECEnv, ParallelEnv
 
+from shoal.interop.host.players import Players
+
 NUMBERS = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+
+
+@pytest.fixture(autouse=True)
+def keep_what_is_shown(monkeypatch):
+    """Games write over their arrays; a test that imports this looks at several steps together."""
+    shown = Players.shown
+    monkeypatch.setattr(Players, "shown", lambda *a: copy.deepcopy(shown(*a)))
 
 
 class Once(gymnasium.Env):

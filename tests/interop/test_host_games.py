@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from pettingzoo.utils.conversions import parallel_to_aec
-from scripted_worlds import NUMBERS, Hats, Once, Pair, Script
+from scripted_worlds import (
+    NUMBERS,
+    Hats,
+    Once,
+    Pair,
+    Script,
+    keep_what_is_shown,  # noqa: F401
+)
 
 from shoal.interop.host.aec_game import AECGame
 from shoal.interop.host.gymnasium_game import GymnasiumGame

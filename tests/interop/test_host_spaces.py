@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 import pytest
 from gymnasium import spaces
-from scripted_worlds import NUMBERS, Film, Once, Pair
+from scripted_worlds import NUMBERS, Film, Once, Pair, keep_what_is_shown  # noqa: F401
 
 from shoal.interop.host.gymnasium_game import GymnasiumGame
 from shoal.interop.host.parallel_game import ParallelGame

@@ -37,7 +37,8 @@ class Facts:
 
 
 class Shown(NamedTuple):
-    """What a game shows after a reset or a step; the fields mean what `TimeStep`'s do."""
+    """What a game shows after a reset or a step; the fields mean what `TimeStep`'s do. Arrays hold
+    until the game is called again, which may write over them."""
 
     obs: np.ndarray  # float32 [N, D]
     reward: np.ndarray  # float32 [N]

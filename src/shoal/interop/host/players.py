@@ -91,15 +91,7 @@ class Players:
         if self.masked:
             able = self.active & self.mask.any(axis=1)
             mask = np.where(able[:, None], self.mask, self.idle)
-        return Shown(
-            self.obs.copy(),
-            self.reward.copy(),
-            self.terminated.copy(),
-            truncated,
-            self.active.copy(),
-            mask,
-            state,
-        )
+        return Shown(self.obs, self.reward, self.terminated, truncated, self.active, mask, state)
 
     def facts(self, state_size: int = 0, limit: int = 0) -> Facts:
         """What is known of the world before it runs."""

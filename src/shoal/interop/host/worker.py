@@ -33,6 +33,9 @@ _NAMES = {
 }
 
 
+_TRUTH = (bool, np.bool_)
+
+
 class Broken(Exception):
     """A game shows what its facts do not allow."""
 
@@ -57,6 +60,8 @@ class Worker:
         self._episode = self._given.copy()
         self._seed = self._given.copy()  # of the episode
         self._step = self._given.copy()
+        # What fitted last, an array a field; games that write over theirs show the same ones again.
+        self._fitting: list[list[Any]] = [[None] * len(self._fields) for _ in self._given]
 
     def make(self, make: Callable[[], Game]) -> tuple[int, bytes]:
         """Makes the games."""
@@ -142,17 +147,16 @@ class Worker:
         """Copies what a game shows to row `j`, if its shapes and dtypes are as they should be."""
         if not isinstance(shown, Shown):
             raise Broken(f"returned {type(shown).__name__}, expected Shown")
-        if not isinstance(shown.truncated, bool | np.bool_):
+        if not isinstance(shown.truncated, _TRUTH):
             raise Broken(f"its truncated is {shown.truncated!r}, expected True or False")
         rows.truncated[j] = shown.truncated
-        for position, shape, dtype in self._fields:
+        fitting = self._fitting[j]
+        for k, (position, shape, dtype) in enumerate(self._fields):
             value: Any = shown[position]
-            if (
-                not isinstance(value, np.ndarray)
-                or value.shape != shape
-                or (value.dtype is not dtype and value.dtype.kind != dtype.kind)
-            ):
-                raise Broken(_misfit(Shown._fields[position], value, shape, dtype))
+            if value is not fitting[k]:
+                if not _fits(value, shape, dtype):
+                    raise Broken(_misfit(Shown._fields[position], value, shape, dtype))
+                fitting[k] = value
             rows[position][j] = value  # type: ignore[index]
 
     def _check(self, rows: Rows) -> None:
@@ -185,6 +189,15 @@ def _finite(values: np.ndarray) -> bool:
     overflows, a closer look is needed."""
     flat = values.reshape(-1)
     return math.isfinite(flat.dot(flat)) or bool(np.isfinite(values).all())
+
+
+def _fits(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether a field of `Shown` is what it should be; of numbers, any precision is."""
+    return (
+        isinstance(value, np.ndarray)
+        and value.shape == shape
+        and (value.dtype is dtype or value.dtype.kind == dtype.kind)
+    )
 
 
 def _misfit(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> str:
