@@ -1,0 +1,55 @@
+"""Arguments as types: switches alone, with a value, behind an equals sign, and nested."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from shoal.cli.main import run
+from shoal.cli.parse import parse
+from shoal.core.errors import Failure, UserError
+
+
+@dataclass(frozen=True)
+class World:
+    walls: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    json: bool = False
+    keep_best: bool = False
+    pictures: bool = True
+    seed: int = 0
+    env: World = field(default_factory=World)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--json", Options(json=True)),
+        ("--json True", Options(json=True)),
+        ("--json False", Options()),
+        ("--json=False --pictures False", Options(pictures=False)),
+        ("--keep-best --seed 3", Options(keep_best=True, seed=3)),
+        ("--keep_best --seed=-3", Options(keep_best=True, seed=-3)),
+        ("--env.walls --json", Options(json=True, env=World(walls=True))),
+    ],
+)
+def test_a_switch_alone_is_true(words: str, expected: Options) -> None:
+    assert parse(Options, words.split(), "shoal") == expected
+
+
+@pytest.mark.parametrize("words", ["--seed", "--json maybe", "--sed 1"])
+def test_what_does_not_fit_is_named(words: str) -> None:
+    with pytest.raises(UserError, match=words.split()[0]):
+        parse(Options, words.split(), "shoal")
+
+
+def test_a_failure_is_one_line_for_every_verb(monkeypatch, capsys) -> None:
+    def fail(arguments):
+        raise Failure("the disk is full")
+
+    monkeypatch.setattr("shoal.cli.eval.run", fail)
+    assert run(["eval", "somewhere"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err == "shoal: the disk is full\n"
