@@ -20,8 +20,8 @@ demo: $(RUNTIME) ## Train, evaluate and draw a team in about a minute
 	$(BIN)/shoal render $(DEMO) --format html
 	@echo "Look at $(DEMO)/replay.html (the episode) and $(DEMO)/curve.png (the learning curve)."
 
-test: $(DEV) ## Run the tests
-	$(BIN)/python -m pytest -q
+test: $(DEV) ## Run the tests, a file at a time on each core
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: $(DEV) ## Check style, formatting and types
 	$(BIN)/ruff check
