@@ -37,7 +37,7 @@ SIZES = {64: 512, 1024: 64}  # environments, and steps of each in a call
 WORLDS: dict[str, tuple[str, dict[str, Any]]] = {
     "SMAX 3m": ("jaxmarl:HeuristicEnemySMAX", {"scenario": "3m"}),
     "Overcooked cramped room": ("jaxmarl:overcooked", {"layout": "cramped_room"}),
-    "LBF 8x8-2p-2f": ("jumanji:LevelBasedForaging-v0", {}),
+    "LBF 8x8-2p-2f-coop": ("jumanji:LevelBasedForaging-v0", {}),
     "RobotWarehouse tiny-2ag": (
         "jumanji:RobotWarehouse-v0",
         {"generator": {"shelf_rows": 1, "num_agents": 2, "request_queue_size": 2}},
