@@ -1,6 +1,7 @@
 """Writes the README's results from the tables in this folder: python benchmarks/readme.py"""
 
 import csv
+import json
 import re
 from pathlib import Path
 from statistics import median
@@ -207,7 +208,8 @@ def _suites() -> str:
     head = ["", "steps", "random", *algorithms, *(f"cost, {int(n):,} at once" for n in sizes)]
     note = (
         "**Worlds of JaxMARL's and Jumanji's**, trained inside the compiled loop: final greedy "
-        f"return per agent, mean of {rows[0]['seeds']} seeds "
+        f"return per agent, mean of {rows[0]['seeds']} seeds with the lowest and the highest, 64 "
+        "episodes a seed; Overcooked's return holds its rewards for training, its score does not "
         "([data](benchmarks/suites/learning.csv), `benchmarks/suites.py`). Cost is what a step "
         "with random actions takes longer through Shoal's adapter than by the suite's own code "
         f"that makes the same arrays, without resets, median of {costs[0]['rounds']} interleaved "
@@ -219,6 +221,9 @@ def _suites() -> str:
 def _scored(row: dict[str, str], when: str) -> str:
     """A return, and what else a world tells."""
     score = f"{float(row[when]):.2f}"
+    if when == "final":
+        each = json.loads(row["final_by_seed"])
+        score += f" [{min(each):.2f}, {max(each):.2f}]"
     if not row["metric"]:
         return score
     return f"{score} ({row['metric'].replace('_', ' ')} {float(row[f'metric_{when}']):.2f})"

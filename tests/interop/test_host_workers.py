@@ -454,6 +454,22 @@ def test_pictures():
             worlds.render(3)
 
 
+@pytest.mark.parametrize("in_process", [False, True])
+def test_what_a_worker_draws_is_not_unpickled(in_process):
+
+    def make() -> Game:
+        class Sly(Toy):
+            def render(self) -> np.ndarray:
+                return np.array([{"any": "object"}], object)
+
+        return Sly()
+
+    with HostVector(make, FACTS, 1, workers=1, in_process=in_process) as worlds:
+        worlds.reset(np.array([1]))
+        with pytest.raises(WorldFailed, match="Object arrays cannot be saved"):
+            worlds.render()
+
+
 def test_mistakes_of_shape():
     with HostVector(make_toy(), FACTS, 2, workers=1) as worlds:
         with pytest.raises(UserError, match="reset comes before the first step"):

@@ -4,6 +4,7 @@ Arrays never travel. A message is one byte either way; what is longer (the game 
 a picture) says its length first.
 """
 
+import io
 import mmap
 import os
 import select
@@ -169,6 +170,18 @@ def send_long(channel: socket.socket, content: bytes, kind: bytes = b"") -> None
 def receive_long(channel: socket.socket) -> bytes:
     """Receives what `send_long` sent, past its kind."""
     return receive(channel, LENGTH.unpack(receive(channel, LENGTH.size))[0])
+
+
+def packed(picture: np.ndarray) -> bytes:
+    """A picture as a message, in NumPy's own format."""
+    file = io.BytesIO()
+    np.save(file, picture, allow_pickle=False)
+    return file.getvalue()
+
+
+def unpacked(content: bytes) -> np.ndarray:
+    """The picture that `packed` made a message of. Nothing that a worker says is unpickled."""
+    return np.load(io.BytesIO(content), allow_pickle=False)
 
 
 def receive(channel: socket.socket, size: int) -> bytes:

@@ -7,7 +7,6 @@ arXiv:2407.17032) and EnvPool (Weng et al., 2022, arXiv:2206.10558).
 
 import itertools
 import os
-import pickle
 import sys
 import time
 import weakref
@@ -145,7 +144,7 @@ class HostVector:
             if not process.waits:
                 self.close()
             raise WorldFailed(str(lost)) from None
-        return pickle.loads(content)
+        return shared.unpacked(content)
 
     def close(self) -> None:
         """Closes the games and ends the processes. A second time does nothing."""

@@ -2,7 +2,8 @@
 
 Before each call of a game it writes into shared memory what it is at, so that its parent can name
 the environment where the process is killed or hangs. It never imports JAX, and ends when its parent
-does.
+does. All that it unpickles is the game to make, from the parent that started it, over a channel
+that no one else holds.
 """
 
 import contextlib
@@ -100,10 +101,10 @@ class Worker:
         return shared.ENDED, b""
 
     def render(self, environment: int) -> tuple[int, bytes]:
-        """The picture of one game, pickled."""
+        """The picture of one game."""
         j = environment - self._first
         self._mark(j, shared.DRAWING)
-        return shared.PICTURE, pickle.dumps(np.ascontiguousarray(self._games[j].render()))
+        return shared.PICTURE, shared.packed(self._games[j].render())
 
     def answer(self, do: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
         """The kind and content of an answer; an error of a game is one too."""
