@@ -40,7 +40,7 @@ TINY = {"shelf_rows": 1, "num_agents": 2, "request_queue_size": 2}
 WORLDS = {
     "SMAX 3m": World("jaxmarl:HeuristicEnemySMAX", {"scenario": "3m"}, 1_000_000, "won"),
     "LBF 8x8-2p-2f-coop": World("jumanji:LevelBasedForaging-v0", {}, 2_000_000, "percent_eaten"),
-    "RobotWarehouse tiny-2ag": World("jumanji:RobotWarehouse-v0", {"generator": TINY}, 1_000_000),
+    "RobotWarehouse tiny-2ag": World("jumanji:RobotWarehouse-v0", {"generator": TINY}, 4_000_000),
     "Overcooked cramped room": World(
         "jaxmarl:overcooked", {"layout": "cramped_room", "shaping": 1.0}, 1_000_000, "score"
     ),

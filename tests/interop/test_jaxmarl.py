@@ -163,7 +163,7 @@ def test_overcooked_s_training_rewards_are_added_where_they_are_wanted():
 
     def step(state, key):
         action = jax.random.randint(key, (2,), 0, 6)
-        _, _, rewards, _, infos = world.step_env(key, state.inner, dict(zip(agents, action)))
+        _, _, rewards, _, infos = world.step_env(key, state.inner.own, dict(zip(agents, action)))
         extra = jnp.stack([infos["shaped_reward"][agent] for agent in agents])
         own = jnp.stack([rewards[agent] for agent in agents])
         state, shown = shaped.step(key, state, action)
@@ -200,7 +200,7 @@ def test_robots_of_several_agents_are_cut_and_end(task):
         assert bool(shown.truncated) == (t == 3) and not shown.terminated.any()
     # What follows the last step is its true successor, and not a fresh start.
     assert not np.allclose(shown.obs, env.reset(jax.random.key(0))[1].obs)
-    assert float(state.inner.info["steps"]) == float(before.inner.info["steps"]) + 1 == 3
+    assert float(state.inner.own.info["steps"]) == float(before.inner.own.info["steps"]) + 1 == 3
 
 
 @pytest.mark.parametrize(

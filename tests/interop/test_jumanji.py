@@ -37,6 +37,7 @@ def test_steps_are_those_of_the_world(task):
         if "agents_view" in theirs.observation._fields:
             view = np.reshape(theirs.observation.agents_view, (spec.num_agents, -1))
             assert np.array_equal(shown.obs[:, : view.shape[1]], view)
+            assert np.allclose(shown.obs[:, view.shape[1] :], t / spec.horizon)  # the clock
         assert bool(shown.done) == bool(theirs.last())
         ended = np.broadcast_to(theirs.discount == 0, spec.num_agents)
         assert np.array_equal(shown.terminated, ended)
@@ -60,8 +61,9 @@ def test_the_world_s_own_clock_cuts(task):
         assert not shown.terminated.any()
 
 
-def test_a_shorter_horizon_cuts_first():
-    env = make("RobotWarehouse-v0", horizon=5)
+@pytest.mark.parametrize("task", ["LevelBasedForaging-v0", "RobotWarehouse-v0", "Connector-v3"])
+def test_a_shorter_horizon_cuts_first(task):
+    env = make(task, horizon=5)
     state, _ = env.reset(jax.random.key(0))
     step = jax.jit(env.step)
     for t in range(1, 6):
@@ -87,7 +89,7 @@ def test_food_that_is_eaten_with_the_last_step_is_a_true_end():
     state, _ = env.reset(jax.random.key(0))
     inner = state.inner
     foods = inner.food_items.replace(eaten=jnp.ones_like(inner.food_items.eaten))
-    done = type(state)(inner.replace(food_items=foods), state.dead, state.time)
+    done = type(state)(inner.replace(food_items=foods), state.time)
     idle = jnp.zeros(2, jnp.int32)
     _, shown = env.step(jax.random.key(0), done, idle)
     assert shown.terminated.all() and not shown.truncated

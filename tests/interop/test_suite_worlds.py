@@ -56,7 +56,7 @@ class Countdown(SuiteWorld):
     def advance(self, key, inner, action, late):
         inner = inner.astype(jnp.int32) + 1  # another type than a reset's
         over = (inner >= 5) & (self.task == "clock")
-        ended = jnp.stack([inner == 3, over & ~late])
+        ended = jnp.stack([inner >= 3, over & ~late])
         return inner, self._seen(inner, ended, over)
 
     def _seen(self, time, ended, over):

@@ -7,7 +7,7 @@ agent has truly ended. Rutherford et al., JaxMARL (2023), arXiv:2311.10090.
 """
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -38,6 +38,13 @@ LOOK_FIRST = ("jaxmarl.environments.smax", "jaxmarl.environments.mpe")
 BRAX = ("ant_4x2", "halfcheetah_6x1", "hopper_3x1", "humanoid_9|8", "walker2d_2x3")
 RIVALS = ("storm", "storm_2p", "storm_np", "coin_game")
 """Worlds of two or more who each have an interest of their own."""
+
+
+class Inner(NamedTuple):
+    """A world's own state, and who has truly ended, which its last step does not tell."""
+
+    own: Any
+    ended: Bool[Array, "N"]
 
 
 class JaxMARLWorld(SuiteWorld):
@@ -87,7 +94,8 @@ class JaxMARLWorld(SuiteWorld):
         obs, inner = self.world.reset(key)
         count = self.spec.num_agents
         no = jnp.zeros(count, bool)
-        return inner, self._seen(obs, inner, jnp.zeros(count), jnp.zeros(count), no, no.any())
+        seen = self._seen(obs, inner, jnp.zeros(count), jnp.zeros(count), no, no.any())
+        return Inner(inner, no), seen
 
     def advance(
         self, key: PRNGKeyArray, inner: Any, action: Action, late: Bool[Array, ""]
@@ -95,16 +103,16 @@ class JaxMARLWorld(SuiteWorld):
         world, agents = self.world, self.world.agents
         rows = [self._own(i, action[i]) for i in range(len(agents))]
         chosen = rows if _numbered(agents) else dict(zip(agents, rows))
-        obs, inner, rewards, dones, infos = world.step_env(key, inner, chosen)
+        obs, own, rewards, dones, infos = world.step_env(key, inner.own, chosen)
         over = jnp.asarray(dones["__all__"], bool)
         each = jnp.stack([jnp.asarray(dones.get(agent, over), bool) for agent in agents])
         # At the time limit the worlds call everybody done; those who were not are truly so.
-        ended = jnp.where(late, each & ~each.all(), each | over)
+        ended = inner.ended | jnp.where(late, each & ~each.all(), each | over)
         score = _row(rewards, agents)
         reward = score
         if self.shaping:
             reward = score + self.shaping * _row(infos["shaped_reward"], agents)
-        return inner, self._seen(obs, inner, score, reward, ended, over)
+        return Inner(own, ended), self._seen(obs, own, score, reward, ended, over)
 
     def _seen(
         self,

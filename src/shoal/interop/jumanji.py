@@ -28,7 +28,7 @@ from shoal.interop.suite import (
     read_settings,
 )
 
-MASK = "action_mask"
+MASK, CLOCK = "action_mask", "step_count"
 TELLS = ("LevelBasedForaging", "Connector")
 """Classes that say of their last step whether time ran out; others call either a true end."""
 
@@ -57,11 +57,15 @@ class JumanjiWorld(SuiteWorld):
     def limit_setting(self) -> str:
         return "time_limit"
 
+    def clock(self, inner: Any) -> Any:
+        count = getattr(inner, CLOCK, None)
+        return count if count is not None and jnp.ndim(count) == 0 else None
+
     def describe(self) -> EnvSpec:
         action = _actions(self.task, self.world)
         sizes = action.sizes
         _, shown = jax.eval_shape(self.world.reset, jax.random.key(0))
-        views = jax.eval_shape(lambda o: _views(o, len(sizes)), shown.observation)
+        views = jax.eval_shape(lambda o: _views(o, len(sizes), 1), shown.observation)
         return EnvSpec(
             name=f"jumanji:{self.task}",
             agents=tuple(f"agent_{i}" for i in range(len(sizes))),
@@ -111,7 +115,7 @@ class JumanjiWorld(SuiteWorld):
         # What a reset does not tell yet is 0.
         told = {name: shown.extras.get(name, 0.0) for name in _extras(self.world)}
         return Seen(
-            obs=_views(shown.observation, count),
+            obs=_views(shown.observation, count, self.own_limit or 1),
             reward=reward,
             ended=ended,
             over=jnp.asarray(shown.last(), bool),
@@ -188,12 +192,15 @@ def _bounds(task: str, world: Any) -> Bounds:
     return Bounds.of(task, [(a, b, shape[1:]) for a, b in zip(low, high)])
 
 
-def _views(observation: Any, count: int) -> Float[Array, "N D"]:
-    """Each agent's own view, or its number where it has none; then what all see."""
+def _views(observation: Any, count: int, limit: int) -> Float[Array, "N D"]:
+    """Each agent's own view, or its number where it has none; then what all see.
+
+    Steps are told as a share of the time limit: hundreds would drown what else a network reads.
+    """
     fields = [(k, v) for k, v in observation._asdict().items() if k != MASK]
     own = [jnp.reshape(v, (count, -1)) for k, v in fields if "view" in k]
     if not own:  # nobody has a view of its own: all see all, and who they are
         own = [jnp.eye(count)]
-    leaves = [x for k, v in fields if "view" not in k for x in jax.tree.leaves(v)]
-    common = [jnp.broadcast_to(jnp.ravel(x), (count, np.size(x))) for x in leaves]
+    seen = [v / limit if k == CLOCK else v for k, v in fields if "view" not in k]
+    common = [jnp.broadcast_to(jnp.ravel(x), (count, np.size(x))) for x in jax.tree.leaves(seen)]
     return jnp.concatenate([x.astype(jnp.float32) for x in (*own, *common)], axis=1)

@@ -48,9 +48,8 @@ class SuiteState(eqx.Module):
     """The world's own state, and what an episode needs beside it."""
 
     inner: Any
-    dead: Bool[Array, "N"]
-    """Who has truly ended."""
-    time: Int[Array, ""]
+    time: Int[Array, ""] | None
+    """Steps of the episode so far; `None` where the world counts them itself."""
 
 
 class SuiteWorld(Env):
@@ -96,6 +95,11 @@ class SuiteWorld(Env):
     ) -> tuple[Any, Seen]:
         """Makes one step. `late` says that the world's own time limit falls on it."""
 
+    def clock(self, inner: Any) -> Any:
+        """The world's own count of the episode's steps, or `None` if it keeps none."""
+        del inner
+        return None
+
     @property
     def limit(self) -> int:
         """Steps of an episode."""
@@ -113,19 +117,19 @@ class SuiteWorld(Env):
 
     def reset(self, key: PRNGKeyArray) -> tuple[SuiteState, TimeStep]:
         inner, seen = self.begin(key)
-        state = SuiteState(inner, jnp.zeros_like(seen.ended), jnp.int32(0))
-        return state, _show(seen, state.dead, jnp.array(False))
+        time = jnp.int32(0) if self.clock(inner) is None else None
+        return SuiteState(inner, time), _show(seen, jnp.array(False))
 
     def step(
         self, key: PRNGKeyArray, state: SuiteState, action: Action
     ) -> tuple[SuiteState, TimeStep]:
-        time, own = state.time + 1, self.own_limit
+        before = self.clock(state.inner) if state.time is None else state.time
+        time, own = before + 1, self.own_limit
         late = time >= own if own else jnp.array(False)
         inner, seen = self.advance(key, state.inner, action, late)
         inner = jax.tree.map(_as_before, state.inner, inner)
-        dead = state.dead | seen.ended
-        cut = (seen.over | (time >= self.limit)) & ~dead.all()
-        return SuiteState(inner, dead, time), _show(seen, dead, cut)
+        cut = (seen.over | (time >= self.limit)) & ~seen.ended.all()
+        return SuiteState(inner, None if state.time is None else time), _show(seen, cut)
 
 
 @functools.lru_cache(maxsize=64)
@@ -134,13 +138,13 @@ def _spec(env: SuiteWorld) -> EnvSpec:
         return env.describe()
 
 
-def _show(seen: Seen, dead: Bool[Array, "N"], cut: Bool[Array, ""]) -> TimeStep:
+def _show(seen: Seen, cut: Bool[Array, ""]) -> TimeStep:
     return TimeStep(
         obs=seen.obs,
         reward=seen.reward,
-        terminated=dead,
+        terminated=seen.ended,
         truncated=cut,
-        active=~dead,
+        active=~seen.ended,
         action_mask=seen.action_mask,
         global_state=seen.global_state,
         metrics=seen.metrics or {},

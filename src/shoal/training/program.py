@@ -59,10 +59,15 @@ class Program:
         return self._init(self._arrays, keys)
 
     def run(self, state: State, updates: int) -> tuple[State, Metrics, Metrics]:
-        """Makes that many updates; the old state's memory is reused. Also returns, `[K]` each, the
-        metrics' sums over the updates and their last values."""
+        """Makes that many updates; the old state's memory is reused. Also returns the metrics' sums
+        over the updates and their last values, `[K]` each, fetched.
+
+        Nothing may queue up behind a program whose devices wait for each other, not even a slice of
+        each metric: 32 programs that wait for their turn block a device's thread in jaxlib 0.10,
+        and where it had not begun its part yet, the others wait for it for ever.
+        """
         state, metrics = self._run(self._arrays, state, jnp.int32(updates))
-        total, last = jax.tree.map(lambda x: x[0], metrics)
+        total, last = jax.tree.map(lambda x: x[0], jax.device_get(metrics))
         return state, total, last
 
     def template(self, keys: Key[Array, "K"]) -> State:

@@ -118,7 +118,6 @@ class Trainer:
             start = time.monotonic()
             updates = self._next_chunk(counters.updates)
             state, total, last = self.program.run(state, updates)
-            total, last = jax.device_get((total, last))
             seconds = time.monotonic() - start
             counters.updates += updates
             counters.seconds += seconds

@@ -128,6 +128,24 @@ def test_a_reward_that_is_not_finite_costs_one_update_and_no_more():
     assert any(map(np.any, jax.tree.leaves(jax.tree.map(np.subtract, later.params, state.params))))
 
 
+def test_advantages_have_the_units_of_their_batch_or_of_the_critic():
+    made = {}
+    for batch in (True, False):
+        for values in (True, False):
+            algorithm = ippo(hidden=(4,), normalise_advantages=batch, normalise_values=values)
+            state, trajectory = collect(algorithm, Drifting(), num_envs=3, unroll=7)
+            made[batch, values] = algorithm._prepare(state, trajectory)
+    (by_batch, _), (by_critic, scale), (plain, _) = (
+        made[key] for key in [(True, True), (False, True), (False, False)]
+    )
+    np.testing.assert_allclose(plain.advantage, plain.target - plain.value, rtol=1e-5, atol=1e-6)
+    unit = scale.restore(jnp.ones(2)) - scale.restore(jnp.zeros(2))
+    assert np.abs(unit - 1.0).min() > 0.1
+    np.testing.assert_allclose(by_critic.advantage * unit, plain.advantage, rtol=1e-4, atol=1e-5)
+    centred = plain.advantage - plain.advantage.mean()
+    np.testing.assert_allclose(by_batch.advantage, centred / centred.std(), rtol=1e-4, atol=1e-5)
+
+
 def test_value_scale_by_hand():
     """Two agents; weights pick which returns count."""
     returns = jnp.array([[[1.0, 10.0], [3.0, 30.0]]])  # [T = 1, B = 2, N = 2]

@@ -99,6 +99,9 @@ class ActorCritic(Algorithm):
     """Non-linearity of the layers."""
     normalise_values: bool = eqx.field(static=True, default=True)
     """Whether the critic learns returns scaled to mean 0, deviation 1."""
+    normalise_advantages: bool = eqx.field(static=True, default=True)
+    """Whether the advantages of a batch are scaled to mean 0, deviation 1. If not, they are in the
+    critic's units: where rewards are rare, a batch without any teaches little instead of noise."""
     clip_values: bool = eqx.field(static=True, default=True)
     """Whether the value loss is clipped as the surrogate is."""
     anneal_learning_rate: bool = eqx.field(static=True, default=True)
@@ -209,9 +212,14 @@ class ActorCritic(Algorithm):
         returns = advantage + units(value)
         if self.normalise_values:
             scale = scale.update(returns, alive)
-        target = scale.normalise(returns) if self.normalise_values else returns
-        mean = pmean(weighted_mean(advantage, weight))
-        std = jnp.sqrt(pmean(weighted_mean((advantage - mean) ** 2, weight)))
+        scaled = scale.normalise if self.normalise_values else (lambda x: x)
+        target = scaled(returns)
+        if self.normalise_advantages:
+            mean = pmean(weighted_mean(advantage, weight))
+            std = jnp.sqrt(pmean(weighted_mean((advantage - mean) ** 2, weight)))
+            advantage = (advantage - mean) / (std + 1e-8)
+        else:
+            advantage = target - scaled(units(value))
         starts = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
         batch = Batch(
             obs=steps.timestep.obs,
@@ -221,7 +229,7 @@ class ActorCritic(Algorithm):
             log_prob=steps.extras["log_prob"],
             value=value,
             target=target,
-            advantage=(advantage - mean) / (std + 1e-8),
+            advantage=advantage,
             weight=weight,
             alive=alive,
             starts=starts,
