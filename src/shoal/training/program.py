@@ -23,6 +23,7 @@ from shoal.core.errors import require
 from shoal.core.parallel import AXIS
 
 State = Any
+Fetched = dict[str, np.ndarray]
 _AXES, _AXIS_TYPES = (AXIS, "members"), (AxisType.Auto, AxisType.Auto)
 _STATE, _MEMBERS, _REPLICATED = PartitionSpec(*_AXES), PartitionSpec("members"), PartitionSpec()
 
@@ -58,7 +59,7 @@ class Program:
         """A fresh state for K keys."""
         return self._init(self._arrays, keys)
 
-    def run(self, state: State, updates: int) -> tuple[State, Metrics, Metrics]:
+    def run(self, state: State, updates: int) -> tuple[State, Fetched, Fetched]:
         """Makes that many updates; the old state's memory is reused. Also returns the metrics' sums
         over the updates and their last values, `[K]` each, fetched.
 
