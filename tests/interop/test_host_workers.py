@@ -456,7 +456,6 @@ def test_pictures():
 
 @pytest.mark.parametrize("in_process", [False, True])
 def test_what_a_worker_draws_is_not_unpickled(in_process):
-
     def make() -> Game:
         class Sly(Toy):
             def render(self) -> np.ndarray:

@@ -112,6 +112,18 @@ def test_the_world_s_own_clock_cuts(task):
         assert bool(shown.truncated) == (t == last) and not shown.terminated.any()
 
 
+def test_who_has_fallen_stays_so_at_the_time_limit():
+    env = make("HeuristicEnemySMAX", scenario="3m", max_steps=2)
+    state, _ = env.reset(jax.random.key(0))
+    step, still = jax.jit(env.step), jnp.full(3, 4)
+    for t in range(env.spec.horizon - 1):
+        state, shown = step(jax.random.key(t), state, still)
+        assert not shown.done and not shown.terminated.any()
+    fallen = type(state.inner)(state.inner.own, jnp.array([True, False, False]))
+    state, shown = step(jax.random.key(9), type(state)(fallen, state.time), still)
+    assert shown.truncated and shown.terminated.tolist() == [True, False, False]
+
+
 def test_the_bulb_s_riddle_truly_ends_when_somebody_tells_and_is_cut_when_nobody_does():
     env = make("switch_riddle")
     tell = env.world.game_actions["TELL"]

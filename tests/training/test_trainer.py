@@ -217,10 +217,12 @@ def test_two_devices_hold_the_same_parameters() -> None:
         pytest.skip("needs two devices")
     learner = OnDevice(jax.tree.map(jnp.asarray, ActorCritic(**SMALL)), Simple(), 8, 5, 4.0)
     program = Program(stack([learner]), 2)
-    state, total, _ = program.run(program.init(jax.random.split(jax.random.key(0), 1)), 5)
+    state, total, last = program.run(program.init(jax.random.split(jax.random.key(0), 1)), 5)
     for leaf in jax.tree.leaves(state.algorithm):
         np.testing.assert_array_equal(leaf[0], leaf[1])
     assert float(total["episodes"][0]) * 2 == 8  # 25 steps: each environment ended once
+    # Fetched: nothing may queue up behind a program whose devices wait for each other.
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves((total, last)))
 
 
 def test_members_on_two_devices_learn_what_they_learn_on_one() -> None:

@@ -106,7 +106,7 @@ class JaxMARLWorld(SuiteWorld):
         obs, own, rewards, dones, infos = world.step_env(key, inner.own, chosen)
         over = jnp.asarray(dones["__all__"], bool)
         each = jnp.stack([jnp.asarray(dones.get(agent, over), bool) for agent in agents])
-        # At the time limit the worlds call everybody done; those who were not are truly so.
+        # At the time limit the worlds call everybody done: that is no end of those who go on.
         ended = inner.ended | jnp.where(late, each & ~each.all(), each | over)
         score = _row(rewards, agents)
         reward = score

@@ -64,8 +64,8 @@ class Program:
         over the updates and their last values, `[K]` each, fetched.
 
         Nothing may queue up behind a program whose devices wait for each other, not even a slice of
-        each metric: 32 programs that wait for their turn block a device's thread in jaxlib 0.10,
-        and where it had not begun its part yet, the others wait for it for ever.
+        each metric: jaxlib 0.10 blocks a device's thread when too many programs wait for their
+        turn, and where it had not begun its part yet, the others wait for it for ever.
         """
         state, metrics = self._run(self._arrays, state, jnp.int32(updates))
         total, last = jax.tree.map(lambda x: x[0], jax.device_get(metrics))
