@@ -65,7 +65,7 @@ class Probe(Env):
             obs=self.obs(state),
             reward=reward,
             terminated=self.dead(state) | (over & (not self.limit)),
-            truncated=over & self.limit,
+            truncated=jnp.full(N, over & self.limit),
             active=self.active(state),
             action_mask=self.legal(state),
             global_state=None,

@@ -105,15 +105,10 @@ class NormalisedPolicy(Policy):
         return self.inner.initial_carry()
 
     def __call__(
-        self,
-        obs: Float[Array, "*B N D"],
-        carry: Carry,
-        *,
-        action_mask: Bool[Array, "*B N A"] | None,
-        key: PRNGKeyArray,
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
     ) -> tuple[Distribution, Carry]:
-        seen = self.scale.normalise(obs)
-        return self.inner(seen, carry, action_mask=action_mask, key=key)
+        seen = self.scale.normalise(timestep.obs)
+        return self.inner(eqx.tree_at(lambda t: t.obs, timestep, seen), carry, key)
 
 
 class NormalisedState(eqx.Module):
@@ -145,6 +140,9 @@ class Normalised(Algorithm):
 
     def policy(self, state: NormalisedState) -> NormalisedPolicy:
         return NormalisedPolicy(self.inner.policy(state.inner), state.scales.obs)
+
+    def acting(self, state):
+        return state
 
     def act(
         self, state: NormalisedState, timestep: TimeStep, carry: Carry, key: PRNGKeyArray

@@ -142,9 +142,7 @@ class _Joint(eqx.Module):
             self.policies, carries, jax.random.split(key, len(self.policies))
         ):
             key_policy, key_sample = jax.random.split(k)
-            found, carry = policy(
-                timestep.obs, carry, action_mask=timestep.action_mask, key=key_policy
-            )
+            found, carry = policy(timestep, carry, key_policy)
             actions.append(found.mode() if self.greedy else found.sample(key_sample))
             after.append(carry)
         action = actions[0]

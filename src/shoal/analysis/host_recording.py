@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 from shoal.analysis.raster import photograph
 from shoal.analysis.recording import PALETTE, Act, Episode, Recording
 from shoal.core.algorithm import Carry
+from shoal.core.env import paid, to_act_on
 from shoal.core.errors import require
 from shoal.core.spaces import ActionSpace
 from shoal.interop.host.game import Game, Shown
@@ -21,7 +22,7 @@ from shoal.training.on_host import seeds_of, timestep_of
 
 @eqx.filter_jit
 def _act(act: Act, space: ActionSpace, shown: Shown, carry: Carry, key: PRNGKeyArray) -> Any:
-    return act(None, timestep_of(shown, space), carry, key)
+    return act(None, to_act_on(timestep_of(shown, space)), carry, key)
 
 
 def record_host(
@@ -64,7 +65,7 @@ def _episode(act: Any, game: Game, carry: Carry, key: PRNGKeyArray) -> Episode:
     while not shown.done:
         key, key_act = jax.random.split(key)
         action, carry = act(shown, carry, key_act)
-        shown = game.step(np.asarray(action))
-        rewards.append(shown.reward)
+        before, shown = shown, game.step(np.asarray(action))
+        rewards.append(paid(before, shown))
         pictures.append(photograph(game.render()))
     return Episode(tuple(pictures), np.stack(rewards), {}, bool(shown.terminated.all()))

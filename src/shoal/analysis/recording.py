@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from shoal.core.algorithm import Carry, Policy
-from shoal.core.env import Action, Env, EnvState, TimeStep
+from shoal.core.env import Action, Env, EnvState, TimeStep, settle, to_act_on
 from shoal.core.errors import require
 from shoal.core.picture import Circle, Picture
 from shoal.interop.host.world import HostWorld, World
@@ -83,9 +83,7 @@ class _PolicyAct(eqx.Module):
         self, state: EnvState, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
     ) -> tuple[Action, Carry]:
         key_policy, key_sample = jax.random.split(key)
-        distribution, carry = self.policy(
-            timestep.obs, carry, action_mask=timestep.action_mask, key=key_policy
-        )
+        distribution, carry = self.policy(timestep, carry, key_policy)
         return distribution.mode() if self.greedy else distribution.sample(key_sample), carry
 
 
@@ -133,8 +131,9 @@ def _rollout(act: Act, env: Env, carry: Carry, key: PRNGKeyArray) -> Any:
     def step(loop, key):
         state, timestep, carry = loop
         key_act, key_step = jax.random.split(key)
-        action, carry = act(state, timestep, carry, key_act)
-        state, timestep = env.step(key_step, state, action)
+        action, carry = act(state, to_act_on(timestep), carry, key_act)
+        state, after = env.step(key_step, state, action)
+        timestep = settle(timestep, after)
         return (state, timestep, carry), (state, timestep)
 
     keys = jax.random.split(key_steps, env.spec.horizon)

@@ -1,7 +1,7 @@
 """Policies, algorithms and learners: a few pure functions each."""
 
 import abc
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -14,12 +14,16 @@ from shoal.core.limits import check_fields
 
 Carry = Any
 AlgState = Any
+Acting = Any
 Extras = Any
 Metrics = dict[str, Array]
 
 
 class Policy(eqx.Module):
-    """Acts for all N agents. Decentralised unless it says otherwise."""
+    """Acts for all N agents. Decentralised, so that agent `i`'s distribution depends on what `i`
+    sees alone, unless it says that it is `centralised`."""
+
+    centralised: ClassVar[bool] = False
 
     @abc.abstractmethod
     def initial_carry(self) -> Carry:
@@ -27,14 +31,13 @@ class Policy(eqx.Module):
 
     @abc.abstractmethod
     def __call__(
-        self,
-        obs: Float[Array, "*B N D"],
-        carry: Carry,
-        *,
-        action_mask: Bool[Array, "*B N A"] | None,
-        key: PRNGKeyArray,
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
     ) -> tuple[Distribution, Carry]:
-        """Maps observations to a distribution. `key` is for networks that draw (noisy channels)."""
+        """Maps what B environments show to a distribution over the actions of all agents.
+
+        The observations of who is not active are zero. `key` is for networks that draw (noisy
+        channels).
+        """
 
 
 class Transition(eqx.Module):
@@ -76,8 +79,12 @@ class Algorithm(eqx.Module):
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> AlgState: ...
 
     @abc.abstractmethod
+    def acting(self, state: AlgState) -> Acting:
+        """All that `act` reads, which is what a distant worker is sent: no optimizer, no replay."""
+
+    @abc.abstractmethod
     def act(
-        self, state: AlgState, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
+        self, acting: Acting, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
     ) -> tuple[Action, Carry, Extras]:
         """The behaviour policy, for B environments at once."""
 
@@ -91,18 +98,28 @@ class Algorithm(eqx.Module):
     def policy(self, state: AlgState) -> Policy:
         """What is evaluated, saved and exported."""
 
-    def initial_carry(self, state: AlgState) -> Carry:
-        """The carry of `act` for one environment; the policy's unless an algorithm needs more."""
-        return self.policy(state).initial_carry()
+    def initial_carry(self, acting: Acting) -> Carry:
+        """The carry of `act` for one environment at the start of an episode. An algorithm whose
+        `acting` is not a `Policy` says its own."""
+        return acting.initial_carry()
 
 
 @runtime_checkable
 class Learner(Protocol):
-    """What the trainer runs. `update` is compiled by the trainer."""
+    """What the trainer runs, whatever it is made of. `update` is compiled by the trainer."""
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps that one update makes."""
+        ...
 
     def init(self, key: PRNGKeyArray) -> Any: ...
 
     def update(self, state: Any) -> tuple[Any, Metrics]: ...
+
+    def policy(self, state: Any) -> Policy:
+        """What is evaluated, exported and kept as the best; it holds no more than it needs."""
+        ...
 
 
 def where_done(done: Bool[Array, "B"], new: Any, old: Any) -> Any:

@@ -54,18 +54,22 @@ class EnvSpec(eqx.Module):
 
 
 class TimeStep(eqx.Module):
-    """What an environment shows after a reset or a step.
+    """What an environment shows after a reset or a step, for each of N agents.
 
-    `terminated[i]` is a true end for agent `i` (do not bootstrap) and stays true until the
-    episode ends; `truncated` is a time limit (do bootstrap). The episode ends when it is
-    truncated or every agent has terminated. `active[i]` says that agent `i` is alive and due to
-    act: what it does otherwise changes nothing and must weigh nothing in a loss.
+    `terminated[i]` says that agent `i`'s own future is worth nothing from here: do not bootstrap.
+    `truncated[i]` says that it was cut, by a time limit or because it was taken out: bootstrap from
+    its own last observation. Both stay true until the episode ends, which is when each agent has
+    one of them. An agent that never appeared counts as terminated.
+
+    `active[i]` says that agent `i` is alive and due to act: what it does otherwise changes nothing
+    and weighs nothing in a loss. An agent that leaves while its team plays on for a reward that it
+    shares is inactive, not terminated.
     """
 
     obs: Float[Array, "*B N D"]
     reward: Float[Array, "*B N"]
     terminated: Bool[Array, "*B N"]
-    truncated: Bool[Array, "*B"]
+    truncated: Bool[Array, "*B N"]
     active: Bool[Array, "*B N"]
     action_mask: Bool[Array, "*B N A"] | None
     global_state: Float[Array, "*B S"] | None
@@ -73,38 +77,73 @@ class TimeStep(eqx.Module):
 
     @staticmethod
     def of(
-        obs: Float[Array, "N D"],
+        obs: Float[Array, "*B N D"],
         *,
         reward: Any = 0.0,
         terminated: Any = False,
         truncated: Any = False,
         active: Any = True,
-        action_mask: Bool[Array, "N A"] | None = None,
-        global_state: Float[Array, "S"] | None = None,
+        action_mask: Bool[Array, "*B N A"] | None = None,
+        global_state: Float[Array, "*B S"] | None = None,
         metrics: dict[str, Any] | None = None,
     ) -> "TimeStep":
-        """A time step in which only what is news need be said. What is given as one number or
-        truth value is every agent's; who has terminated is not active."""
+        """A time step of which only what differs from the defaults is given. One number or truth
+        value means every agent; who has terminated is not active."""
 
-        def everyones(x: Any, dtype: Any) -> Array:
-            return jnp.broadcast_to(jnp.asarray(x, dtype), obs.shape[:1])
+        def for_everyone(x: Any, dtype: Any) -> Array:
+            return jnp.broadcast_to(jnp.asarray(x, dtype), obs.shape[:-1])
 
-        over = everyones(terminated, bool)
+        gone = for_everyone(terminated, bool)
         return TimeStep(
             obs=obs,
-            reward=everyones(reward, jnp.float32),
-            terminated=over,
-            truncated=jnp.asarray(truncated, bool),
-            active=everyones(active, bool) & ~over,
+            reward=for_everyone(reward, jnp.float32),
+            terminated=gone,
+            truncated=for_everyone(truncated, bool),
+            active=for_everyone(active, bool) & ~gone,
             action_mask=action_mask,
             global_state=global_state,
             metrics={name: jnp.asarray(x, jnp.float32) for name, x in (metrics or {}).items()},
         )
 
     @property
+    def ended(self) -> Bool[Array, "*B N"]:
+        """Whose part of the episode is over."""
+        return self.terminated | self.truncated
+
+    @property
     def done(self) -> Bool[Array, "*B"]:
-        """Whether the episode ended with this step."""
-        return self.truncated | self.terminated.all(-1)
+        """Whether the episode ended with this step: everyone has terminated or was cut."""
+        return self.ended.all(-1)
+
+
+def cut_now(before: TimeStep, after: TimeStep) -> Bool[Array, "*B N"]:
+    """Who was cut by the step from `before` to `after`: its last observation is valued."""
+    return after.truncated & ~before.truncated & ~after.terminated
+
+
+def paid(before: Any, after: Any) -> Any:
+    """The rewards of the step from `before` to `after`, arrays of JAX or of NumPy: nothing for who
+    had terminated or was cut before it."""
+    where = after.reward.__array_namespace__().where
+    return where(before.ended, 0.0, after.reward)
+
+
+def settle(before: TimeStep, after: TimeStep) -> TimeStep:
+    """The successor `after` by the rules that hold in every loop, whoever collects or evaluates.
+
+    Who had terminated or was cut before this step is paid nothing. Who is not due to act sees
+    zeros, except where the step cut it: that observation is what it is valued from.
+    """
+    reward = paid(before, after)
+    seen = (after.active | cut_now(before, after))[..., None]
+    obs = jnp.where(seen, after.obs, 0.0)
+    return eqx.tree_at(lambda t: (t.obs, t.reward), after, (obs, reward))
+
+
+def to_act_on(timestep: TimeStep) -> TimeStep:
+    """The time step as policies see it: zeros for who is not due to act, also behind a NaN."""
+    obs = jnp.where(timestep.active[..., None], timestep.obs, 0.0)
+    return eqx.tree_at(lambda t: t.obs, timestep, obs)
 
 
 class Env(eqx.Module):

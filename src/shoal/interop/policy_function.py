@@ -21,7 +21,7 @@ from jax.extend.core import Var
 from jaxtyping import Array, Bool, Float
 
 from shoal.core.algorithm import Policy
-from shoal.core.env import Env, EnvSpec
+from shoal.core.env import Env, EnvSpec, TimeStep
 from shoal.core.errors import require, unknown
 from shoal.core.spaces import ActionSpace, Box
 from shoal.interop.host.world import HostWorld, World
@@ -121,7 +121,7 @@ class _Whole:
             mask = jnp.broadcast_to(self.fixed, (*obs.shape[:-1], self.fixed.shape[-1]))
         carry = jax.tree.unflatten(jax.tree.structure(self.policy.initial_carry()), leaves)
         key = jax.random.key(0) if key is None else key
-        distribution, carry = self.policy(obs, carry, action_mask=mask, key=key)
+        distribution, carry = self.policy(TimeStep.of(obs, action_mask=mask), carry, key)
         after = jax.tree.leaves(carry)
         return decide(distribution, self.space) | dict(
             zip(_carry_names(len(after), "next_carry"), after)

@@ -143,7 +143,7 @@ def _show(seen: Seen, cut: Bool[Array, ""]) -> TimeStep:
         obs=seen.obs,
         reward=seen.reward,
         terminated=seen.ended,
-        truncated=cut,
+        truncated=jnp.broadcast_to(cut, seen.ended.shape),
         active=~seen.ended,
         action_mask=seen.action_mask,
         global_state=seen.global_state,

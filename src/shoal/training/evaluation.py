@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Policy
 from shoal.core.distributions import Categorical
-from shoal.core.env import Env, TimeStep
+from shoal.core.env import Env, TimeStep, settle, to_act_on
 from shoal.core.errors import require
 from shoal.core.spaces import ActionSpace, Box
 
@@ -40,8 +40,10 @@ def play(env: Env, act: Any, carry: Any, key: PRNGKeyArray, episodes: int) -> Re
     def step(loop, key):
         state, timestep, carry, alive, returns, metrics = loop
         key_act, key_step = jax.random.split(key)
-        action, carry = act(state, timestep, carry, key_act)
-        state, timestep = jax.vmap(env.step)(jax.random.split(key_step, episodes), state, action)
+        action, carry = act(state, to_act_on(timestep), carry, key_act)
+        keys = jax.random.split(key_step, episodes)
+        state, after = jax.vmap(env.step)(keys, state, action)
+        timestep = settle(timestep, after)
         returns = returns + jnp.where(alive[:, None], timestep.reward, 0.0)
         metrics = {
             k: _reduce(reductions[k], metrics[k], timestep.metrics[k], alive) for k in metrics
@@ -76,9 +78,7 @@ def evaluate_policy(
 
     def act(_: Any, timestep: TimeStep, carry: Any, key: PRNGKeyArray) -> tuple[Array, Any]:
         key_policy, key_sample = jax.random.split(key)
-        distribution, carry = policy(
-            timestep.obs, carry, action_mask=timestep.action_mask, key=key_policy
-        )
+        distribution, carry = policy(timestep, carry, key_policy)
         return (distribution.mode() if greedy else distribution.sample(key_sample)), carry
 
     return play(env, act, carry, key, episodes)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, PRNGKeyArray
 
 from shoal.core.algorithm import Carry, Policy, where_done
+from shoal.core.env import to_act_on
 from shoal.core.spaces import ActionSpace
 from shoal.interop.host.game import Shown
 from shoal.interop.host.vector import HostVector
@@ -113,6 +114,6 @@ def _act(
     policy = rebuild(leaves)
     carry = where_done(done, batch_carry(policy.initial_carry(), done.shape[0]), carry)
     key_policy, key_sample = jax.random.split(acting_key(seed))
-    seen = timestep_of(shown, space)
-    distribution, carry = policy(seen.obs, carry, action_mask=seen.action_mask, key=key_policy)
+    timestep = to_act_on(timestep_of(shown, space))
+    distribution, carry = policy(timestep, carry, key_policy)
     return (distribution.mode() if greedy else distribution.sample(key_sample)), carry

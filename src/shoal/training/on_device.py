@@ -8,15 +8,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.core.algorithm import (
+    Acting,
     Algorithm,
     AlgState,
     Carry,
     Metrics,
+    Policy,
     Trajectory,
     Transition,
     where_done,
 )
-from shoal.core.env import Env, EnvState, TimeStep
+from shoal.core.env import Env, EnvState, TimeStep, settle, to_act_on
 from shoal.core.limits import Count, check_fields
 from shoal.core.parallel import num_shards, pmean, shard_index
 
@@ -28,14 +30,20 @@ class Episodes(eqx.Module):
     length: Int[Array, "B"]
 
 
-class LearnerState(eqx.Module):
-    """Everything that the next update depends on."""
+class Loop(eqx.Module):
+    """B environments in the midst of their episodes, and what acts in them."""
 
-    algorithm: AlgState
     env: EnvState
     timestep: TimeStep
     carry: Carry
     episodes: Episodes
+
+
+class LearnerState(eqx.Module):
+    """Everything that the next update depends on."""
+
+    algorithm: AlgState
+    loop: Loop
     key: PRNGKeyArray
     updates: Int[Array, ""]
 
@@ -56,6 +64,10 @@ class OnDevice(eqx.Module):
     def __check_init__(self):
         check_fields(self)
 
+    @property
+    def steps_per_update(self) -> int:
+        return self.num_envs * self.unroll
+
     def _local_envs(self) -> int:
         return self.num_envs // num_shards()
 
@@ -63,52 +75,59 @@ class OnDevice(eqx.Module):
         """A fresh state. Parameters depend on `key` alone, environments on the device as well."""
         key_algorithm, key_reset, key_run = jax.random.split(key, 3)
         key_reset, key_run = (jax.random.fold_in(k, shard_index()) for k in (key_reset, key_run))
-        n = self._local_envs()
         algorithm = self.algorithm.init(self.env.spec, key_algorithm)
-        env, timestep = jax.vmap(self.env.reset)(jax.random.split(key_reset, n))
-        return LearnerState(
-            algorithm=algorithm,
+        loop = self.start(self.algorithm.acting(algorithm), key_reset)
+        return LearnerState(algorithm, loop, key_run, jnp.int32(0))
+
+    def start(self, acting: Acting, key: PRNGKeyArray) -> Loop:
+        """Resets all environments."""
+        n = self._local_envs()
+        env, timestep = jax.vmap(self.env.reset)(jax.random.split(key, n))
+        return Loop(
             env=env,
-            timestep=timestep,
-            carry=batch_carry(self.algorithm.initial_carry(algorithm), n),
+            timestep=to_act_on(timestep),
+            carry=batch_carry(self.algorithm.initial_carry(acting), n),
             episodes=Episodes(jnp.zeros((n, self.env.spec.num_agents)), jnp.zeros(n, jnp.int32)),
-            key=key_run,
-            updates=jnp.int32(0),
         )
 
     def update(self, state: LearnerState) -> tuple[LearnerState, Metrics]:
         """Collects one trajectory and learns from it."""
         key, key_collect, key_learn = jax.random.split(state.key, 3)
-        fresh = batch_carry(self.algorithm.initial_carry(state.algorithm), self._local_envs())
-        carry_0 = state.carry
-
-        def step(loop, keys):
-            env, timestep, carry, episodes = loop
-            key_act, key_step, key_reset = keys
-            action, carry, extras = self.algorithm.act(state.algorithm, timestep, carry, key_act)
-            keys_env = jax.random.split(key_step, self._local_envs())
-            env, successor = jax.vmap(self.env.step)(keys_env, env, action)
-            episodes, finished = count_episodes(episodes, successor)
-            env, next_timestep = auto_reset(self.env, key_reset, env, successor)
-            carry = where_done(successor.done, fresh, carry)
-            transition = Transition(timestep, action, extras, successor)
-            return (env, next_timestep, carry, episodes), (transition, finished)
-
-        loop = (state.env, state.timestep, state.carry, state.episodes)
-        # All at once: splitting a key in each step would cost more than a small batch's physics.
-        keys = tuple(jax.random.split(key_collect, (3, self.unroll)))
-        (env, timestep, carry, episodes), (transitions, finished) = jax.lax.scan(step, loop, keys)
         progress = jnp.minimum(state.updates / self.total_updates, 1.0)
-        trajectory = Trajectory(transitions, carry_0, timestep, carry, progress)
-        trajectory = jax.lax.stop_gradient(
-            trajectory
-        )  # data, also where a learner is differentiated
+        acting = self.algorithm.acting(state.algorithm)
+        loop, trajectory, finished = self.collect(acting, state.loop, progress, key_collect)
         algorithm, metrics = self.algorithm.learn(state.algorithm, trajectory, key_learn)
         metrics = pmean(metrics | summarise(finished))
-        return (
-            LearnerState(algorithm, env, timestep, carry, episodes, key, state.updates + 1),
-            metrics,
-        )
+        return LearnerState(algorithm, loop, key, state.updates + 1), metrics
+
+    def collect(
+        self, acting: Acting, loop: Loop, progress: Float[Array, ""], key: PRNGKeyArray
+    ) -> tuple[Loop, Trajectory, tuple[Array, Array, Array]]:
+        """Steps all environments `unroll` times. Also returns the environments as they are then,
+        and of each step which episodes ended, with what return and length."""
+        n = self._local_envs()
+        fresh = batch_carry(self.algorithm.initial_carry(acting), n)
+
+        def step(loop: Loop, keys):
+            key_act, key_step, key_reset = keys
+            action, carry, extras = self.algorithm.act(acting, loop.timestep, loop.carry, key_act)
+            env, after = jax.vmap(self.env.step)(jax.random.split(key_step, n), loop.env, action)
+            successor = settle(loop.timestep, after)
+            episodes, finished = count_episodes(loop.episodes, successor)
+            env, timestep = auto_reset(self.env, key_reset, env, successor)
+            transition = Transition(loop.timestep, action, extras, successor)
+            carry = where_done(successor.done, fresh, carry)
+            return Loop(env, to_act_on(timestep), carry, episodes), (transition, finished)
+
+        # All at once: splitting a key in each step would cost more than a small batch's physics.
+        keys = tuple(jax.random.split(key, (3, self.unroll)))
+        end, (transitions, finished) = jax.lax.scan(step, loop, keys)
+        trajectory = Trajectory(transitions, loop.carry, end.timestep, end.carry, progress)
+        # Data, also where a learner is differentiated.
+        return end, jax.lax.stop_gradient(trajectory), finished
+
+    def policy(self, state: LearnerState) -> Policy:
+        return self.algorithm.policy(state.algorithm)
 
 
 def batch_carry(carry: Carry, n: int) -> Carry:

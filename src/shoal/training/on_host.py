@@ -23,7 +23,7 @@ from shoal.core.algorithm import (
     Transition,
     where_done,
 )
-from shoal.core.env import TimeStep
+from shoal.core.env import TimeStep, settle, to_act_on
 from shoal.core.spaces import ActionSpace, Discrete
 from shoal.interop.host.game import Shown
 from shoal.interop.host.vector import HostVector
@@ -171,7 +171,7 @@ class OnHost:
         return timestep_of(shown, self.world.spec.action)
 
     def _fresh_carry(self, algorithm: Algorithm, state: AlgState) -> Carry:
-        return batch_carry(algorithm.initial_carry(state), self.num_envs)
+        return batch_carry(algorithm.initial_carry(algorithm.acting(state)), self.num_envs)
 
     def _make(self, arrays: Any, key: PRNGKeyArray) -> HostState:
         key_algorithm, _, key_run = jax.random.split(key, 3)
@@ -184,7 +184,8 @@ class OnHost:
         algorithm = self._algorithm(arrays)
         carry = where_done(done, self._fresh_carry(algorithm, state), carry)
         key = acting_key(seed)
-        action, after, extras = algorithm.act(state, self._read(shown), carry, key)
+        timestep = to_act_on(self._read(shown))
+        action, after, extras = algorithm.act(algorithm.acting(state), timestep, carry, key)
         return action, carry, after, extras
 
     def _improve(
@@ -192,10 +193,12 @@ class OnHost:
     ) -> tuple[AlgState, Metrics]:
         algorithm = self._algorithm(arrays)
         shown, action, extras, successor = steps.record
-        transitions = Transition(self._read(shown), action, extras, self._read(successor))
+        before = self._read(shown)
+        after = settle(before, self._read(successor))
+        transitions = Transition(to_act_on(before), action, extras, after)
         fresh = self._fresh_carry(algorithm, state.algorithm)
         last_carry = where_done(transitions.successor.done[-1], fresh, steps.last_carry)
-        last = self._read(steps.last)
+        last = to_act_on(self._read(steps.last))
         progress = jnp.asarray(steps.progress)
         trajectory = Trajectory(transitions, steps.carry, last, last_carry, progress)
         return algorithm.learn(state.algorithm, trajectory, key)
@@ -255,6 +258,7 @@ def timestep_of(shown: Shown, space: ActionSpace) -> TimeStep:
     if fields["action_mask"] is None and always_masked(space):
         shape = (*fields["reward"].shape, space.size)
         fields["action_mask"] = jnp.broadcast_to(space.mask, shape)
+    fields["truncated"] = jnp.broadcast_to(fields["truncated"][..., None], fields["reward"].shape)
     return TimeStep(**fields, metrics={})
 
 

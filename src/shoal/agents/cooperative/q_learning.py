@@ -150,11 +150,17 @@ class QLearning(Algorithm):
         """Samples explore as little as they will in the end, whatever `act` still explores."""
         return QPolicy(state.learner.params.q, state.space, jnp.float32(self.epsilon_end))
 
+    def acting(self, state):
+        return state
+
+    def initial_carry(self, acting):
+        return acting.learner.params.q.initial_carry()
+
     def act(
         self, state: QState, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
     ) -> tuple[Action, Carry, Extras]:
         policy = QPolicy(state.learner.params.q, state.space, state.epsilon)
-        distribution, carry = policy(timestep.obs, carry, action_mask=timestep.action_mask)
+        distribution, carry = policy(timestep, carry)
         return distribution.sample(key), carry, None
 
     def epsilon(self, progress: Float[Array, ""] | float) -> Float[Array, ""]:

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.core.algorithm import Carry, Policy
 from shoal.core.distributions import Distribution
+from shoal.core.env import TimeStep
 from shoal.core.spaces import ActionSpace
 from shoal.math.td import action_value, greedy_action
 from shoal.nn.agent_network import AgentNetwork
@@ -114,12 +115,8 @@ class QPolicy(Policy):
         return self.q.initial_carry()
 
     def __call__(
-        self,
-        obs: Float[Array, "*B N D"],
-        carry: Carry,
-        *,
-        action_mask: Bool[Array, "*B N A"] | None,
-        key: PRNGKeyArray | None = None,
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
     ) -> tuple[Distribution, Carry]:
-        q, carry = self.q.step(obs, carry)
-        return EpsilonGreedy(q, legal_actions(self.space, action_mask, obs), self.epsilon), carry
+        q, carry = self.q.step(timestep.obs, carry)
+        legal = legal_actions(self.space, timestep.action_mask, timestep.obs)
+        return EpsilonGreedy(q, legal, self.epsilon), carry

@@ -43,15 +43,10 @@ class EvolvedPolicy(Policy):
         return self.network.initial_carry()
 
     def __call__(
-        self,
-        obs: Float[Array, "*B N D"],
-        carry: Carry,
-        *,
-        action_mask: Bool[Array, "*B N A"] | None,
-        key: PRNGKeyArray | None = None,
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
     ) -> tuple[Distribution, Carry]:
-        out, carry = self.network.step(obs, carry)
-        return self._distribution(out, action_mask), carry
+        out, carry = self.network.step(timestep.obs, carry)
+        return self._distribution(out, timestep.action_mask), carry
 
     def _distribution(
         self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None
@@ -144,11 +139,17 @@ class OpenAIES(Algorithm):
         pairs = jax.vmap(pair)(jnp.arange(self.population // 2))
         return structure.unflatten([x.reshape(-1, *x.shape[2:]) for x in pairs])
 
+    def acting(self, state):
+        return state
+
+    def initial_carry(self, acting):
+        return acting.mean.initial_carry()
+
     def act(
         self, state: ESState, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
     ) -> tuple[Action, Carry, Extras]:
         """Each environment is played by its member."""
-        here = self._members_here(timestep.truncated.shape[0])
+        here = self._members_here(timestep.reward.shape[0])
         start = shard_index() * here
 
         def mine(x: Array) -> Array:
@@ -157,12 +158,12 @@ class OpenAIES(Algorithm):
         def by_member(x: Array) -> Array:
             return x.reshape(here, -1, *x.shape[1:])
 
-        def play(policy, key, obs, action_mask, carry):
-            distribution, carry = policy(obs, carry, action_mask=action_mask)
+        def play(policy, key, timestep, carry):
+            distribution, carry = policy(timestep, carry)
             action = distribution.sample(key) if self.stochastic else distribution.mode()
             return action, carry
 
-        inputs = jax.tree.map(by_member, (timestep.obs, timestep.action_mask, carry))
+        inputs = jax.tree.map(by_member, (timestep, carry))
         members = jax.tree.map(mine, state.members)
         outputs = jax.vmap(play)(members, jax.random.split(key, here), *inputs)
         action, carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outputs)
@@ -216,7 +217,7 @@ class OpenAIES(Algorithm):
         In an environment: the sum of rewards over the number of episodes that ended, if any did.
         """
         steps = trajectory.transitions
-        reward = jnp.where(steps.timestep.terminated, 0.0, steps.successor.reward)
+        reward = steps.successor.reward
         episodes = jnp.maximum(steps.successor.done.sum(0), 1)
         returns = reward.sum(0) / episodes[:, None]
         of_agent = np.array(groups.of_agent)

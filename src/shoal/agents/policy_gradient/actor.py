@@ -5,6 +5,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Carry, Policy
 from shoal.core.distributions import Categorical, DiagonalNormal, Distribution
+from shoal.core.env import TimeStep
 from shoal.core.spaces import ActionSpace, Box
 from shoal.nn.agent_network import AgentNetwork
 
@@ -20,15 +21,10 @@ class Actor(Policy):
         return self.network.initial_carry()
 
     def __call__(
-        self,
-        obs: Float[Array, "*B N D"],
-        carry: Carry,
-        *,
-        action_mask: Bool[Array, "*B N A"] | None,
-        key: PRNGKeyArray | None = None,
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
     ) -> tuple[Distribution, Carry]:
-        out, carry = self.network.step(obs, carry)
-        return self.distribution(out, action_mask), carry
+        out, carry = self.network.step(timestep.obs, carry)
+        return self.distribution(out, timestep.action_mask), carry
 
     def distribution(
         self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None

@@ -138,14 +138,15 @@ class ActorCritic(Algorithm):
         params = state.params
         return params.actor.initial_carry(), params.critic.network.initial_carry()
 
+    def acting(self, state):
+        return state
+
     def act(
         self, state: ActorCriticState, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
     ) -> tuple[Action, Carry, Extras]:
         key_policy, key_sample = jax.random.split(key)
         params = state.params
-        distribution, actor_carry = params.actor(
-            timestep.obs, carry[0], action_mask=timestep.action_mask, key=key_policy
-        )
+        distribution, actor_carry = params.actor(timestep, carry[0], key_policy)
         value, critic_carry = params.critic.step(timestep, carry[1])
         action = distribution.sample(key_sample)
         extras = {"log_prob": distribution.log_prob(action), "value": value}

@@ -49,7 +49,7 @@ def _expected(env: Env) -> dict[str, tuple[tuple[int, ...], str, bool]]:
         "obs": ((n, spec.obs_size), "float32", True),
         "reward": ((n,), "float32", True),
         "terminated": ((n,), "bool", True),
-        "truncated": ((), "bool", True),
+        "truncated": ((n,), "bool", True),
         "active": ((n,), "bool", True),
         "global_state": ((spec.state_size,), "float32", spec.state_size > 0),
     }

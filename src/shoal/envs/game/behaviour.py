@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Policy
 from shoal.core.distributions import Categorical
+from shoal.core.env import TimeStep
 
 
 @eqx.filter_jit
@@ -14,7 +15,7 @@ def probabilities(
     policy: Policy, obs: Float[Array, "*B N D"], mask: Bool[Array, "*B N A"]
 ) -> Float[Array, "*B N A"]:
     """The probability of every action of every agent, of a policy that does not remember."""
-    found, _ = policy(obs, None, action_mask=mask, key=jax.random.key(0))
+    found, _ = policy(TimeStep.of(obs, action_mask=mask), None, jax.random.key(0))
     num_actions = mask.shape[-1]
     actions = jnp.arange(num_actions).reshape(num_actions, *[1] * (mask.ndim - 1))
     every = jnp.broadcast_to(actions, (num_actions, *mask.shape[:-1]))
@@ -31,12 +32,7 @@ class TablePolicy(Policy):
         return None
 
     def __call__(
-        self,
-        obs: Float[Array, "*B N D"],
-        carry: None,
-        *,
-        action_mask: Bool[Array, "*B N A"] | None,
-        key: PRNGKeyArray | None = None,
+        self, timestep: TimeStep, carry: None, key: PRNGKeyArray | None = None
     ) -> tuple[Categorical, None]:
-        odds = jnp.einsum("...nd,nda->...na", obs, self.table)
-        return Categorical(jnp.log(jnp.maximum(odds, 1e-30)), action_mask), None
+        probs = jnp.einsum("...nd,nda->...na", timestep.obs, self.table)
+        return Categorical(jnp.log(jnp.maximum(probs, 1e-30)), timestep.action_mask), None

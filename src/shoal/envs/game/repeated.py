@@ -120,7 +120,7 @@ class RepeatedGame(Env):
             obs=jnp.stack(obs) if self.memory else jnp.ones((len(counts), 1)),
             reward=reward,
             terminated=over,
-            truncated=jnp.array(False),
+            truncated=jnp.zeros(self.spec.num_agents, bool),
             active=~over,
             action_mask=mask,
             global_state=_flat(taken) if self.memory else None,

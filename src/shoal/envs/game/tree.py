@@ -109,7 +109,7 @@ class TreeGame(Env):
             obs=jnp.where(active[:, None], seen, 0.0),
             reward=reward,
             terminated=jnp.full(form.num_players, actor < 0),
-            truncated=jnp.array(False),
+            truncated=jnp.zeros(form.num_players, bool),
             active=active,
             action_mask=jnp.where(active[:, None], legal, jnp.arange(spec.action.size) == 0),
             global_state=None,

@@ -312,7 +312,7 @@ class ParticleWorld(Env):
             obs=jnp.stack(obs),
             reward=reward,
             terminated=jnp.zeros(n, bool),
-            truncated=state.time >= self.horizon,
+            truncated=jnp.full(n, state.time >= self.horizon),
             active=jnp.ones(n, bool),
             action_mask=jnp.asarray(space.mask) if padded else None,
             global_state=self.global_state(state),
