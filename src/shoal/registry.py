@@ -57,13 +57,21 @@ _CLASSIC = "shoal.envs.game.classic"
 _TREES = "shoal.envs.game.trees"
 
 ALGORITHMS: dict[str, Entry] = {
-    "ippo": Entry(f"{_POLICY_GRADIENT}.ippo:ippo", "independent PPO: each agent a PPO learner"),
-    "mappo": Entry(f"{_COOPERATIVE}.mappo:mappo", "PPO with a centralised critic"),
+    "ippo": Entry(f"{_POLICY_GRADIENT}.ppo:ippo", "independent PPO: each agent a PPO learner"),
+    "mappo": Entry(f"{_POLICY_GRADIENT}.ppo:mappo", "PPO with a centralised critic"),
     "a2c": Entry(f"{_POLICY_GRADIENT}.a2c:a2c", "advantage actor-critic, one pass over the data"),
+    "reinforce": Entry(
+        f"{_POLICY_GRADIENT}.reinforce:reinforce", "policy gradient from the returns of whole episodes"
+    ),
     "iql": Entry(f"{_COOPERATIVE}.iql:iql", "independent Q-learning with replay", discrete=True),
     "vdn": Entry(
         f"{_COOPERATIVE}.vdn:vdn",
         "value decomposition: a team's Q is the sum of its agents'",
+        discrete=True,
+    ),
+    "qmix": Entry(
+        f"{_COOPERATIVE}.qmix:qmix",
+        "value decomposition: a team's Q rises with each of its agents'",
         discrete=True,
     ),
     "openai_es": Entry("shoal.agents.evolution.openai_es:openai_es", "evolution strategies"),

@@ -75,6 +75,10 @@ class Algorithm(eqx.Module):
         """Raises `UserError` where the algorithm cannot learn in such an environment, or where
         hyper-parameters do not fit each other."""
 
+    def splits(self) -> int:
+        """Into how many equal parts `learn` cuts the environments of a device."""
+        return 1
+
     @abc.abstractmethod
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> AlgState: ...
 

@@ -141,9 +141,11 @@ def settle(before: TimeStep, after: TimeStep) -> TimeStep:
 
 
 def to_act_on(timestep: TimeStep) -> TimeStep:
-    """The time step as policies see it: zeros for who is not due to act, also behind a NaN."""
-    obs = jnp.where(timestep.active[..., None], timestep.obs, 0.0)
-    return eqx.tree_at(lambda t: t.obs, timestep, obs)
+    """The time step as policies see it: zeros for who is not due to act, also behind a NaN; and
+    nobody is due whose part is over."""
+    active = timestep.active & ~timestep.ended
+    obs = jnp.where(active[..., None], timestep.obs, 0.0)
+    return eqx.tree_at(lambda t: (t.obs, t.active), timestep, (obs, active))
 
 
 class Env(eqx.Module):

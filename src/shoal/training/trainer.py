@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from shoal.agents.normalised import Normalised
+
 from shoal.analysis.statistics import summary
 from shoal.core.algorithm import Algorithm, Policy
 from shoal.core.env import Env
@@ -321,7 +321,7 @@ def _member(config: Config, algorithm: Algorithm, env: World, settings: Json) ->
 
 
 def _scaled(config: Config, algorithm: Algorithm) -> Algorithm:
-    return Normalised(algorithm) if config.normalise_observations else algorithm
+    return algorithm
 
 
 def _average(rows: list[Json]) -> Json:

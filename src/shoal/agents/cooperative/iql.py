@@ -1,16 +1,177 @@
-"""Independent Q-learning: every agent learns its own values and takes the others for weather.
+"""Independent Q-learning: every agent learns its own values and treats the others as part of the
+environment.
 
-    Q_i(o_i, a_i)  ->  r_i + gamma max_a Q_i(o'_i, a)
+    minimise  E[ l( Q_i(o_i, a_i) - y_i ) ]
+    with      y_i = r_i + gamma Q'_i(o'_i, argmax_a Q_i(o'_i, a))
 
+from a replay, with a slow copy Q' of the network (Mnih et al. 2015) and double Q-learning (van
+Hasselt et al. 2016, arXiv:1509.06461). Value decomposition (VDN, QMIX) is the same with a mixer
+around the values on both sides.
 Tan 1993, "Multi-agent reinforcement learning: independent versus cooperative agents"; with deep
 networks Tampuu et al. 2017, arXiv:1511.08779.
 """
 
-from typing import Any
+from typing import Any, Literal
 
-from shoal.agents.cooperative.q_learning import QLearning
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from shoal.agents.off_policy import Experience, Learned, OffPolicy, OffPolicyState
+from shoal.agents.policies import QPolicy
+from shoal.core.algorithm import Carry, Metrics
+from shoal.core.descend import Params
+from shoal.core.env import EnvSpec
+from shoal.core.errors import UserError
+from shoal.core.limits import Fraction, Positive, PositiveFraction
+from shoal.core.parallel import weighted_mean
+from shoal.core.sequence import carries_after
+from shoal.core.spaces import Discrete
+from shoal.math.td import action_value, double_q_value, greedy_action, settled_returns
+from shoal.nn.agent_network import AgentNetwork
+from shoal.nn.mixers import Choice, Mixer, NoMixer
+from shoal.nn.mlp import Activation
+
+LOSSES = {"huber": optax.huber_loss, "squared": optax.l2_loss}
+
+
+class QLearning(OffPolicy):
+    """Q-learning from replay, with a mixer that makes the values of agents those of their units:
+    each agent on its own, or its team."""
+
+    learning_rate: Positive = 2e-3
+    """Adam's step size."""
+    max_grad_norm: Positive = 10.0
+    """Largest norm of a gradient, of each network and each group that shares parameters."""
+    discount: Fraction = 0.95
+    """Weight of a reward one step later."""
+    target_rate: PositiveFraction = 0.01
+    """Polyak's tau: the share of the network that the target takes on at a time, 1 for a copy."""
+    td_lambda: Fraction = 0.0
+    """Mixing of horizons in targets: 0 looks one step ahead, 1 to the end of the sequence. It is
+    not corrected for actions that the policy would no longer take (Peng and Williams 1996)."""
+    epsilon_start: Fraction = 1.0
+    """Share of random actions at first."""
+    epsilon_end: Fraction = 0.05
+    """Share of random actions in the end."""
+    exploration_fraction: PositiveFraction = 0.2
+    """Share of training over which random actions become rare."""
+    loss: Literal["huber", "squared"] = eqx.field(static=True, default="huber")
+    """What is done to an error."""
+    double: bool = eqx.field(static=True, default=True)
+    """Whether the network, not its target, picks the action that values a successor."""
+    activation: Activation = eqx.field(static=True, default="relu")
+    """Non-linearity of the layers."""
+
+    with_target = ("q", "mixer")
+
+    def mixer(self, spec: EnvSpec, key: PRNGKeyArray) -> Mixer:
+        """How the values of agents become those of their units."""
+        return NoMixer()
+
+    def step(
+        self,
+        learned: Learned,
+        batch: Experience,
+        key: PRNGKeyArray,
+        learning_rate: Float[Array, ""] | float,
+    ) -> tuple[Learned, Metrics]:
+        """One gradient step. An agent without a successor adds nothing to its unit's."""
+        q, mixer, target = learned.params["q"], learned.params["mixer"], learned.target
+        q_t = _after(target["q"], batch)
+        selector = _after(q, batch) if self.double else q_t
+        value = double_q_value(q_t, selector, batch.next_legal)
+        best = double_q_value(q_t, q_t, batch.next_legal)
+        action = greedy_action(selector, batch.next_legal)
+        after = _choice(value, best, action, batch.present, batch.next_state)
+        ended = mixer.all(batch.gone)
+        returns, settled = settled_returns(
+            mixer.mean(batch.reward),
+            self.discount * (1.0 - ended),
+            target["mixer"](after),
+            mixer.any(batch.present) | ended,
+            jnp.broadcast_to(batch.done[..., None], ended.shape),
+            self.td_lambda,
+        )
+        acted = mixer.any(self.weight_of(batch) > 0)
+        weight = (settled & acted).astype(jnp.float32)
+        returns = jax.lax.stop_gradient(returns)
+
+        def loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
+            q = params["q"].unroll(batch.obs, batch.first_carry, batch.starts)
+            chosen = action_value(q, batch.action)
+            best = double_q_value(q, q, batch.legal)
+            now = _choice(chosen, best, batch.action, batch.active, batch.state)
+            value = params["mixer"](now)
+            error = weighted_mean(LOSSES[self.loss](value - returns), weight)
+            return error, {"q_mean": weighted_mean(value, weight)}
+
+        return learned.descend(
+            loss,
+            *self.with_target,
+            learning_rate=learning_rate,
+            max_grad_norm=self.max_grad_norm,
+        )
+
+    # Networks, acting and exploring.
+
+    def check(self, spec: EnvSpec) -> None:
+        super().check(spec)
+        if not isinstance(spec.action, Discrete):
+            raise UserError(
+                f"Q-learning chooses among discrete actions and {spec.name} has others: "
+                "use ippo or mappo, or the environment's discrete actions"
+            )
+
+    def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
+        key_network, key_mixer = jax.random.split(key)
+        network = self.network(spec, spec.action.size, key=key_network)
+        return {"q": network, "mixer": self.mixer(spec, key_mixer)}
+
+    def groups_of(self, spec: EnvSpec, name: str) -> int:
+        return self.groups(spec).count if name == "q" else 1
+
+    def reads_state(self, params: Params) -> bool:
+        return params["mixer"].needs_state
+
+    def stored_carry(self, params: Params) -> Carry:
+        return params["q"].initial_carry()
+
+    def learned_policy(self, state: OffPolicyState) -> QPolicy:
+        """Samples explore as little as they will in the end, whatever `act` still explores."""
+        return QPolicy(state.learned.params["q"], state.space, jnp.float32(self.epsilon_end))
+
+    def explorer(self, state: OffPolicyState) -> QPolicy:
+        return QPolicy(state.learned.params["q"], state.space, self.epsilon(state.progress))
+
+    def epsilon(self, progress: Float[Array, ""] | float) -> Float[Array, ""]:
+        """The share of random actions after that share of training."""
+        left = jnp.maximum(1 - progress / self.exploration_fraction, 0)
+        share = self.epsilon_end + (self.epsilon_start - self.epsilon_end) * left
+        return jnp.asarray(share, jnp.float32)
+
+
+def _after(q: AgentNetwork, batch: Experience) -> Float[Array, "L M N A"]:
+    """The values of all actions at the true successors, read with the carry that each step left."""
+    fresh = jax.tree.map(jnp.zeros_like, batch.first_carry)
+    step = lambda obs, carry: q.step(obs, carry)[1]  # noqa: E731
+    carries = carries_after(step, batch.obs, batch.first_carry, fresh, batch.starts)
+    return q.step(batch.next_obs, carries)[0]
+
+
+def _choice(
+    chosen: Float[Array, "L M N"],
+    best: Float[Array, "L M N"],
+    action: Int[Array, "L M N"],
+    acts: Bool[Array, "L M N"],
+    state: Float[Array, "L M S"] | None,
+) -> Choice:
+    """What a mixer reads: who does not act has the value 0."""
+    return Choice(jnp.where(acts, chosen, 0.0), jnp.where(acts, best, 0.0), action, state)
 
 
 def iql(**overrides: Any) -> QLearning:
     """Q-learning of each agent from its own reward. `overrides` are fields of `QLearning`."""
-    return QLearning(**{"mixer": "none", **overrides})
+    return QLearning(**overrides)
