@@ -61,8 +61,10 @@ ALGORITHMS: dict[str, Entry] = {
     "mappo": Entry(f"{_POLICY_GRADIENT}.ppo:mappo", "PPO with a centralised critic"),
     "a2c": Entry(f"{_POLICY_GRADIENT}.a2c:a2c", "advantage actor-critic, one pass over the data"),
     "reinforce": Entry(
-        f"{_POLICY_GRADIENT}.reinforce:reinforce", "policy gradient from the returns of whole episodes"
+        f"{_POLICY_GRADIENT}.reinforce:reinforce",
+        "policy gradient from the returns of whole episodes",
     ),
+    "sac": Entry(f"{_POLICY_GRADIENT}.sac:sac", "soft actor-critic, for continuous actions"),
     "iql": Entry(f"{_COOPERATIVE}.iql:iql", "independent Q-learning with replay", discrete=True),
     "vdn": Entry(
         f"{_COOPERATIVE}.vdn:vdn",

@@ -105,9 +105,8 @@ class ActorCritic(OnPolicy):
         known = jnp.concatenate([value[1:], value[-1:]])
         cut = cut_now(steps.timestep, steps.successor).at[-1].set(True)
         carry = trajectory.carry[1]
-        fresh = jax.tree.map(jnp.zeros_like, carry)
         step = lambda timestep, carry: critic.step(timestep, carry)[1]  # noqa: E731
-        carries = carries_after(step, steps.timestep, carry, fresh, starts_of(done))
+        carries = carries_after(step, steps.timestep, carry, starts_of(done))
 
         def evaluate(inputs):
             successor, carry, known, cut = inputs

@@ -5,6 +5,7 @@ replay, its sequences, the wait before the first step, target networks and sched
 """
 
 import abc
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -23,35 +24,35 @@ from shoal.core.limits import Count, Fraction, Natural, PositiveFraction
 from shoal.core.parallel import num_shards
 from shoal.core.replay import Replay
 from shoal.core.sequence import starts_of
-from shoal.core.spaces import ActionSpace, Box, legal_actions
+from shoal.core.spaces import ActionSpace
 from shoal.core.target import follow
 from shoal.nn.critics import global_state
 
 
 class Experience(eqx.Module):
-    """A step of M sequences, or with a leading axis several; as it was, before any scale.
+    """Steps, as they were before any scale; of sequences the leading axes are [L, M].
 
     `next_*` are of the true successor, before any reset. States are kept only for those who read
     them, and carries only by recurrent networks.
     """
 
-    obs: Float[Array, "*L M N D"]
-    next_obs: Float[Array, "*L M N D"]
-    action: Array  # [*L M N ...]
-    reward: Float[Array, "*L M N"]
-    active: Bool[Array, "*L M N"]
-    next_active: Bool[Array, "*L M N"]
-    legal: Bool[Array, "*L M N A"]
-    next_legal: Bool[Array, "*L M N A"]
-    cut: Bool[Array, "*L M N"]  # by this step: the successor is its own last observation
-    gone: Bool[Array, "*L M N"]  # has no successor: terminated, or cut before
-    done: Bool[Array, "*L M"]
-    state: Float[Array, "*L M S"] | None
-    next_state: Float[Array, "*L M S"] | None
+    obs: Float[Array, "*L N D"]
+    next_obs: Float[Array, "*L N D"]
+    action: Array  # [*L N ...]
+    reward: Float[Array, "*L N"]
+    active: Bool[Array, "*L N"]
+    next_active: Bool[Array, "*L N"]
+    legal: Bool[Array, "*L N A"]
+    next_legal: Bool[Array, "*L N A"]
+    cut: Bool[Array, "*L N"]  # by this step: the successor is its own last observation
+    gone: Bool[Array, "*L N"]  # has no successor: terminated, or cut before
+    done: Bool[Array, "*L"]
+    state: Float[Array, "*L S"] | None
+    next_state: Float[Array, "*L S"] | None
     carry: Carry  # with which the step was acted
 
     @property
-    def present(self) -> Bool[Array, "*L M N"]:
+    def present(self) -> Bool[Array, "*L N"]:
         """Who has a successor whose value is known: it acts next, or was cut there."""
         return (self.next_active | self.cut) & ~self.gone
 
@@ -97,11 +98,20 @@ class Learned(eqx.Module):
         return eqx.tree_at(lambda l: (l.params, l.optimizers), self, moved), metrics
 
 
+class Acting(eqx.Module):
+    """What acting reads."""
+
+    policy: Policy
+    critic: Any  # only a recurrent one, of actions
+    scales: Scales | None
+
+
 class OffPolicyState(eqx.Module):
-    """Everything that acting and learning go on from."""
+    """Everything that acting and learning go on from. The replay is missing only while it is
+    made."""
 
     learned: Learned
-    replay: Replay
+    replay: Replay | None
     scales: Scales | None
     progress: Float[Array, ""]
     space: ActionSpace
@@ -183,22 +193,35 @@ class OffPolicy(Networks, Optimising, Algorithm):
             if jax.tree.leaves(network)
         }
         target = {name: jax.tree.map(jnp.copy, params[name]) for name in self.with_target}
-        replay = Replay.empty(self._empty_record(spec, params), self.capacity // num_shards())
         learned = Learned(params, target, optimizers, jnp.int32(0))
-        return OffPolicyState(learned, replay, self.scales(spec), jnp.float32(0), spec.action)
+        start = OffPolicyState(learned, None, self.scales(spec), jnp.float32(0), spec.action)
+        carry = self.initial_carry(self.acting(start))
+        record = self._empty_record(spec, params, carry)
+        replay = Replay.empty(record, self.capacity // num_shards())
+        return dataclasses.replace(start, replay=replay)
 
     def policy(self, state: OffPolicyState) -> Policy:
-        return _scaled(self.learned_policy(state), state.scales)
+        policy = self.learned_policy(state)
+        return policy if state.scales is None else ScaledPolicy(policy, state.scales)
 
-    def acting(self, state: OffPolicyState) -> Policy:
-        return _scaled(self.explorer(state), state.scales)
+    def acting(self, state: OffPolicyState) -> Acting:
+        critic = self.remembering_critic(state.learned.params)
+        return Acting(self.explorer(state), critic, state.scales)
+
+    def initial_carry(self, acting: Acting) -> Carry:
+        critic = None if acting.critic is None else acting.critic.initial_carry()
+        return acting.policy.initial_carry(), critic
 
     def act(
-        self, acting: Policy, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
+        self, acting: Acting, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
     ) -> tuple[Action, Carry, Extras]:
+        seen = timestep if acting.scales is None else acting.scales.apply(timestep)
         key_policy, key_sample = jax.random.split(key)
-        distribution, after = acting(timestep, carry, key_policy)
-        return distribution.sample(key_sample), after, carry
+        distribution, after = acting.policy(seen, carry[0], key_policy)
+        action, critic_after = distribution.sample(key_sample), None
+        if acting.critic is not None:
+            critic_after = acting.critic.step(seen.obs, action, carry[1])[1]
+        return action, (after, critic_after), carry
 
     def learn(
         self, state: OffPolicyState, trajectory: Trajectory, key: PRNGKeyArray
@@ -206,6 +229,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         steps = trajectory.transitions
         shape = rollout, num_envs = steps.successor.done.shape
         reads_state = self.reads_state(state.learned.params)
+        assert state.replay is not None
         replay = state.replay.add(_experience_of(trajectory, state.space, reads_state))
         length = self._length(rollout)
         count = max(1, self.batch_size // ((length - self.burn_in) * num_shards()))
@@ -218,7 +242,9 @@ class OffPolicy(Networks, Optimising, Algorithm):
             learned, metrics = self.step(learned, self._see(state.scales, batch), key_step, rate)
             updates = learned.updates + 1
             target = {
-                name: follow(old, learned.params[name], self.target_rate, self.target_interval, updates)
+                name: follow(
+                    old, learned.params[name], self.target_rate, self.target_interval, updates
+                )
                 for name, old in learned.target.items()
             }
             return Learned(learned.params, target, learned.optimizers, updates), metrics
@@ -266,7 +292,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         states = tuple(scales.see_state(s) for s in (batch.state, batch.next_state))
         return eqx.tree_at(lambda b: (b.state, b.next_state), batch, states)
 
-    def _empty_record(self, spec: EnvSpec, params: Params) -> Experience:
+    def _empty_record(self, spec: EnvSpec, params: Params, carry: Carry) -> Experience:
         """The shapes and types of one step."""
         n, space = spec.num_agents, spec.action
         obs, each = jnp.zeros((n, spec.obs_size)), jnp.zeros(n, bool)
@@ -276,7 +302,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         return Experience(
             obs=obs,
             next_obs=obs,
-            action=jnp.zeros((n, *space.shape), jnp.float32 if isinstance(space, Box) else jnp.int32),
+            action=jnp.zeros((n, *space.shape), space.dtype),
             reward=jnp.zeros(n),
             active=each,
             next_active=each,
@@ -287,16 +313,13 @@ class OffPolicy(Networks, Optimising, Algorithm):
             done=jnp.zeros((), bool),
             state=state,
             next_state=state,
-            carry=self.stored_carry(params),
+            carry=carry,
         )
 
-    def stored_carry(self, params: Params) -> Carry:
-        """The recurrent state that is kept of each step, of one environment."""
+    def remembering_critic(self, params: Params) -> Any:
+        """A recurrent critic of actions, which must be there when acting: sequences that are
+        learned from later begin with what it remembered then. `None` if there is none."""
         return None
-
-
-def _scaled(policy: Policy, scales: Scales | None) -> Policy:
-    return policy if scales is None else ScaledPolicy(policy, scales)
 
 
 def _experience_of(trajectory: Trajectory, space: ActionSpace, reads_state: bool) -> Experience:
@@ -311,8 +334,8 @@ def _experience_of(trajectory: Trajectory, space: ActionSpace, reads_state: bool
         reward=then.reward,
         active=now.active,
         next_active=then.active,
-        legal=legal_actions(space, now.action_mask, now.obs),
-        next_legal=legal_actions(space, then.action_mask, then.obs),
+        legal=_legal(now, space),
+        next_legal=_legal(then, space),
         cut=cut,
         gone=then.ended & ~cut,
         done=then.done,
@@ -320,3 +343,9 @@ def _experience_of(trajectory: Trajectory, space: ActionSpace, reads_state: bool
         next_state=global_state(then) if reads_state else None,
         carry=steps.extras,
     )
+
+
+def _legal(timestep: TimeStep, space: ActionSpace) -> Bool[Array, "*L N A"]:
+    """The actions that exist and are allowed; all dimensions of a box that exist."""
+    mask = jnp.broadcast_to(space.mask, (*timestep.reward.shape, space.size))
+    return mask if timestep.action_mask is None else mask & timestep.action_mask

@@ -128,7 +128,10 @@ class OnPolicy(Networks, Optimising, Algorithm):
         return action, carry, {"log_prob": distribution.log_prob(action)}
 
     def batch_of(
-        self, trajectory: Trajectory, advantage: Float[Array, "T B N"], target: Float[Array, "T B N"]
+        self,
+        trajectory: Trajectory,
+        advantage: Float[Array, "T B N"],
+        target: Float[Array, "T B N"],
     ) -> Batch:
         """A rollout with what its actions were worth."""
         steps = trajectory.transitions

@@ -4,14 +4,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Carry, Policy
-from shoal.core.distributions import Categorical, DiagonalNormal, Distribution, EpsilonGreedy
+from shoal.core.distributions import (
+    Distribution,
+    EpsilonGreedy,
+    TanhNormal,
+    action_distribution,
+)
 from shoal.core.env import EnvSpec, TimeStep
 from shoal.core.spaces import ActionSpace, Box, legal_actions
 from shoal.nn.agent_network import AgentNetwork
 
+NARROWEST, WIDEST = -5.0, 2.0  # log standard deviations of a squashed normal
+
 
 class Actor(Policy):
-    """A stochastic policy for discrete or box actions."""
+    """A stochastic policy for actions of any space."""
 
     network: AgentNetwork
     log_std: Float[Array, "G A"] | None
@@ -34,9 +41,7 @@ class Actor(Policy):
         out, carry = self.network.step(timestep.obs, carry)
         return self._distribution(out, timestep.action_mask), carry
 
-    def unroll(
-        self, timestep: TimeStep, carry: Carry, starts: Bool[Array, "T B"]
-    ) -> Distribution:
+    def unroll(self, timestep: TimeStep, carry: Carry, starts: Bool[Array, "T B"]) -> Distribution:
         """The distributions of T steps, `[T, B, ...]`; the carry is fresh where `starts`."""
         out = self.network.unroll(timestep.obs, carry, starts)
         return self._distribution(out, timestep.action_mask)
@@ -44,16 +49,10 @@ class Actor(Policy):
     def _distribution(
         self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None
     ) -> Distribution:
-        """From the network's output. Box actions: a mean around the middle, a width a dimension."""
-        if isinstance(self.space, Box):
-            assert self.log_std is not None
-            half = (self.space.high - self.space.low) / 2
-            mean = self.space.low + half * (1 + out)
-            log_std = self.log_std[jnp.array(self.network.groups.of_agent)] + jnp.log(half)
-            return DiagonalNormal(
-                mean, jnp.broadcast_to(log_std, mean.shape), jnp.asarray(self.space.mask)
-            )
-        return Categorical(out, action_mask)
+        log_std = self.log_std
+        if log_std is not None:
+            log_std = log_std[jnp.array(self.network.groups.of_agent)]
+        return action_distribution(self.space, out, action_mask, log_std)
 
 
 class QPolicy(Policy):
@@ -70,5 +69,41 @@ class QPolicy(Policy):
         self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
     ) -> tuple[Distribution, Carry]:
         q, carry = self.network.step(timestep.obs, carry)
-        legal = legal_actions(self.space, timestep.action_mask, timestep.obs)
+        legal = legal_actions(self.space, timestep.action_mask, timestep.reward.shape)
         return EpsilonGreedy(q, legal, self.epsilon), carry
+
+
+class SquashedActor(Policy):
+    """A normal squashed into the box, whose mean and width a network gives."""
+
+    network: AgentNetwork
+    space: Box
+
+    def initial_carry(self) -> Carry:
+        return self.network.initial_carry()
+
+    def __call__(
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
+    ) -> tuple[TanhNormal, Carry]:
+        out, carry = self.network.step(timestep.obs, carry)
+        return self._squashed(out), carry
+
+    def unroll(
+        self, obs: Float[Array, "T B N D"], carry: Carry, starts: Bool[Array, "T B"]
+    ) -> TanhNormal:
+        """The distributions of T steps; the carry is fresh where `starts`."""
+        return self._squashed(self.network.unroll(obs, carry, starts))
+
+    def after(
+        self,
+        obs: Float[Array, "T B N D"],
+        next_obs: Float[Array, "T B N D"],
+        carry: Carry,
+        starts: Bool[Array, "T B"],
+    ) -> TanhNormal:
+        """The distributions at the successors of T steps."""
+        return self._squashed(self.network.after(obs, next_obs, carry, starts))
+
+    def _squashed(self, out: Float[Array, "*B N W"]) -> TanhNormal:
+        mean, log_std = jnp.split(out, 2, -1)
+        return TanhNormal.in_box(self.space, mean, jnp.clip(log_std, NARROWEST, WIDEST))

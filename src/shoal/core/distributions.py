@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from shoal.math.td import action_value, greedy_action
-
 _ILLEGAL = -1e9
 
 
@@ -82,37 +80,3 @@ class DiagonalNormal(Distribution):
     def entropy(self) -> Float[Array, "*B N"]:
         each = self.log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e)
         return jnp.where(self.mask, each, 0.0).sum(-1)
-
-
-class EpsilonGreedy(Distribution):
-    """The best legal action, or with probability `epsilon` any legal one."""
-
-    q: Float[Array, "*B N A"]
-    legal: Bool[Array, "*B N A"]
-    epsilon: Float[Array, ""] | float
-
-    def sample(self, key: PRNGKeyArray) -> Int[Array, "*B N"]:
-        """One uniform number says whether to explore and, if so, by its place below `epsilon`,
-        which of the legal actions to take."""
-        draw = jax.random.uniform(key, self.q.shape[:-1])
-        count = self.legal.sum(-1)
-        rank = (draw / jnp.maximum(self.epsilon, 1e-6) * count).astype(jnp.int32)
-        rank = jnp.minimum(rank, count - 1)
-        explored = (jnp.cumsum(self.legal, -1) <= rank[..., None]).sum(-1)
-        return jnp.where(draw < self.epsilon, explored, self.mode())
-
-    def mode(self) -> Int[Array, "*B N"]:
-        return greedy_action(self.q, self.legal)
-
-    @property
-    def probs(self) -> Float[Array, "*B N A"]:
-        """The probability of each action."""
-        best = self.mode()[..., None] == jnp.arange(self.q.shape[-1])
-        uniform = self.legal / jnp.maximum(self.legal.sum(-1, keepdims=True), 1)
-        return (1 - self.epsilon) * best + self.epsilon * uniform
-
-    def log_prob(self, action: Int[Array, "*B N"]) -> Float[Array, "*B N"]:
-        return jnp.log(action_value(self.probs, action))
-
-    def entropy(self) -> Float[Array, "*B N"]:
-        return jax.scipy.special.entr(self.probs).sum(-1)

@@ -20,7 +20,6 @@ def carries_after(
     step: Callable[[Any, Carry], Carry],
     inputs: Any,
     carry: Carry,
-    fresh: Carry,
     starts: Bool[Array, "T B"],
 ) -> Carry:
     """The recurrent state after each of T steps, before any reset; `None` without recurrence.
@@ -31,11 +30,12 @@ def carries_after(
     Args:
         step: from the inputs of B environments and a carry to the next carry.
         inputs: leaves `[T, B, ...]`.
-        carry, fresh: before the first step, and at an episode's start; leaves `[B, ...]`.
-        starts: where the carry is fresh before the step.
+        carry: before the first step, leaves `[B, ...]`.
+        starts: where an episode begins: the carry is zero before the step.
     """
     if carry is None:
         return None
+    fresh = jax.tree.map(jnp.zeros_like, carry)
 
     def remember(carry: Carry, now: tuple[Any, Array]) -> tuple[Carry, Carry]:
         x, start = now

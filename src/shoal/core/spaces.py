@@ -1,9 +1,7 @@
 """Action spaces, padded over agents: arrays have one size, `sizes` says what each agent has."""
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
 
 
 class Discrete(eqx.Module):
@@ -51,11 +49,3 @@ class Box(eqx.Module):
 
 
 ActionSpace = Discrete | Box
-
-
-def legal_actions(
-    space: ActionSpace, action_mask: Bool[Array, "*B N A"] | None, obs: Float[Array, "*B N D"]
-) -> Bool[Array, "*B N A"]:
-    """The actions that exist for each agent and that the environment allows now."""
-    exists = jnp.broadcast_to(space.mask, (*obs.shape[:-1], space.size))
-    return exists if action_mask is None else exists & action_mask

@@ -13,7 +13,7 @@ def follow(
     target: T,
     params: T,
     rate: Float[Array, ""] | float,
-    interval: int = 1,
+    interval: Int[Array, ""] | int = 1,
     updates: Int[Array, ""] | int = 0,
 ) -> T:
     r"""Polyak averaging, $\theta' \leftarrow \tau \theta + (1 - \tau) \theta'$, at every

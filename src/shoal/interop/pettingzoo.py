@@ -110,7 +110,9 @@ class PettingZooEnv(ParallelEnv):
         each = [(i, agent) for i, agent in enumerate(self.possible_agents) if agent in self.agents]
         rewards = {agent: float(timestep.reward[i]) for i, agent in each}
         terminated = {agent: bool(timestep.terminated[i]) for i, agent in each}
-        truncated = {agent: bool(timestep.truncated[i]) and not terminated[agent] for i, agent in each}
+        truncated = {
+            agent: bool(timestep.truncated[i]) and not terminated[agent] for i, agent in each
+        }
         out = self._observations(timestep), rewards, terminated, truncated, self._infos(timestep)
         self.agents = [a for a in self.agents if not (terminated[a] or truncated[a])]
         return out

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from shoal.core.sequence import carries_after
 from shoal.nn.convolution import Image, ImageTorso
 from shoal.nn.mlp import MLP, Activation, Linear
 from shoal.nn.recurrent import GRU, unroll
@@ -85,9 +86,7 @@ class AgentNetwork(eqx.Module):
                 torso = MLP(size_in, hidden, activation, key=key_torso)
             width = torso.size_out
             cell = GRU(width, recurrent, key=key_cell) if recurrent else None
-            return Stack(
-                torso, cell, Linear(recurrent or width, size_out, head_gain, key=key_head)
-            )
+            return Stack(torso, cell, Linear(recurrent or width, size_out, head_gain, key=key_head))
 
         # One by one: on a CPU, LAPACK shares a batch among the threads that run the program, and
         # waits for ever where all of them are waiting so.
@@ -136,6 +135,18 @@ class AgentNetwork(eqx.Module):
             lambda s, x, h: s.cell(s.cell.project(s.torso(x)), h), split(x), split(carry)
         )
         return join(self._per_group(lambda s, h: s.head(h), h)), join(h)
+
+    def after(
+        self,
+        x: Float[Array, "T B N in"],
+        next_x: Float[Array, "T B N in"],
+        carry: Float[Array, "B N H"] | None,
+        starts: Bool[Array, "T B"],
+    ) -> Float[Array, "T B N out"]:
+        """Outputs at the successor of each of T time steps, read with the carry that the step left:
+        `next_x` need not be what the next step saw, for a reset may lie between."""
+        carries = carries_after(lambda x, c: self.step(x, c)[1], x, carry, starts)
+        return self.step(next_x, carries)[0]
 
     def unroll(
         self,

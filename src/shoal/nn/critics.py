@@ -1,6 +1,7 @@
-"""State values: from each agent's view, from the whole state, or from both."""
+"""Values of states and of actions, for learning alone."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import equinox as eqx
@@ -9,10 +10,12 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Carry
 from shoal.core.env import EnvSpec, TimeStep
+from shoal.core.spaces import Box
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.sharing import Groups
 
 View = Literal["local", "global", "both"]
+Pair = tuple[Float[Array, "*B N D"], Float[Array, "*B N A"]]
 
 
 def global_state(timestep: TimeStep, pixels: int = 0) -> Float[Array, "*B S"]:
@@ -77,3 +80,52 @@ class ValueCritic(eqx.Module):
     ) -> Float[Array, "T B N"]:
         """Values at T time steps; the carry is fresh where `starts`."""
         return self._values(self.network.unroll(self._inputs(timestep), carry, starts))
+
+
+class QCritic(eqx.Module):
+    """An ensemble of K values of each agent's own action, in what the agent sees."""
+
+    networks: tuple[AgentNetwork, ...]
+    space: Box
+
+    def initial_carry(self) -> Carry:
+        return tuple(network.initial_carry() for network in self.networks)
+
+    def _with(self, carry: Carry) -> Iterable[tuple[AgentNetwork, Carry]]:
+        """Each network with its own recurrent state, which may be none at all."""
+        return zip(self.networks, carry or [None] * len(self.networks))
+
+    def _inputs(
+        self, obs: Float[Array, "*B N D"], action: Float[Array, "*B N A"]
+    ) -> Float[Array, "*B N in"]:
+        action = jnp.where(self.space.mask, self.space.to_unit(action), 0.0)
+        return jnp.concatenate([obs, action], -1)
+
+    def step(
+        self, obs: Float[Array, "*B N D"], action: Float[Array, "*B N A"], carry: Carry
+    ) -> tuple[Float[Array, "K *B N"], Carry]:
+        """Values at one time step, and the carry after it."""
+        x = self._inputs(obs, action)
+        out = [network.step(x, c) for network, c in self._with(carry)]
+        return jnp.stack([q[..., 0] for q, _ in out]), tuple(after for _, after in out)
+
+    def unroll(
+        self,
+        obs: Float[Array, "T B N D"],
+        action: Float[Array, "T B N A"],
+        carry: Carry,
+        starts: Bool[Array, "T B"],
+    ) -> Float[Array, "K T B N"]:
+        """Values at T time steps; the carry is fresh where `starts`."""
+        x = self._inputs(obs, action)
+        each = [network.unroll(x, c, starts) for network, c in self._with(carry)]
+        return jnp.stack(each)[..., 0]
+
+    def after(
+        self, now: Pair, following: Pair, carry: Carry, starts: Bool[Array, "T B"]
+    ) -> Float[Array, "K T B N"]:
+        """Values of what was seen and done after each of T steps: pairs of observations and
+        actions, now and then."""
+        x, next_x = self._inputs(*now), self._inputs(*following)
+        each = [network.after(x, next_x, c, starts) for network, c in self._with(carry)]
+        return jnp.stack(each)[..., 0]

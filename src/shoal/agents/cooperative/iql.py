@@ -21,16 +21,14 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.agents.off_policy import Experience, Learned, OffPolicy, OffPolicyState
 from shoal.agents.policies import QPolicy
-from shoal.core.algorithm import Carry, Metrics
+from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError
 from shoal.core.limits import Fraction, Positive, PositiveFraction
 from shoal.core.parallel import weighted_mean
-from shoal.core.sequence import carries_after
 from shoal.core.spaces import Discrete
 from shoal.math.td import action_value, double_q_value, greedy_action, settled_returns
-from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.mixers import Choice, Mixer, NoMixer
 from shoal.nn.mlp import Activation
 
@@ -80,8 +78,9 @@ class QLearning(OffPolicy):
     ) -> tuple[Learned, Metrics]:
         """One gradient step. An agent without a successor adds nothing to its unit's."""
         q, mixer, target = learned.params["q"], learned.params["mixer"], learned.target
-        q_t = _after(target["q"], batch)
-        selector = _after(q, batch) if self.double else q_t
+        steps = (batch.obs, batch.next_obs, batch.first_carry[0], batch.starts)
+        q_t = target["q"].after(*steps)
+        selector = q.after(*steps) if self.double else q_t
         value = double_q_value(q_t, selector, batch.next_legal)
         best = double_q_value(q_t, q_t, batch.next_legal)
         action = greedy_action(selector, batch.next_legal)
@@ -100,7 +99,7 @@ class QLearning(OffPolicy):
         returns = jax.lax.stop_gradient(returns)
 
         def loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
-            q = params["q"].unroll(batch.obs, batch.first_carry, batch.starts)
+            q = params["q"].unroll(batch.obs, batch.first_carry[0], batch.starts)
             chosen = action_value(q, batch.action)
             best = double_q_value(q, q, batch.legal)
             now = _choice(chosen, best, batch.action, batch.active, batch.state)
@@ -136,9 +135,6 @@ class QLearning(OffPolicy):
     def reads_state(self, params: Params) -> bool:
         return params["mixer"].needs_state
 
-    def stored_carry(self, params: Params) -> Carry:
-        return params["q"].initial_carry()
-
     def learned_policy(self, state: OffPolicyState) -> QPolicy:
         """Samples explore as little as they will in the end, whatever `act` still explores."""
         return QPolicy(state.learned.params["q"], state.space, jnp.float32(self.epsilon_end))
@@ -151,14 +147,6 @@ class QLearning(OffPolicy):
         left = jnp.maximum(1 - progress / self.exploration_fraction, 0)
         share = self.epsilon_end + (self.epsilon_start - self.epsilon_end) * left
         return jnp.asarray(share, jnp.float32)
-
-
-def _after(q: AgentNetwork, batch: Experience) -> Float[Array, "L M N A"]:
-    """The values of all actions at the true successors, read with the carry that each step left."""
-    fresh = jax.tree.map(jnp.zeros_like, batch.first_carry)
-    step = lambda obs, carry: q.step(obs, carry)[1]  # noqa: E731
-    carries = carries_after(step, batch.obs, batch.first_carry, fresh, batch.starts)
-    return q.step(batch.next_obs, carries)[0]
 
 
 def _choice(
