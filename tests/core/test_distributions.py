@@ -122,23 +122,46 @@ def test_many_actions_take_one_uniform_number_a_sample():
     assert (drawn == expected).mean() > 0.999
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_rounding_draws_nothing_impossible(seed):
-    """Uniform numbers that fall on the running sums themselves, and next to them."""
-    rng = np.random.default_rng(seed)
-    probs = np.where(rng.random((500, MANY)) < 0.5, 0.0, rng.exponential(size=(500, MANY)))
+def tree_sums(x):
+    """Running sums as devices add them in parallel: pairs first, and odd places between."""
+    if x.shape[-1] == 1:
+        return x
+    even = x.shape[-1] // 2 * 2
+    pairs = tree_sums(x[..., 0:even:2] + x[..., 1:even:2])
+    out = x.copy()
+    out[..., 1:even:2] = pairs
+    out[..., 2::2] = pairs[..., : out[..., 2::2].shape[-1]] + x[..., 2::2]
+    return out
+
+
+def test_rounding_draws_nothing_impossible():
+    """Points between two sums of which the second should equal the first."""
+    rng = np.random.default_rng(0)
+    probs = np.where(rng.random((4_000, MANY)) < 0.5, 0.0, rng.exponential(size=(4_000, MANY)))
     probs = (probs / probs.sum(-1, keepdims=True)).astype(np.float32)
-    sums = np.asarray(jnp.cumsum(jnp.asarray(probs), -1))
-    at = np.take_along_axis(sums, rng.integers(0, MANY, (500, 1)), -1)[:, 0] / sums.max(-1)
-    last = np.float32(1 - 2**-23)  # the largest that is ever drawn
-    for uniform in (at, np.nextafter(at, np.float32(0)), np.zeros_like(at), np.full_like(at, last)):
-        uniform = np.clip(uniform, 0, last).astype(np.float32)
-        drawn = np.asarray(distributions._invert(jnp.asarray(probs), jnp.asarray(uniform)))
-        assert (np.take_along_axis(probs, drawn[:, None], -1) > 0).all()
-        before = np.take_along_axis(sums - probs, drawn[:, None], -1)[:, 0]
-        after = np.take_along_axis(sums, drawn[:, None], -1)[:, 0]
-        point = uniform * sums.max(-1)
-        assert (before - 1e-5 <= point).all() and (point <= after + 1e-5).all()
+    sums = tree_sums(probs)
+    np.testing.assert_allclose(sums, probs.cumsum(-1), atol=1e-6)
+    before = np.maximum.accumulate(sums, -1)[:, :-1]
+    rises = (probs[:, 1:] == 0) & (sums[:, 1:] > before)
+    row, k = np.nonzero(rises)
+    total = np.where(probs > 0, sums, 0).max(-1)[row]
+    uniform, hits = (before[row, k] / total).astype(np.float32), 0
+    for step in range(-2, 3):
+        u = uniform + np.float32(step * 2**-25)
+        point = u * total
+        at = (point >= before[row, k]) & (point < sums[row, k + 1])
+        hits += at.sum()
+        drawn = distributions._invert(*map(jnp.asarray, (probs[row], sums[row], u)))
+        assert (np.take_along_axis(probs[row], np.asarray(drawn)[:, None], -1) > 0).all()
+    assert hits > 100
+
+
+def test_the_largest_and_the_smallest_uniform_numbers_are_possible_actions():
+    p = jnp.asarray(many(2), jnp.float32)[None]
+    first, last = np.flatnonzero(p[0])[[0, -1]]
+    for uniform, expected in ((0.0, first), (1 - 2**-23, last), (1.0, first)):
+        drawn = distributions._invert(p, jnp.cumsum(p, -1), jnp.full(1, uniform))
+        assert int(drawn[0]) == expected  # 1 is never drawn: whatever follows is possible
 
 
 def test_a_draw_among_many_actions_is_a_short_program():

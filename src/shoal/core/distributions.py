@@ -69,7 +69,8 @@ class Categorical(Distribution):
         nothing and can never be drawn."""
         probs = self.probs
         if probs.shape[-1] > _UNROLLED:
-            return _invert(probs, jax.random.uniform(key, probs.shape[:-1]))
+            uniform = jax.random.uniform(key, probs.shape[:-1])
+            return _invert(probs, jnp.cumsum(probs, -1), uniform)
         sums = [probs[..., 0]]
         for k in range(1, probs.shape[-1]):
             sums.append(sums[-1] + probs[..., k])
@@ -94,11 +95,13 @@ def _taken(values: Float[Array, "*B A"], action: Int[Array, "*B"]) -> Float[Arra
     return jnp.where(action[..., None] == jnp.arange(values.shape[-1]), values, 0.0).sum(-1)
 
 
-def _invert(probs: Float[Array, "*B A"], uniform: Float[Array, "*B"]) -> Int[Array, "*B"]:
-    """The first possible action whose running sum is above a share `uniform` of the whole. Sums of
-    this kind are added in another order for each action: they may fall, or rise where nothing was
-    added, by a rounding."""
-    sums, possible = jnp.cumsum(probs, -1), probs > 0
+def _invert(
+    probs: Float[Array, "*B A"], sums: Float[Array, "*B A"], uniform: Float[Array, "*B"]
+) -> Int[Array, "*B"]:
+    """The first possible action whose running sum is above a share `uniform` of the whole. Where a
+    device adds each sum in an order of its own, they may fall by a rounding, or rise where nothing
+    was added."""
+    possible = probs > 0
     point = uniform * jnp.where(possible, sums, 0.0).max(-1)
     rank = jnp.where(possible, jnp.where(sums > point[..., None], 2, 1), 0)
     return jnp.argmax(rank, -1).astype(jnp.int32)
@@ -342,7 +345,7 @@ def action_distribution(
 
 
 def _mask(
-    space: Discrete | Factored, action_mask: Bool[Array, "*B N A"] | None, shape: tuple[int, ...]
+    space: Discrete | Factored, action_mask: Bool[Array, "*B N A"] | None, shape: tuple[Any, ...]
 ) -> Bool[Array, "*B N A"] | None:
     """The legal actions, or `None` where all are."""
     if action_mask is None and space.mask.all():

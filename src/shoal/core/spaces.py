@@ -254,7 +254,7 @@ ActionSpace = Discrete | Box | Factored
 
 
 def legal_actions(
-    space: Discrete | Factored, action_mask: Bool[Array, "*B N A"] | None, shape: tuple[int, ...]
+    space: Discrete | Factored, action_mask: Bool[Array, "*B N A"] | None, shape: tuple[Any, ...]
 ) -> Bool[Array, "*B N A"]:
     """Which actions, or options of factors, exist for each agent and are allowed now.
 
