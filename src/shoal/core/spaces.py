@@ -254,7 +254,9 @@ ActionSpace = Discrete | Box | Factored
 
 
 def legal_actions(
-    space: Discrete | Factored, action_mask: Bool[Array, "*B N A"] | None, shape: tuple[Any, ...]
+    space: Discrete | Factored,
+    action_mask: Bool[Array | np.ndarray, "*B N A"] | None,
+    shape: tuple[Any, ...],
 ) -> Bool[Array, "*B N A"]:
     """Which actions, or options of factors, exist for each agent and are allowed now.
 
@@ -266,6 +268,6 @@ def legal_actions(
     if action_mask is None:
         return jnp.broadcast_to(space.mask, (*shape, space.size))
     if space.mask.all():
-        return action_mask
-    legal = action_mask & space.mask
+        return jnp.asarray(action_mask)
+    legal = jnp.asarray(action_mask) & space.mask
     return legal | space.idle if isinstance(space, Factored) else legal
