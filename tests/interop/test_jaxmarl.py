@@ -53,7 +53,7 @@ def random_action(space, mask, key):
         legal = jnp.asarray(space.mask if mask is None else mask)
         return jax.random.categorical(key, jnp.where(legal, 0.0, -1e9))
     shape = (len(space.sizes), space.size)
-    return jax.random.uniform(key, shape, minval=space.low, maxval=space.high)
+    return jax.random.uniform(key, shape, minval=space.lows, maxval=space.highs)
 
 
 def own_view(task, obs, i, agent):

@@ -41,8 +41,8 @@ def _environment(name: str) -> None:
     _fields(env)
     print(f"\nhorizon {spec.horizon}, global state of {spec.state_size} numbers, agents:")
     print(f"  {'name':<18}{'team':>5}{'role':>5}{'obs':>5}  actions")
-    for row in zip(spec.agents, spec.teams, spec.roles, spec.obs_sizes, spec.action.sizes):
-        print("  {:<18}{:>5}{:>5}{:>5}  {}".format(*row))
+    for i, row in enumerate(zip(spec.agents, spec.teams, spec.roles, spec.obs_sizes)):
+        print("  {:<18}{:>5}{:>5}{:>5}  {}".format(*row, spec.action.describe(i)))
     print(f"metrics: {', '.join(f'{m} ({how})' for m, how in spec.metrics)}")
     for algorithm in registry.ALGORITHMS:
         tables = presets.matching(algorithm, name, continuous=False)

@@ -165,7 +165,8 @@ class Env(eqx.Module):
 
     @abc.abstractmethod
     def step(self, key: PRNGKeyArray, state: EnvState, action: Action) -> tuple[EnvState, TimeStep]:
-        """Advances one step. `action` is Int `[N]` or Float `[N, A]`. Never resets."""
+        """Advances one step. `action` is Int `[N]`, Float `[N, A]` or Int `[N, F]`. Never
+        resets."""
 
     def scripted(self, state: EnvState) -> Action | None:
         """What a hand-written controller that sees the whole state would do: a known score to put

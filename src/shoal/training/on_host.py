@@ -24,7 +24,7 @@ from shoal.core.algorithm import (
     where_done,
 )
 from shoal.core.env import TimeStep, settle, to_act_on
-from shoal.core.spaces import ActionSpace, Discrete
+from shoal.core.spaces import ActionSpace, Box
 from shoal.interop.host.game import Shown
 from shoal.interop.host.vector import HostVector
 from shoal.interop.host.world import HostWorld
@@ -264,7 +264,7 @@ def timestep_of(shown: Shown, space: ActionSpace) -> TimeStep:
 
 def always_masked(space: ActionSpace) -> bool:
     """Whether some agents have fewer actions than others, which a mask must say."""
-    return isinstance(space, Discrete) and len(set(space.sizes)) > 1
+    return not isinstance(space, Box) and not bool(space.mask.all())
 
 
 def seeds_of(key: PRNGKeyArray, count: int) -> np.ndarray:

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from shoal.core.algorithm import Algorithm
 from shoal.core.env import Env
 from shoal.core.errors import require
-from shoal.core.spaces import Box
 from shoal.training.devices import share_out
+from shoal.training.evaluation import random_action
 from shoal.training.on_device import OnDevice, auto_reset
 from shoal.training.program import Program, stack
 
@@ -56,9 +56,7 @@ def environment_work(env: Env, num_envs: int) -> Work:
 
     def act(key: jax.Array) -> jax.Array:
         """Drawing in each step would cost more than the physics: one draw, rolled on."""
-        if isinstance(space, Box):
-            return jax.random.uniform(key, (num_envs, num_agents, space.size))
-        return jax.random.randint(key, (num_envs, num_agents), 0, jnp.array(space.sizes))
+        return random_action(space, (num_envs, num_agents), None, key)
 
     @jax.jit
     def start(key: jax.Array) -> Any:
