@@ -8,7 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.agents.on_policy import Batch, OnPolicy, OnPolicyState
 from shoal.core.algorithm import Carry, Extras, Metrics, Trajectory

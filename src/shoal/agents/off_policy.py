@@ -95,7 +95,7 @@ class Learned(eqx.Module):
             name=prefix,
         )
         moved = (self.params | params, self.optimizers | optimizers)
-        return eqx.tree_at(lambda l: (l.params, l.optimizers), self, moved), metrics
+        return eqx.tree_at(lambda x: (x.params, x.optimizers), self, moved), metrics
 
 
 class Acting(eqx.Module):

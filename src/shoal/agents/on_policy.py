@@ -83,7 +83,7 @@ class OnPolicy(Networks, Optimising, Algorithm):
         carry: Carry,
         entropy_weight: Float[Array, ""] | float,
     ) -> tuple[Float[Array, ""], Metrics]:
-        """What is minimised over a minibatch whose first step has that carry; and what to report."""
+        """What is minimised over a minibatch, which begins with that carry; and what to report."""
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> tuple[Params, dict[str, int], Any]:
         """The networks, how many groups of agents share the parameters of each, and what is kept

@@ -121,7 +121,7 @@ def _apply(params, grads, optimizer, learning_rate, max_grad_norm):
 def skip_counts(optimizers: Mapping[str, Optimizer]) -> dict[str, Array]:
     """How many updates the group that missed most was skipped in, in all and in a row."""
 
-    def most(counts: list[Int[Array, "G"]]) -> Float[Array, ""]:
+    def most(counts: list[Array]) -> Float[Array, ""]:
         return jnp.concatenate(counts).max().astype(jnp.float32)
 
     each = optimizers.values()

@@ -1,11 +1,12 @@
-"""Means and deviations of what a training has seen so far, group by group.
+r"""Means and deviations of what a training has seen so far, group by group.
 
-Batches are joined as in Chan et al. 1979: with share $s$ of the new batch,
-$\\mu \\leftarrow \\mu + s (m - \\mu)$ and $\\sigma^2 \\leftarrow (1 - s) \\sigma^2 + s v + s (1 - s) (m - \\mu)^2$.
+With $s$ the share of a new batch of mean $m$ and variance $v$ (Chan et al. 1979):
+
+$$\mu \leftarrow \mu + s (m - \mu), \qquad
+\sigma^2 \leftarrow (1 - s) \sigma^2 + s v + s (1 - s) (m - \mu)^2$$
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 

@@ -1,9 +1,10 @@
 r"""Value decomposition: the value of a team is the sum of its agents' values.
 
     minimise  E[ l( sum_i Q_i(o_i, a_i) - y ) ]
-    with      y = r + gamma sum_i Q'_i(o'_i, argmax_a Q_i(o'_i, a)),    r the mean of the team's rewards
+    with      y = r + gamma sum_i Q'_i(o'_i, argmax_a Q_i(o'_i, a))
 
-so that credit is shared out among the agents by learning alone, and each acts on its own values.
+and r the mean of the team's rewards, so that credit is shared out among the agents by learning
+alone, and each acts on its own values.
 Sunehag et al. 2017, arXiv:1706.05296.
 """
 

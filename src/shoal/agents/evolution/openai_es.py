@@ -17,7 +17,12 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Trajectory
 from shoal.core.descend import Optimizers, Params, apply_gradient, init_optimizer, skip_counts
-from shoal.core.distributions import Categorical, DiagonalNormal, Distribution
+from shoal.core.distributions import (
+    Categorical,
+    Distribution,
+    FactoredCategorical,
+    action_distribution,
+)
 from shoal.core.env import Action, EnvSpec, TimeStep
 from shoal.core.errors import require
 from shoal.core.limits import Count, Natural, NonNegative, Positive
@@ -51,15 +56,19 @@ class EvolvedPolicy(Policy):
     def _distribution(
         self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None
     ) -> Distribution:
-        if isinstance(self.space, Box):
-            half = (self.space.high - self.space.low) / 2
-            mean = self.space.low + half * (1 + out)
-            mask = jnp.asarray(self.space.mask)
-            return DiagonalNormal(mean, jnp.full_like(mean, _NO_WIDTH), mask)
-        choice = Categorical(out, action_mask)
-        if self.stochastic:
-            return choice
-        return Categorical(out, choice.mode()[..., None] == jnp.arange(out.shape[-1]))
+        no_width = jnp.full(out.shape[-2:], _NO_WIDTH)
+        found = action_distribution(self.space, out, action_mask, no_width)
+        if self.stochastic or isinstance(self.space, Box):
+            return found
+        if isinstance(found, FactoredCategorical):
+            return eqx.tree_at(lambda f: f.choice, found, _certain(found.choice))
+        return _certain(found)
+
+
+def _certain(choice: Categorical) -> Categorical:
+    """The likeliest action, always."""
+    actions = jnp.arange(choice.log_probs.shape[-1])
+    return Categorical(choice.log_probs, choice.mode()[..., None] == actions)
 
 
 class ESState(eqx.Module):

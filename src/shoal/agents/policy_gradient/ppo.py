@@ -1,6 +1,7 @@
 """Proximal policy optimization, independent (IPPO) or with a critic of the whole state (MAPPO).
 
-    maximise  E[ min(rho_i A_i, clip(rho_i, 1 - eps, 1 + eps) A_i) ] - c_v E[(V - R)^2] + c_e E[H(pi)]
+    maximise  E[ min(rho_i A_i, clip(rho_i, 1 - eps, 1 + eps) A_i) ]
+              - c_v E[ (V - R)^2 ] + c_e E[ H(pi) ]
     with      rho_i = pi(a_i|o_i) / pi_old(a_i|o_i)
 
 and generalised advantages A, returns R = A + V. Every agent improves its own policy and treats the
