@@ -76,43 +76,51 @@ class QLearning(OffPolicy):
         key: PRNGKeyArray,
         learning_rate: Float[Array, ""] | float,
     ) -> tuple[Learned, Metrics]:
-        """One gradient step. An agent without a successor adds nothing to its unit's."""
-        q, mixer, target = learned.params["q"], learned.params["mixer"], learned.target
-        steps = (batch.obs, batch.next_obs, batch.first_carry[0], batch.starts)
-        q_t = target["q"].after(*steps)
-        selector = q.after(*steps) if self.double else q_t
-        value = double_q_value(q_t, selector, batch.next_legal)
-        best = double_q_value(q_t, q_t, batch.next_legal)
-        action = greedy_action(selector, batch.next_legal)
-        after = _choice(value, best, action, batch.present, batch.next_state)
-        ended = mixer.all(batch.gone)
-        returns, settled = settled_returns(
-            mixer.mean(batch.reward),
-            self.discount * (1.0 - ended),
-            target["mixer"](after),
-            mixer.any(batch.present) | ended,
-            jnp.broadcast_to(batch.done[..., None], ended.shape),
-            self.td_lambda,
-        )
-        acted = mixer.any(self.weight_of(batch) > 0)
-        weight = (settled & acted).astype(jnp.float32)
-        returns = jax.lax.stop_gradient(returns)
-
-        def loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
-            q = params["q"].unroll(batch.obs, batch.first_carry[0], batch.starts)
-            chosen = action_value(q, batch.action)
-            best = double_q_value(q, q, batch.legal)
-            now = _choice(chosen, best, batch.action, batch.active, batch.state)
-            value = params["mixer"](now)
-            error = weighted_mean(LOSSES[self.loss](value - returns), weight)
-            return error, {"q_mean": weighted_mean(value, weight)}
-
+        returns, weight = self.targets(learned, batch)
         return learned.descend(
-            loss,
+            lambda params: self.error(params, batch, returns, weight),
             *self.with_target,
             learning_rate=learning_rate,
             max_grad_norm=self.max_grad_norm,
         )
+
+    def targets(
+        self, learned: Learned, batch: Experience
+    ) -> tuple[Float[Array, "L M K"], Float[Array, "L M K"]]:
+        """What the values of units should be, and the weight of each. An agent without a successor
+        adds nothing to its unit's."""
+        q, target, mixer = learned.params["q"], learned.target["q"], learned.target["mixer"]
+        steps = (batch.obs, batch.next_obs, batch.first_carry[0], batch.starts)
+        q_t = target.after(*steps)
+        selector = q.after(*steps) if self.double else q_t
+        value = double_q_value(q_t, selector, batch.next_legal)
+        best = double_q_value(q_t, q_t, batch.next_legal)
+        action = greedy_action(selector, batch.next_legal)
+        ended = mixer.all(batch.gone)
+        returns, settled = settled_returns(
+            mixer.mean(batch.reward),
+            self.discount * (1.0 - ended),
+            mixer(_choice(value, best, action, batch.present, batch.next_state)),
+            mixer.any(batch.present) | ended,
+            jnp.broadcast_to(batch.done[..., None], ended.shape),
+            self.td_lambda,
+        )
+        weight = settled & mixer.any(self.weight_of(batch) > 0)
+        return jax.lax.stop_gradient(returns), weight.astype(jnp.float32)
+
+    def error(
+        self,
+        params: Params,
+        batch: Experience,
+        returns: Float[Array, "L M K"],
+        weight: Float[Array, "L M K"],
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """The loss: how far the units' values are from their targets."""
+        q = params["q"].unroll(batch.obs, batch.first_carry[0], batch.starts)
+        chosen, best = action_value(q, batch.action), double_q_value(q, q, batch.legal)
+        value = params["mixer"](_choice(chosen, best, batch.action, batch.active, batch.state))
+        loss = weighted_mean(LOSSES[self.loss](value - returns), weight)
+        return loss, {"q_mean": weighted_mean(value, weight)}
 
     # Networks, acting and exploring.
 
