@@ -262,7 +262,9 @@ class OffPolicy(Networks, Optimising, Algorithm):
         ready = (collected >= self.learning_starts) & (replay.chunks * rollout >= length)
         learned, metrics = jax.lax.cond(ready, train, wait, state.learned)
         scales = state.scales and state.scales.update(steps.timestep)
-        after = OffPolicyState(learned, replay, scales, trajectory.progress, state.space)
+        # Of a plain type: what an update gives must fit the program that it came from.
+        progress = jnp.asarray(trajectory.progress, jnp.float32)
+        after = OffPolicyState(learned, replay, scales, progress, state.space)
         return after, metrics | skip_counts(learned.optimizers)
 
     def _length(self, rollout: int) -> int:
