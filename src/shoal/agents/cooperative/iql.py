@@ -150,6 +150,9 @@ class QLearning(OffPolicy):
     def explorer(self, state: OffPolicyState) -> QPolicy:
         return QPolicy(state.learned.params["q"], state.space, self.epsilon(state.progress))
 
+    def schedules(self, progress: Float[Array, ""]) -> Metrics:
+        return {"epsilon": self.epsilon(progress)}
+
     def epsilon(self, progress: Float[Array, ""] | float) -> Float[Array, ""]:
         """The share of random actions after that share of training."""
         left = jnp.maximum(1 - progress / self.exploration_fraction, 0)
