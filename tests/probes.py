@@ -285,10 +285,13 @@ class Watcher(Algorithm):
     def policy(self, state):
         raise NotImplementedError
 
-    def initial_carry(self, state):
+    def acting(self, state):
+        return state
+
+    def initial_carry(self, acting):
         return jnp.float32(0)
 
-    def act(self, state, timestep, carry, key):
+    def act(self, acting, timestep, carry, key):
         return jnp.zeros(timestep.reward.shape, jnp.int32), carry + 1, carry
 
     def learn(self, state, trajectory, key):
@@ -296,6 +299,8 @@ class Watcher(Algorithm):
         return state, {
             "acted_on": steps.timestep.obs[..., 0],
             "successor": steps.successor.obs[..., 0],
+            "reward": steps.successor.reward,
+            "terminated": steps.successor.terminated,
             "truncated": steps.successor.truncated,
             "carry_before": steps.extras,
             "first_carry": trajectory.carry,

@@ -16,6 +16,7 @@ from shoal.core.env import paid, to_act_on
 from shoal.core.errors import require
 from shoal.core.spaces import ActionSpace
 from shoal.interop.host.game import Game, Shown
+from shoal.interop.host.order import in_order_of
 from shoal.interop.host.world import HostWorld
 from shoal.training.on_host import seeds_of, timestep_of
 
@@ -42,7 +43,7 @@ def record_host(
     """
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # worlds drawn with pygame open no window
-    game, spec = world.build(), world.spec
+    game, spec = in_order_of(world.facts, world.build()), world.spec
     try:
         keys = jax.random.split(key, episodes)
         each = [_episode(partial(_act, act, spec.action), game, carry, k) for k in keys]

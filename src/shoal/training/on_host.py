@@ -23,7 +23,7 @@ from shoal.core.algorithm import (
     Transition,
     where_done,
 )
-from shoal.core.env import TimeStep, settle, to_act_on
+from shoal.core.env import TimeStep, paid, settle, to_act_on
 from shoal.core.spaces import ActionSpace, Discrete
 from shoal.interop.host.game import Shown
 from shoal.interop.host.vector import HostVector
@@ -65,9 +65,10 @@ class Loop:
 
     def step(self, action: np.ndarray, totals: dict[str, float]) -> Shown:
         """One step of all environments; returns the true successors, and counts episodes."""
+        before = self.shown
         successor, self.shown = self.vector.step(action)
-        self.done = done = successor.truncated | successor.terminated.all(-1)
-        self.returns += successor.reward
+        self.done = done = successor.done
+        self.returns += paid(before, successor)
         self.length += 1
         if done.any():
             totals["episodes"] += done.sum()
@@ -258,7 +259,6 @@ def timestep_of(shown: Shown, space: ActionSpace) -> TimeStep:
     if fields["action_mask"] is None and always_masked(space):
         shape = (*fields["reward"].shape, space.size)
         fields["action_mask"] = jnp.broadcast_to(space.mask, shape)
-    fields["truncated"] = jnp.broadcast_to(fields["truncated"][..., None], fields["reward"].shape)
     return TimeStep(**fields, metrics={})
 
 
