@@ -46,14 +46,14 @@ def test_agents_walk_around_the_ring(env):
 def test_meeting_is_a_true_end(env):
     _, timestep = _step(env, [3, 4], 0, [2, 1])
     assert timestep.reward.tolist() == pytest.approx([0.9, 0.9])
-    assert timestep.terminated.all() and not timestep.truncated
+    assert timestep.terminated.all() and not timestep.truncated.any()
     assert timestep.metrics["met"] == 1
 
 
 def test_swapping_cells_is_no_meeting_and_the_horizon_is_no_true_end(env):
     state, timestep = _step(env, [3, 4], 19, [2, 0])
     assert state.cell.tolist() == [4, 3]
-    assert timestep.truncated and not timestep.terminated.any()
+    assert timestep.truncated.all() and not timestep.terminated.any()
 
 
 def test_each_agent_sees_how_far_ahead_the_other_is(env):

@@ -66,7 +66,8 @@ def _episode(act: Any, game: Game, carry: Carry, key: PRNGKeyArray) -> Episode:
     while not shown.done:
         key, key_act = jax.random.split(key)
         action, carry = act(shown, carry, key_act)
-        before, shown = shown, game.step(np.asarray(action))
+        before = jax.tree.map(np.copy, shown)  # which the game may write over
+        shown = game.step(np.asarray(action))
         rewards.append(paid(before, shown))
         pictures.append(photograph(game.render()))
     return Episode(tuple(pictures), np.stack(rewards), {}, bool(shown.terminated.all()))

@@ -80,7 +80,7 @@ OBS = [(1, 2), (2, 3), (3, 4), (4, 5), (7, 8)]
 NEXT_OBS = [(2, 3), (10, 20), (4, 5), (6, 6), (8, 9)]
 REWARD = [(1, 10), (2, 20), (3, 30), (4, 40), (5, 50)]
 TERMINATED = [NO, NO, (False, True), YES, NO]
-TRUNCATED = [False, True, False, False, False]
+TRUNCATED = [NO, YES, NO, NO, NO]
 ACTIVE = [YES, YES, YES, (True, False), YES]
 NEXT_ACTIVE = [YES, YES, YES, (False, True), YES]  # whatever it says: who terminated is out
 ACTIONS = [(0, 1), (1, 0), (0, 0), (1, 1), (0, 1)]
@@ -89,7 +89,7 @@ ACTIONS = [(0, 1), (1, 0), (0, 0), (1, 1), (0, 1)]
 def trajectory(progress=0.0, **changes) -> Trajectory:
     """The five steps, with changes to the successors' fields or, as `now_*`, the steps' own."""
     none = np.zeros((5, N), bool)
-    now = dict(obs=OBS, reward=none, terminated=none, truncated=none[:, 0], active=ACTIVE)
+    now = dict(obs=OBS, reward=none, terminated=none, truncated=none, active=ACTIVE)
     then = dict(
         obs=NEXT_OBS, reward=REWARD, terminated=TERMINATED, truncated=TRUNCATED, active=NEXT_ACTIVE
     )
@@ -186,9 +186,7 @@ def test_longer_horizons_stop_at_ends():
 def test_a_turn_that_is_not_mine_passes_rewards_on():
     """Agent 0 moves at steps 0 and 2, agent 1 at 1 and 3."""
     none, turns = np.zeros((5, N), bool), np.array([(t % 2 == 0, t % 2 == 1) for t in range(6)])
-    taken = trajectory(
-        terminated=none, truncated=none[:, 0], now_active=turns[:-1], active=turns[1:]
-    )
+    taken = trajectory(terminated=none, truncated=none, now_active=turns[:-1], active=turns[1:])
     returns, weight, _, _ = targets(plain(), taken)
     np.testing.assert_allclose(returns[0, 0], 1 + 0.9 * (2 + 9 * 10), rtol=1e-6)
     np.testing.assert_allclose(returns[1, 1], 20 + 0.9 * (30 + 9 * 5), rtol=1e-6)
@@ -376,7 +374,7 @@ def test_acting_explores_and_the_policy_hardly_does():
     many = jax.tree.map(lambda x: jnp.repeat(x[0], 400, 0), made)
     action, _, _ = algorithm.act(state, many, None, jax.random.key(1))
     assert 0.4 < action.mean() < 0.6
-    distribution, _ = algorithm.policy(state)(many.obs, None, action_mask=None)
+    distribution, _ = algorithm.policy(state)(many, None, jax.random.key(0))
     assert (distribution.sample(jax.random.key(1)) == 1).all()
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probes import AnyProbe, DyingAgent, Probe, ProbeState, TakingTurns, collect
+from probes import AnyProbe, DyingAgent, Probe, TakingTurns, collect
 
 from shoal.agents.cooperative.mappo import mappo
 from shoal.agents.policy_gradient.a2c import a2c
@@ -19,11 +19,10 @@ from shoal.core.errors import UserError
 class Drifting(Probe):
     """A time limit of 2 to 4 steps, and observations that tell steps and episodes apart."""
 
-    limit = True
+    length = 5
 
-    def _show(self, state: ProbeState, reward):
-        timestep = super()._show(state, reward)
-        return eqx.tree_at(lambda t: t.truncated, timestep, state.time >= 2 + state.cue.sum())
+    def cut(self, state):
+        return jnp.full(2, state.time >= 2 + state.cue.sum())
 
     def obs(self, state):
         return self._see(state.time + 0.1 * state.cue, state.told)
@@ -50,7 +49,7 @@ def test_values_of_successors_are_those_of_the_state_before_a_reset(recurrent, c
             np.testing.assert_allclose(
                 ours[t, b], step(successor, carry)[0][0], rtol=1e-4, atol=1e-6
             )
-            if successor.truncated[0]:
+            if successor.truncated.all():
                 carry = _pick(network.network.initial_carry(), None)
 
 

@@ -32,7 +32,7 @@ def test_each_cell_pays_what_the_game_says():
     for cell in np.ndindex(*game.num_actions):
         _, shown = steps(world, [cell])
         assert np.allclose(shown.reward, game.payoffs[(slice(None), *cell)], atol=1e-6)
-        assert shown.terminated.all() and not shown.truncated and not shown.active.any()
+        assert shown.terminated.all() and not shown.truncated.any() and not shown.active.any()
 
 
 def test_memory_shows_own_action_first_and_the_last_round_first():
