@@ -131,6 +131,9 @@ _WORLDS: dict[str, Entry] = {
     "game/shapley": Entry(
         f"{_CLASSIC}:shapley", "Shapley's game, in which fictitious play cycles for ever"
     ),
+    "game/two_step": Entry(
+        "shoal.envs.game.two_step:TwoStepGame", "a team chooses a safe matrix or a better one"
+    ),
     "game/matrix": Entry("shoal.envs.game.repeated:RepeatedGame", "any payoffs, any players"),
     "game/kuhn": Entry(f"{_TREES}:Kuhn", "Kuhn poker: one card each, one bet"),
     "game/leduc": Entry(f"{_TREES}:Leduc", "Leduc hold'em: a private and a public card"),
