@@ -174,13 +174,13 @@ class OnPolicy(Networks, Optimising, Algorithm):
             if self.minibatches > 1:
                 part = jax.tree.map(lambda x: x[:, rows], batch)
                 carry = jax.tree.map(lambda x: x[rows], carry)
-            *loop, metrics = descend(
+            params, optimizers, metrics = descend(
                 lambda params: self.loss(params, part, carry, entropy_weight),
                 *loop,
                 learning_rate=rate,
                 max_grad_norm=self.max_grad_norm,
             )
-            return tuple(loop), metrics
+            return (params, optimizers), metrics
 
         def epoch(loop, key):
             rows = jax.random.permutation(key, num_envs).reshape(self.minibatches, -1)
@@ -188,7 +188,8 @@ class OnPolicy(Networks, Optimising, Algorithm):
 
         keys = jax.random.split(key, self.epochs)
         loop, metrics = jax.lax.scan(epoch, (state.params, state.optimizers), keys)
-        return *loop, jax.tree.map(jnp.mean, metrics)
+        params, optimizers = loop
+        return params, optimizers, jax.tree.map(jnp.mean, metrics)
 
 
 def _seen(scales: Scales, trajectory: Trajectory) -> Trajectory:

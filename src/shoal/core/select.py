@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.distributions import Distribution
 from shoal.core.env import Action, EnvSpec, TimeStep
-from shoal.core.spaces import ActionSpace, Box, Discrete, Factored
+from shoal.core.spaces import ActionSpace, Factored
 
 Agents = tuple[int, ...]
 
@@ -25,22 +25,10 @@ def spec_for(spec: EnvSpec, agents: Agents) -> EnvSpec:
         spec,
         agents=of(spec.agents),
         obs_sizes=of(spec.obs_sizes),
-        action=_space_for(spec.action, agents),
+        action=spec.action.part(agents),
         teams=of(spec.teams),
         roles=of(spec.roles),
     )
-
-
-def _space_for(space: ActionSpace, agents: Agents) -> ActionSpace:
-    own = [space.own(i) for i in agents]
-    sizes = tuple(part.sizes[0] for part in own)
-    if isinstance(space, Box):
-        low, high = (
-            tuple(tuple(row[:n].tolist()) for row, n in zip(rows[list(agents)], sizes))
-            for rows in (space.lows, space.highs)
-        )
-        return Box(low, high, sizes)
-    return Factored(sizes) if isinstance(space, Factored) else Discrete(sizes)
 
 
 def take_agents(timestep: TimeStep, spec: EnvSpec, agents: Agents) -> TimeStep:

@@ -70,7 +70,7 @@ class PettingZooEnv(ParallelEnv):
         _, first = jax.eval_shape(env.reset, self._key)
         self._masked = first.action_mask is not None and self._masks_change()
         space = self.spec.action
-        self._own_spaces = [space.own(i) for i in range(self.spec.num_agents)]
+        self._own_spaces = [space.part((i,)) for i in range(self.spec.num_agents)]
         self.action_spaces = dict(zip(self.possible_agents, map(_action_space, self._own_spaces)))
         self.observation_spaces = {
             agent: self._observation_space(size, own)

@@ -62,6 +62,7 @@ class EvolvedPolicy(Policy):
             return found
         if isinstance(found, FactoredCategorical):
             return eqx.tree_at(lambda f: f.choice, found, _certain(found.choice))
+        assert isinstance(found, Categorical)
         return _certain(found)
 
 
