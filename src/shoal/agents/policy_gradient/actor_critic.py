@@ -109,6 +109,13 @@ class ActorCritic(Algorithm):
     anneal_entropy: bool = eqx.field(static=True, default=False)
     """Whether the entropy weight falls linearly to 0."""
 
+    def check_devices(self, num_envs: int, devices: int) -> None:
+        require(
+            num_envs % (devices * self.minibatches) == 0,
+            f"num_envs is {num_envs}, expected a multiple of minibatches, which is "
+            f"{self.minibatches}",
+        )
+
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> ActorCriticState:
         key_actor, key_critic = jax.random.split(key)
         shape: dict[str, Any] = dict(
