@@ -22,6 +22,7 @@ from shoal.core.algorithm import (
 from shoal.core.env import Env, EnvSpec, EnvState, TimeStep, settle, to_act_on
 from shoal.core.limits import Count, check_fields
 from shoal.core.parallel import num_shards, pmean, shard_index
+from shoal.training.fit import check_action, check_same
 
 
 class Episodes(eqx.Module):
@@ -98,6 +99,7 @@ class OnDevice(eqx.Module):
         acting = self.algorithm.acting(state.algorithm)
         loop, trajectory, finished = self.collect(acting, state.loop, progress, key_collect)
         algorithm, metrics = self.algorithm.learn(state.algorithm, trajectory, key_learn)
+        check_same(state.algorithm, algorithm, f"{type(self.algorithm).__name__}.learn")
         metrics = pmean(metrics | summarise(finished, self.env.spec))
         return LearnerState(algorithm, loop, key, state.updates + 1), metrics
 
@@ -108,10 +110,13 @@ class OnDevice(eqx.Module):
         and of each step which episodes ended, with what returns and length."""
         n = self._local_envs()
         fresh = batch_carry(self.algorithm.initial_carry(acting), n)
+        name = type(self.algorithm).__name__
 
         def step(loop: Loop, keys):
             key_act, key_step, key_reset = keys
             action, carry, extras = self.algorithm.act(acting, loop.timestep, loop.carry, key_act)
+            check_action(action, self.env.spec, n, f"{name}.act")
+            check_same(loop.carry, carry, f"{name}.act", "carry")
             env, after = jax.vmap(self.env.step)(jax.random.split(key_step, n), loop.env, action)
             successor = settle(loop.timestep, after)
             episodes, finished = count_episodes(loop.episodes, successor, self.env.spec)

@@ -30,6 +30,7 @@ from shoal.core.spaces import ActionSpace, Discrete
 from shoal.interop.host.game import Shown
 from shoal.interop.host.vector import HostVector
 from shoal.interop.host.world import HostWorld
+from shoal.training.fit import check_action, check_same
 from shoal.training.on_device import batch_carry, sum_names
 from shoal.training.program import shapes_of, structure_of, with_axis
 
@@ -196,6 +197,9 @@ class OnHost:
         key = acting_key(seed)
         timestep = to_act_on(self._read(shown))
         action, after, extras = algorithm.act(algorithm.acting(state), timestep, carry, key)
+        name = type(algorithm).__name__
+        check_action(action, self.world.spec, self.num_envs, f"{name}.act")
+        check_same(carry, after, f"{name}.act", "carry")
         return action, carry, after, extras
 
     def _improve(
@@ -211,7 +215,9 @@ class OnHost:
         last = to_act_on(self._read(steps.last))
         progress = jnp.asarray(steps.progress)
         trajectory = Trajectory(transitions, steps.carry, last, last_carry, progress)
-        return algorithm.learn(state.algorithm, trajectory, key)
+        after, metrics = algorithm.learn(state.algorithm, trajectory, key)
+        check_same(state.algorithm, after, f"{type(algorithm).__name__}.learn")
+        return after, metrics
 
 
 class HostProgram:

@@ -15,6 +15,7 @@ from jaxtyping import PRNGKeyArray
 
 from shoal import addresses, registry
 from shoal.core.algorithm import Algorithm, Learner, Policy
+from shoal.core.env import Env
 from shoal.core.errors import UserError, require, unknown
 from shoal.core.spaces import Box
 from shoal.interop.host.world import HostWorld, World
@@ -29,6 +30,7 @@ from shoal.training.evaluation import (
     evaluate_scripted,
 )
 from shoal.training.fields import check_types, fields_of, from_fields, paths
+from shoal.training.fit import check_learner
 from shoal.training.host_evaluation import HostStage
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
 from shoal.training.run_directory import RunDirectory, read_metrics
@@ -203,6 +205,8 @@ def start(
     devices = share_out(algorithm, config.num_envs, available // groups)
     config = dataclasses.replace(config, devices=devices, member_devices=groups)
     learners = make_learners(config, algorithm, env)
+    if isinstance(env, Env):
+        check_learner(learners[0], env)
     with RunDirectory.create(out) as directory:
         tracking = Tracking(trackers, directory, config, quiet)
         trainer = Trainer(config, learners, env, directory, [*watchers, tracking.watch])
