@@ -86,7 +86,7 @@ def test_a_killed_run_of_two_algorithms_resumes_to_the_same_rows(tmp_path: Path)
     first = spawn(whole, "start")
     assert first.wait() == 0, first.stderr.read()
     process = spawn(killed, "start")
-    while process.poll() is None and not 0 < saved(killed):
+    while process.poll() is None and not saved(killed) > 0:
         time.sleep(0.01)
     process.kill()
     assert process.wait() != 0

@@ -57,15 +57,18 @@ def members(numbers: Iterable[int]) -> list[list[int]]:
     return [found[number] for number in sorted(found)]
 
 
+def rival_teams(spec: EnvSpec) -> dict[str, list[int]]:
+    """The agents of each team by its name, where there are several and not too many to tell."""
+    found = members(spec.teams)
+    return dict(zip(team_names(spec), found)) if 1 < len(found) <= MOST else {}
+
+
 def return_names(spec: EnvSpec) -> tuple[str, ...]:
-    """`return`, and `return/<team>` of each of several teams, unless they are too many to tell."""
-    several = 1 < len(set(spec.teams)) <= MOST
-    return ("return", *(f"return/{team}" for team in team_names(spec) if several))
+    """`return`, and `return/<team>` of each of several teams."""
+    return ("return", *(f"return/{team}" for team in rival_teams(spec)))
 
 
 def mean_returns(per_agent: Any, spec: EnvSpec) -> list[Any]:
     """What `return_names` names, of returns `[..., N]` of JAX or of NumPy: means over agents."""
-    out = [per_agent.mean(-1)]
-    if len(return_names(spec)) > 1:
-        out += [per_agent[..., np.array(places)].mean(-1) for places in members(spec.teams)]
-    return out
+    teams = rival_teams(spec).values()
+    return [per_agent.mean(-1), *(per_agent[..., np.array(team)].mean(-1) for team in teams)]

@@ -17,7 +17,7 @@ from shoal.training.evaluation import random_action
 
 
 def check_same(before: Any, after: Any, who: str, what: str = "state") -> None:
-    """Raises `UserError` for the first leaf in which what `who` returns differs from what it got."""
+    """Raises `UserError` for the first leaf in which what `who` returns is not like what it got."""
     old, new = _leaves(before), _leaves(after)
     for path in [*old, *new]:
         got, gave = old.get(path), new.get(path)
@@ -48,7 +48,8 @@ def check_action(action: Any, spec: EnvSpec, num_envs: int, who: str) -> None:
     shape = (num_envs, spec.num_agents)
     right = jax.eval_shape(lambda key: random_action(spec.action, shape, None, key), _key())
     fits = jax.tree.structure(action) == jax.tree.structure(right) and all(
-        jnp.shape(x) == y.shape and jnp.issubdtype(x.dtype, _number(y)) for x, y in _pairs(action, right)
+        jnp.shape(x) == y.shape and jnp.issubdtype(x.dtype, _number(y))
+        for x, y in _pairs(action, right)
     )
     if not fits:
         gave, wanted = (", ".join(_leaves(tree).values()) for tree in (action, right))
