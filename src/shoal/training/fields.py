@@ -80,12 +80,12 @@ def _object(value: Any, place: str, home: str) -> Any:
         if name not in valid:
             raise UserError(f"{place}: {unknown(f'field of {kind.__name__}', name, valid)}")
     fields = from_fields(value["fields"], place=place, home=home)
+    converted = {f.name for f in _saved(kind) if "converter" in f.metadata}
+    _check_types(kind, {n: x for n, x in fields.items() if n not in converted}, place)
     try:
-        made = kind(**fields)
+        return kind(**fields)
     except (TypeError, ValueError) as error:
         raise UserError(f"{place}: {' '.join(str(error).split())}") from error
-    check_types(made, place)
-    return made
 
 
 def _class(address: str, place: str, home: str) -> type:
@@ -105,16 +105,17 @@ def _class(address: str, place: str, home: str) -> type:
 
 def check_types(thing: Any, place: str) -> None:
     """Raises `UserError` for the first field that is not of its type, as far as that is plain."""
+    _check_types(type(thing), {f.name: getattr(thing, f.name) for f in _saved(thing)}, place)
+
+
+def _check_types(kind: type, values: Json, place: str) -> None:
     try:
-        hints = get_type_hints(type(thing), include_extras=True)
+        hints = get_type_hints(kind, include_extras=True)
     except NameError:  # a type that only a type checker imports
         return
-    for f in _saved(thing):
-        value, kind = getattr(thing, f.name), hints[f.name]
-        require(
-            _is_of(value, kind),
-            f"{place}.{f.name} is {_short(value)}, expected {_say(kind)}",
-        )
+    for name, value in values.items():
+        good = _is_of(value, hints[name])
+        require(good, f"{place}.{name} is {_short(value)}, expected {_say(hints[name])}")
 
 
 def _is_of(value: Any, kind: Any) -> bool:

@@ -71,7 +71,7 @@ def _key() -> Any:
     return jax.eval_shape(lambda: jax.random.key(0))
 
 
-def check_learner(learner: Learner, env: Env) -> None:
+def check_learner(learner: Any, env: Env) -> None:
     """Traces an update and the policy of a learner.
 
     Raises:

@@ -155,7 +155,7 @@ def train(
     )
 
 
-def algorithm_name(algorithm: str | Algorithm) -> str:
+def algorithm_name(algorithm: Any) -> str:
     """What a run remembers an algorithm by: its name, or where its class is.
 
     Raises:
