@@ -1,4 +1,4 @@
-"""Fields as plain data: what goes into `config.json` comes out as it was, and nothing foreign runs."""
+"""Fields as plain data: what goes into `config.json` comes out, and nothing foreign is run."""
 
 import dataclasses
 import json

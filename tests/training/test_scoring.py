@@ -114,8 +114,8 @@ def test_two_thousand_agents_are_summarised_in_two_seconds() -> None:
     returns = np.random.default_rng(0).normal(size=(1, 1000, 2000)).astype(np.float32)
     start = time.process_time()
     evaluation_summaries(crowd(2000), Returns(returns, {}))
-    summaries({str(i): returns[..., i] for i in range(500)})
-    assert time.process_time() - start < 4  # alone 2 s for all 2,000
+    summaries({str(i): returns[..., i] for i in range(2000)})
+    assert time.process_time() - start < 2
 
 
 def test_saving_takes_its_share_of_the_time_at_most(

@@ -32,7 +32,7 @@ from shoal.interop.host.vector import HostVector
 from shoal.interop.host.world import HostWorld
 from shoal.training.fit import check_action, check_same
 from shoal.training.on_device import batch_carry, sum_names
-from shoal.training.program import shapes_of, structure_of, with_axis
+from shoal.training.program import policy_of, shapes_of, structure_of, with_axis
 
 
 class HostState(eqx.Module):
@@ -260,16 +260,20 @@ class HostProgram:
 
     def policies(self, state: HostState) -> Policy:
         """The policies of all members, as one whose arrays have a leading axis K."""
-        shapes = eqx.filter_eval_shape(self.learners[0].policy, shapes_of(state, 2))
+        shapes = eqx.filter_eval_shape(policy_of, self.learners[0], shapes_of(state, 2))
         return eqx.combine(self._policy_arrays(state), structure_of(shapes))
 
     def policies_template(self, keys: Array) -> Policy:
         """`policies` with shapes and dtypes for arrays."""
-        shapes = eqx.filter_eval_shape(self.learners[0].policy, shapes_of(self.template(keys), 2))
+        shapes = eqx.filter_eval_shape(
+            policy_of, self.learners[0], shapes_of(self.template(keys), 2)
+        )
         return jax.tree.map(lambda x: with_axis(x, len(keys)), shapes)
 
     def _gather_policies(self, state: HostState) -> Any:
-        policies = [learner.policy(_member(state, k)) for k, learner in enumerate(self.learners)]
+        policies = [
+            policy_of(learner, _member(state, k)) for k, learner in enumerate(self.learners)
+        ]
         arrays = [eqx.filter(policy, eqx.is_array) for policy in policies]
         return jax.tree.map(lambda *xs: jnp.stack(xs), *arrays)
 

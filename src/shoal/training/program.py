@@ -95,7 +95,7 @@ class Program:
     @cached_property
     def _policy_arrays(self) -> Any:
         def one(x: Any) -> Any:
-            return eqx.filter(self._learner(x[0]).policy(x[1]), eqx.is_array)
+            return eqx.filter(policy_of(self._learner(x[0]), x[1]), eqx.is_array)
 
         return jax.jit(
             lambda arrays, state: self._map(one, (arrays, jax.tree.map(lambda x: x[0], state)))
@@ -104,7 +104,7 @@ class Program:
     def _policy_shapes(self, state: State) -> Policy:
         """The policy of one member, with shapes and dtypes for arrays."""
         arrays, state = shapes_of(self._arrays, 1), shapes_of(state, 2)
-        return eqx.filter_eval_shape(lambda a, s: self._learner(a).policy(s), arrays, state)
+        return eqx.filter_eval_shape(lambda a, s: policy_of(self._learner(a), s), arrays, state)
 
     def _share(self, fn: Any, mesh: Mesh | AbstractMesh, in_specs: tuple) -> Any:
         # check_vma=False: the average over devices is taken of gradients (core.descend), which is
@@ -140,6 +140,12 @@ def stack(learners: Sequence[Learner]) -> Learner:
         return jnp.stack([jnp.asarray(x) for x in xs])
 
     return jax.tree.map(join, *learners)
+
+
+def policy_of(learner: Learner, state: State) -> Policy:
+    """A learner's policy, with JAX's arrays for NumPy's: those are data too."""
+    policy = learner.policy(state)
+    return jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, policy)
 
 
 def shapes_of(tree: Any, axes: int) -> Any:

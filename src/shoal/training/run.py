@@ -1,10 +1,8 @@
 """The Python interface: train, resume, load, evaluate."""
 
 import dataclasses
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from shoal.training.fields import check_types, fields_of, from_fields, paths
 from shoal.training.fit import check_learner
 from shoal.training.host_evaluation import HostStage
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
+from shoal.training.machine import hardware, versions
 from shoal.training.run_directory import RunDirectory, read_metrics
 from shoal.training.scoring import evaluation_report, evaluation_summaries
 from shoal.training.trackers.choice import Track, choose
@@ -363,31 +362,6 @@ def free_directory(algorithm: str, environment: str) -> Path:
     while (path := Path("runs") / f"{stem}_{n}").exists():
         n += 1
     return path
-
-
-def versions() -> dict[str, str]:
-    """Of everything that shapes a number."""
-    names = ("shoal", "jax", "jaxlib", "equinox", "optax", "numpy")
-    return {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
-
-
-def hardware() -> dict[str, Any]:
-    """The machine, in words."""
-    device = jax.devices()[0]
-    return {
-        "platform": device.platform,
-        "device": device.device_kind if device.platform != "cpu" else _processor(),
-        "devices": jax.local_device_count(),
-        "system": platform.platform(),
-    }
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _run(trainer: Trainer, policies: list[Policy]) -> Run:

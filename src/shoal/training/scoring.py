@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
@@ -33,8 +34,8 @@ from shoal.training.host_evaluation import HostStage
 class Stage:
     """Plays the episodes of evaluations, all members on the same starts; to be closed."""
 
-    def __init__(self, env: World, episodes: int):
-        self.env, self.episodes = env, episodes
+    def __init__(self, env: World, episodes: int, members: int):
+        self.env, self.episodes, self.members = env, episodes, members
         self._host = HostStage(env, episodes) if isinstance(env, HostWorld) else None
         self._compiled = eqx.filter_jit(self._play)
 
@@ -48,26 +49,26 @@ class Stage:
                 self._host.play_policy(policy, greedy, greedy=True),
                 self._host.play_policy(policy, sampled, greedy=False),
             )
-            for policy in apart(policies)
+            for policy in apart(policies, self.members)
         ]
         return jax.tree.map(lambda *xs: np.stack(xs), *each)
 
     def _play(self, policies: Policy, greedy: Any, sampled: Any) -> tuple[Returns, Returns]:
         arrays, structure = eqx.partition(policies, eqx.is_array)
 
-        def one(arrays: Any) -> tuple[Returns, Returns]:
-            policy, env, n = eqx.combine(arrays, structure), cast(Env, self.env), self.episodes
+        def one(member: Any) -> tuple[Returns, Returns]:
+            policy, env, n = eqx.combine(member[0], structure), cast(Env, self.env), self.episodes
             return (
                 evaluate_policy(policy, env, greedy, n, greedy=True),
                 evaluate_policy(policy, env, sampled, n, greedy=False),
             )
 
-        return jax.lax.map(one, arrays)
+        return jax.lax.map(one, (arrays, jnp.arange(self.members)))
 
     def assess(self, policies: Policy) -> list[dict[str, float]]:
         """What the environment measures of each member's policy by itself."""
         known = self.env.assess if isinstance(self.env, Env) else lambda _: {}
-        return [known(policy) for policy in apart(policies)]
+        return [known(policy) for policy in apart(policies, self.members)]
 
     def __enter__(self) -> "Stage":
         return self
@@ -77,10 +78,9 @@ class Stage:
             self._host.close()
 
 
-def apart(policies: Policy) -> list[Policy]:
+def apart(policies: Policy, count: int) -> list[Policy]:
     """The policies of the members, of one whose arrays have a leading axis K."""
     arrays, structure = eqx.partition(policies, eqx.is_array)
-    count = len(jax.tree.leaves(arrays)[0])
     return [eqx.combine(jax.tree.map(lambda x, k=k: x[k], arrays), structure) for k in range(count)]
 
 

@@ -87,7 +87,9 @@ class Trainer:
             self.program = self._workers.enter_context(HostProgram(hosted))
         else:
             self.program = Program(stack(learners), config.devices, config.member_devices)
-        self._stage = self._workers.enter_context(Stage(env, config.eval_episodes))
+        self._stage = self._workers.enter_context(
+            Stage(env, config.eval_episodes, len(self.members))
+        )
         self._saved_at = self._save_seconds = 0.0
 
     def run(self, *, resume: bool = False, quiet: bool = False) -> State:
@@ -191,7 +193,7 @@ class Trainer:
 
     def policies(self, state: State) -> list[Policy]:
         """The policy of every member."""
-        return apart(self.program.policies(state))
+        return apart(self.program.policies(state), len(self.members))
 
     def _evaluation_key(self, updates: int) -> Key[Array, ""]:
         key = jax.random.fold_in(jax.random.key(self.config.seed), updates)
@@ -277,7 +279,8 @@ class Trainer:
         kept = checkpoint.load(
             self.directory.checkpoints, shapes, config_hash=config_hash, name="best"
         )
-        return apart(eqx.combine(jax.device_put(kept.state), structure)), kept.extra["best"]
+        policies = eqx.combine(jax.device_put(kept.state), structure)
+        return apart(policies, len(self.members)), kept.extra["best"]
 
     def _best(self, known: float | None) -> float | None:
         """The score of what `best` holds: the run may have been killed between a better evaluation
