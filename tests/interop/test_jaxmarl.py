@@ -16,7 +16,7 @@ from shoal.training.on_device import OnDevice
 jaxmarl = pytest.importorskip("jaxmarl")
 
 from shoal.interop.jaxmarl import BRAX, JaxMARLWorld  # noqa: E402
-from shoal.training.config import fields_of, from_fields  # noqa: E402
+from shoal.training.fields import fields_of, from_fields  # noqa: E402
 
 WORLDS = {
     "HeuristicEnemySMAX": {"scenario": "3m"},

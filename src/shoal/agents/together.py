@@ -6,8 +6,6 @@ Each learns from what its own agents saw, did and were paid, and treats the othe
 environment.
 """
 
-import math
-
 import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
@@ -81,8 +79,9 @@ class Together(Algorithm):
         for part, ids in zip(self.parts, self.agents):
             part.check(spec_for(spec, ids))
 
-    def splits(self) -> int:
-        return math.lcm(*(part.splits() for part in self.parts))
+    def check_devices(self, num_envs: int, devices: int) -> None:
+        for part in self.parts:
+            part.check_devices(num_envs, devices)
 
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> Parts:
         keys = jax.random.split(key, len(self.parts))
