@@ -109,13 +109,13 @@ class Reinforce(Algorithm):
 
     def init(self, spec, key):
         policy = Linear.of(spec, key, 0.0)
-        return policy, init_optimizer(policy)
+        return {"policy": policy}, {"policy": init_optimizer(policy)}
 
     def acting(self, state):
-        return state[0]
+        return self.policy(state)
 
     def policy(self, state):
-        return state[0]
+        return state[0]["policy"]
 
     def act(self, acting, timestep, carry, key):
         distribution, carry = acting(timestep, carry, key)
@@ -125,13 +125,13 @@ class Reinforce(Algorithm):
         steps = trajectory.transitions
         paid = steps.successor.reward
 
-        def loss(policy):
-            distribution, _ = policy(steps.timestep, None, key)
+        def loss(params):
+            distribution, _ = params["policy"](steps.timestep, None, key)
             advantage = paid - paid.mean((0, 1))
             gain = distribution.log_prob(steps.action) * advantage + 0.01 * distribution.entropy()
             return -weighted_mean(gain, jnp.ones_like(gain)), {}
 
-        policy, optimizer, metrics = descend(
+        *state, metrics = descend(
             loss, *state, learning_rate=self.learning_rate, max_grad_norm=10.0
         )
-        return (policy, optimizer), metrics
+        return tuple(state), metrics

@@ -299,6 +299,8 @@ class Watcher(Algorithm):
         return state, {
             "acted_on": steps.timestep.obs[..., 0],
             "successor": steps.successor.obs[..., 0],
+            "reward": steps.successor.reward,
+            "terminated": steps.successor.terminated,
             "truncated": steps.successor.truncated,
             "carry_before": steps.extras,
             "first_carry": trajectory.carry,

@@ -8,7 +8,7 @@ import pytest
 from jaxtyping import Array
 
 from shoal.core.algorithm import Algorithm, Policy, Transition
-from shoal.core.env import Env
+from shoal.core.env import Env, settle, to_act_on
 from shoal.training.on_device import OnDevice, batch_carry
 
 EPISODES = 128
@@ -24,12 +24,7 @@ class Trained(NamedTuple):
     @property
     def returns(self) -> Array:
         """Undiscounted returns, each agent's until its own end, `[B, N]`."""
-        return (self.steps.successor.reward * self.alive).sum(0)
-
-    @property
-    def alive(self) -> Array:
-        """Which agents' episodes were still on, `[T, B, N]`."""
-        return ~(self.steps.timestep.terminated | self.steps.timestep.done[..., None])
+        return self.steps.successor.reward.sum(0)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +46,8 @@ def train_probe():
 
 
 def follow(policy: Policy, env: Env, steps: int = 5) -> Transition:
-    """`steps` steps of the policy's most likely actions, with no reset."""
+    """`steps` steps of the policy's most likely actions, with no reset: who has ended, as all have
+    after an episode's end, is paid nothing."""
     key_reset, key_steps = jax.random.split(jax.random.key(1))
     state, timestep = jax.vmap(env.reset)(jax.random.split(key_reset, EPISODES))
     carry = batch_carry(policy.initial_carry(), EPISODES)
@@ -59,12 +55,11 @@ def follow(policy: Policy, env: Env, steps: int = 5) -> Transition:
     def step(loop, key):
         state, timestep, carry = loop
         key_policy, key_step = jax.random.split(key)
-        distribution, carry = policy(
-            timestep.obs, carry, action_mask=timestep.action_mask, key=key_policy
-        )
+        distribution, carry = policy(timestep, carry, key_policy)
         action = distribution.mode()
-        state, successor = jax.vmap(env.step)(jax.random.split(key_step, EPISODES), state, action)
-        return (state, successor, carry), Transition(timestep, action, None, successor)
+        state, after = jax.vmap(env.step)(jax.random.split(key_step, EPISODES), state, action)
+        successor = settle(timestep, after)
+        return (state, to_act_on(successor), carry), Transition(timestep, action, None, successor)
 
-    loop = (state, timestep, carry)
+    loop = (state, to_act_on(timestep), carry)
     return jax.lax.scan(step, loop, jax.random.split(key_steps, steps))[1]

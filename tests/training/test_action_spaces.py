@@ -62,7 +62,7 @@ def test_several_choices_are_learned(masked):
     update, state = eqx.filter_jit(learner.update), learner.init(jax.random.key(0))
     for _ in range(60):
         state, _ = update(state)
-    found = evaluate_policy(state.algorithm[0], env, jax.random.key(1), 200)
+    found = evaluate_policy(learner.policy(state), env, jax.random.key(1), 200)
     assert (found.per_agent.mean(0) / 4 > 0.95).all() and found.metrics["illegal"].sum() == 0
 
 

@@ -176,6 +176,10 @@ class OffPolicy(Networks, Optimising, Algorithm):
         """How many groups of agents share the parameters of a network."""
         return self.groups(spec).count
 
+    def schedules(self, progress: Float[Array, ""]) -> Metrics:
+        """What to report of schedules after that share of training."""
+        return {}
+
     # What follows from it.
 
     def check(self, spec: EnvSpec) -> None:
@@ -264,8 +268,10 @@ class OffPolicy(Networks, Optimising, Algorithm):
         ready = (collected >= self.learning_starts) & (replay.chunks * rollout >= length)
         learned, metrics = jax.lax.cond(ready, train, wait, state.learned)
         scales = state.scales and state.scales.update(steps.timestep)
-        after = OffPolicyState(learned, replay, scales, trajectory.progress, state.space)
-        return after, metrics | skip_counts(learned.optimizers)
+        # Of a plain type: what an update gives must fit the program that it came from.
+        progress = jnp.asarray(trajectory.progress, jnp.float32)
+        after = OffPolicyState(learned, replay, scales, progress, state.space)
+        return after, metrics | skip_counts(learned.optimizers) | self.schedules(state.progress)
 
     def _length(self, rollout: int) -> int:
         """Steps that are sampled in a row."""

@@ -145,6 +145,9 @@ class QLearning(Exploring, OffPolicy):
     def explorer(self, state: OffPolicyState) -> QPolicy:
         return QPolicy(state.learned.params["q"], state.space, self.epsilon(state.progress))
 
+    def schedules(self, progress: Float[Array, ""]) -> Metrics:
+        return {"epsilon": self.epsilon(progress)}
+
 
 def iql(**overrides: Any) -> QLearning:
     """Q-learning of each agent from its own reward. `overrides` are fields of `QLearning`."""
