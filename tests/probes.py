@@ -395,14 +395,13 @@ def collect(
     algorithm: Algorithm, env: Env, num_envs: int, unroll: int, seed: int = 0
 ) -> tuple[AlgState, Trajectory]:
     """A fresh state of the algorithm, and a trajectory that it acted in."""
+    learner = OnDevice(algorithm, env, num_envs, unroll)
 
-    class Keep(type(algorithm)):
-        """Hands the trajectory out instead of learning."""
+    @jax.jit
+    def run(key: PRNGKeyArray) -> tuple[AlgState, Trajectory]:
+        state = learner.init(key)
+        acting, (_, key, _) = algorithm.acting(state.algorithm), jax.random.split(state.key, 3)
+        _, trajectory, _ = learner.collect(acting, state.loop, jnp.float32(0), key)
+        return state.algorithm, trajectory
 
-        def learn(self, state, trajectory, key):
-            return (state, trajectory), {}
-
-    keep = Keep(**{f.name: getattr(algorithm, f.name) for f in dataclasses.fields(algorithm)})
-    learner = OnDevice(keep, env, num_envs, unroll)
-    run = jax.jit(lambda key: learner.update(learner.init(key)))
-    return run(jax.random.key(seed))[0].algorithm
+    return run(jax.random.key(seed))

@@ -20,7 +20,7 @@ def draw(out: dict[str, np.ndarray]) -> np.ndarray:
     if card["action"]["kind"] == "box":
         action = out["mean"] + out["std"] * rng.standard_normal(out["mean"].shape)
         return np.clip(action, card["action"]["low"], card["action"]["high"])
-    sums = out["probs"].cumsum(-1)
+    sums = out["probs"].cumsum(-1)  # of each agent's actions, or of the options of each factor
     point = rng.random(sums.shape[:-1]) * sums[..., -1]
     return (point[..., None] >= sums).sum(-1)
 

@@ -36,7 +36,7 @@ def test_a_mistake_is_found_without_jax() -> None:
     assert done.stderr == "shoal: --algo.discount is 2.0, expected a number in [0, 1]\n"
 
 
-TARGETS = {"--algo.": "shoal.agents.cooperative.mappo:mappo"}
+TARGETS = {"--algo.": "shoal.agents.policy_gradient.ppo:mappo"}
 
 
 @pytest.mark.parametrize(

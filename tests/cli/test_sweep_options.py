@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from shoal import registry
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.ppo import PPO
 from shoal.analysis.curve import Curve, figure
 from shoal.cli.declared import leaves
 from shoal.cli.main import run
@@ -129,7 +129,7 @@ def test_python_refuses_the_same_before_anything_is_written(
     tmp_path: Path, sweep: dict, said: str
 ) -> None:
     with pytest.raises(UserError) as error:
-        runs.start("ippo", ActorCritic(**SMALL), Simple(), tmp_path / "x", sweep=sweep, **SETTINGS)
+        runs.start("ippo", PPO(**SMALL), Simple(), tmp_path / "x", sweep=sweep, **SETTINGS)
     assert str(error.value).startswith(said)
     assert not (tmp_path / "x").exists()
 
@@ -140,11 +140,11 @@ from pathlib import Path
 from shoal.training.devices import prepare
 prepare(deterministic=True)
 import jax, numpy as np
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.ppo import PPO
 from shoal.envs.particle.simple import Simple
 from shoal.training.run import start
 out = Path(sys.argv[1])
-algorithm = ActorCritic(hidden=(8,), minibatches=2, epochs=1)
+algorithm = PPO(hidden=(8,), minibatches=2, epochs=1)
 settings = dict(total_steps=400, num_envs=8, unroll=5, evaluations=2, eval_episodes=8)
 settings |= dict(quiet=True, deterministic=True)
 sweep = {"learning_rate": [1e-3, 1e-2], "clip": [0.1, 0.2]}

@@ -10,12 +10,13 @@ from jax.sharding import AxisType, PartitionSpec as P
 from probes import collect
 
 from shoal.agents.evolution.openai_es import openai_es
-from shoal.agents.policy_gradient.ippo import ippo
+from shoal.agents.policy_gradient.ppo import ippo
 from shoal.core.algorithm import Trajectory
 from shoal.core.descend import descend, init_optimizer
 from shoal.core.parallel import (
     AXIS,
     all_gather,
+    group_mean,
     num_shards,
     pmean,
     shard_index,
@@ -56,15 +57,27 @@ def test_weighted_mean_is_global_however_the_weights_fall():
     np.testing.assert_allclose(shared(X, WEIGHT), expected, rtol=1e-6)
 
 
+def test_a_groups_mean_is_that_of_its_agents_samples_on_all_devices():
+    """Three agents, the first and the last in one group; weights leave out what is 100."""
+    x = jnp.array([[1.0, 100.0, 3.0], [100.0, 5.0, 2.0]])
+    weight = jnp.array([[1.0, 0.0, 1.0], [0.0, 1.0, 2.0]])
+    expected = [(1 + 3 + 2 * 2) / 4, 5, (1 + 3 + 2 * 2) / 4]
+    of_agent = (1, 0, 1)
+    np.testing.assert_allclose(group_mean(x, weight, of_agent), expected, rtol=1e-6)
+    two = on_two(lambda x, w: group_mean(x, w, of_agent), P(AXIS), P(AXIS))
+    np.testing.assert_allclose(two(x, weight), expected, rtol=1e-6)
+    np.testing.assert_array_equal(group_mean(x, 0 * weight, of_agent), 0)
+
+
 def test_gradients_are_averaged_and_not_added_up():
     """d/dp of the weighted mean of (p - x)^2 at p = 0 is -2 * 8 / 3 on any number of devices."""
 
     def step(p, x, weight):
-        def loss(p):
-            return weighted_mean((p - x) ** 2, weight), {}
+        def loss(params):
+            return weighted_mean((params["p"] - x) ** 2, weight), {}
 
-        p, _, info = descend(loss, p, init_optimizer(p), learning_rate=0.1, max_grad_norm=1e9)
-        return info["grad_norm"]
+        optimizers = {"p": init_optimizer(p)}
+        return descend(loss, {"p": p}, optimizers, learning_rate=0.1)[2]["grad_norm"]
 
     zero = jnp.zeros(())
     np.testing.assert_allclose(step(zero, X, WEIGHT), 16 / 3, rtol=1e-6)

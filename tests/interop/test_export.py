@@ -399,7 +399,10 @@ class Unheard(Distribution):
     [
         ("carry", "Odd starts from a carry that is not zero"),
         ("noise", "Odd draws random numbers as it acts"),
-        ("distribution", "acts by a Unheard .* one of Categorical, EpsilonGreedy, DiagonalNormal"),
+        (
+            "distribution",
+            "acts by a Unheard .* one of Categorical, FactoredCategorical, ",
+        ),
     ],
 )
 def test_policies_that_no_file_can_hold(kind: str, line: str) -> None:

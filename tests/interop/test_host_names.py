@@ -85,6 +85,7 @@ class Stranger(Script):
 EYE = spaces.Box(0, 255, (4, 4, 1), np.uint8)
 BIG = spaces.Box(0, 255, (6, 4, 3), np.uint8)
 OPEN = spaces.Box(np.array([0, -np.inf]), np.array([1, np.inf]), dtype=np.float32)
+EMPTY = spaces.Box(np.array([0, 2]), np.array([1, 2]), dtype=np.float32)
 MISTAKES = {
     "text": (own(Once(spaces.Text(3))), "the observation of agent is Text, which is not supported"),
     "deep": (own(Once(spaces.Dict(a=spaces.Sequence(NUMBERS)))), "Sequence at ['a']"),
@@ -93,6 +94,7 @@ MISTAKES = {
     "many": (own(Once(NUMBERS, spaces.MultiDiscrete([20] * 3))), "8,000 combinations in 3"),
     "bits": (own(Once(NUMBERS, spaces.MultiBinary(13))), "8,192 combinations"),
     "bounds": (own(Once(NUMBERS, OPEN)), "no bounds in 1 of 2 dimensions (number 1: -inf to inf)"),
+    "empty": (own(Once(NUMBERS, EMPTY)), "agent go from 2.0 to 2.0 in dimension 1, expected"),
     "mixed": (
         pair(actions=(spaces.Discrete(2), spaces.Box(-1, 1, (1,)))),
         "the actions of right are a Box, and those of left are not",

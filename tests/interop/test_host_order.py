@@ -28,13 +28,16 @@ class Crowd(ParallelEnv):
 
     metadata = {"name": "crowd"}  # noqa: RUF012
 
-    def __init__(self, order, state=None):
+    def __init__(self, order, state=None, boxes=False):
         self.possible_agents, self.agents, self._state = list(order), [], state
+        self.boxes = boxes
 
     def observation_space(self, agent):
         return spaces.Box(0, 9, (SIZE[agent],), np.float32)
 
     def action_space(self, agent):
+        if self.boxes:
+            return spaces.Box(-NUMBER[agent] - 1.0, 50.0, (SIZE[agent],), np.float32)
         return spaces.Discrete(4)
 
     def reset(self, seed=None, options=None):
@@ -43,7 +46,7 @@ class Crowd(ParallelEnv):
 
     def step(self, actions):
         live, self.agents = self.agents, []
-        rewards = {a: float(actions[a]) + 10.0 * NUMBER[a] for a in live}
+        rewards = {a: float(np.sum(actions[a])) + 10.0 * NUMBER[a] for a in live}
         dead = {a: a == "bee" for a in live}
         return self._obs(live), rewards, dead, {a: not dead[a] for a in live}, {}
 
@@ -81,6 +84,15 @@ def test_every_field_follows_its_agent(order):
             np.testing.assert_array_equal(seen, expected)
     assert shown.reward.tolist() == [0, 11, 21, 33]  # each did what was meant for it
     assert shown.terminated.tolist() == [False, True, False, False]
+
+
+def test_bounds_of_boxes_follow_their_agents():
+    own, other = game(*NUMBER, boxes=True), game("cat", "ant", "adversary", "bee", boxes=True)
+    other = in_order_of(own.facts, other)
+    assert other.facts == own.facts and own.facts.low == ((-1,), (-2, -2), (-3, -3), (-4, -4))
+    other.reset(0)
+    far = np.full((4, 2), -9, np.float32)  # clipped to each one's own box
+    assert other.step(far).reward.tolist() == [-1, 10 - 4, 20 - 6, 30 - 8]
 
 
 def test_a_game_in_the_right_order_is_left_alone():

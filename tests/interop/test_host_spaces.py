@@ -90,15 +90,16 @@ def test_box_with_common_bounds_keeps_them():
     np.testing.assert_array_equal(world.told[0], [[0.25, -2], [2, 1]])
 
 
-def test_box_with_other_bounds_is_rescaled_for_each_agent():
+def test_boxes_keep_the_bounds_of_each_dimension_of_each_agent():
     left = spaces.Box(np.array([0, -10, 5]), np.array([1, 10, 9]), dtype=np.int64)
     right = spaces.Box(np.array([-1.0, 0.0]), np.array([3.0, 8.0]), dtype=np.float32)
     world = Pair(actions=(left, right))
     game = ParallelGame(lambda: world, PLAIN)
-    assert (game.facts.low, game.facts.high, game.facts.action_sizes) == (-1, 1, (3, 2))
+    low, high = ((0, -10, 5), (-1, 0)), ((1, 10, 9), (3, 8))
+    assert (game.facts.low, game.facts.high, game.facts.action_sizes) == (low, high, (3, 2))
     assert not game.facts.discrete and game.facts.roles == (0, 1)
     game.reset(0)
-    game.step(np.array([[-1, 0.26, 7], [0, 0.5, 99]], np.float32))
+    game.step(np.array([[-1, 2.6, 70], [1, 6, 99]], np.float32))
     assert world.told["left"].dtype == np.int64 and world.told["right"].dtype == np.float32
     np.testing.assert_array_equal(world.told["left"], [0, 3, 9])
     np.testing.assert_array_equal(world.told["right"], [1, 6])

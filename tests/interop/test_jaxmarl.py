@@ -16,7 +16,7 @@ from shoal.training.on_device import OnDevice
 jaxmarl = pytest.importorskip("jaxmarl")
 
 from shoal.interop.jaxmarl import BRAX, JaxMARLWorld  # noqa: E402
-from shoal.training.config import fields_of, from_fields  # noqa: E402
+from shoal.training.fields import fields_of, from_fields  # noqa: E402
 
 WORLDS = {
     "HeuristicEnemySMAX": {"scenario": "3m"},
@@ -53,7 +53,7 @@ def random_action(space, mask, key):
         legal = jnp.asarray(space.mask if mask is None else mask)
         return jax.random.categorical(key, jnp.where(legal, 0.0, -1e9))
     shape = (len(space.sizes), space.size)
-    return jax.random.uniform(key, shape, minval=space.low, maxval=space.high)
+    return jax.random.uniform(key, shape, minval=space.lows, maxval=space.highs)
 
 
 def own_view(task, obs, i, agent):

@@ -107,6 +107,63 @@ def test_unroll_equals_single_steps_with_resets(of_agent):
         np.testing.assert_allclose(out[t], expected, rtol=1e-4, atol=1e-6)
 
 
+def test_successors_are_read_with_the_memory_of_their_own_step():
+    """Against single steps: what is read there changes no memory, and no reset lies before it."""
+    T, H = 4, 5
+    net = network(Groups((1, 0, 1)), recurrent=H)
+    x, next_x, carry = normal(0, T, M, N, IN), normal(1, T, M, N, IN), normal(2, M, N, H)
+    starts = np.zeros((T, M), bool)
+    starts[2, 0] = starts[1, 2] = starts[0, 1] = True
+    out = eqx.filter_jit(net.after)(x, next_x, carry, jnp.asarray(starts))
+    step = eqx.filter_jit(net.step)
+    for t in range(T):
+        carry = jnp.where(starts[t][:, None, None], 0.0, carry)
+        carry = step(x[t], carry)[1]
+        np.testing.assert_allclose(out[t], step(next_x[t], carry)[0], rtol=1e-4, atol=1e-6)
+
+
+def test_where_nothing_was_reset_a_successor_is_the_next_step():
+    net = network(Groups((0, 0, 0)), recurrent=5)
+    x, carry, starts = normal(0, 4, M, N, IN), normal(1, M, N, 5), jnp.zeros((4, M), bool)
+    following = net.after(x[:-1], x[1:], carry, starts[:-1])
+    np.testing.assert_allclose(following, net.unroll(x, carry, starts)[1:], atol=1e-5)
+
+
+def test_agents_that_share_parameters_differ_by_their_number_within_their_group():
+    x = jnp.broadcast_to(normal(0, M, 1, IN), (M, N, IN))
+    net = network(Groups((1, 0, 1)), agent_id=True)
+    assert (net.ids.of_agent, net.ids.count) == ((0, 0, 1), 2)
+    np.testing.assert_array_equal(net.ids.append(x)[0, :, IN:], [[1, 0], [1, 0], [0, 1]])
+    out = net.step(x, None)[0]
+    assert np.abs(out[:, 0] - out[:, 2]).max() > 0.01
+    # Without the numbers' weights they are the same.
+    first = net.stack.torso.layers[0]
+    blind = eqx.tree_at(
+        lambda n: n.stack.torso.layers[0].weight, net, first.weight.at[:, IN:].set(0)
+    )
+    out = blind.step(x, None)[0]
+    np.testing.assert_allclose(out[:, 0], out[:, 2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("of_agent", "wanted"), [((0, 1, 2), True), ((0, 0, 0), False)])
+def test_no_number_is_an_input_where_none_is_needed_or_wanted(of_agent, wanted):
+    net = network(Groups(of_agent), agent_id=wanted)
+    assert count(net) == count(network(Groups(of_agent)))
+
+
+@pytest.mark.parametrize("of_agent", [(0, 0, 0), (0, 1, 2), (1, 0, 1)])
+def test_a_network_of_one_agent_alone_says_what_it_said_among_all(of_agent):
+    net = network(Groups(of_agent), agent_id=True, recurrent=5)
+    x, carry = normal(0, M, N, IN), normal(1, M, N, 5)
+    out, after = net.step(x, carry)
+    for i in range(N):
+        alone = net.alone(i)
+        own, own_after = alone.step(x[:, i : i + 1], carry[:, i : i + 1])
+        np.testing.assert_allclose(own[:, 0], out[:, i], atol=1e-6)
+        np.testing.assert_allclose(own_after[:, 0], after[:, i], atol=1e-6)
+        assert count(alone) == count(net) // net.groups.count
+
+
 def test_unroll_without_memory_is_one_step_for_all():
     net = network(Groups((1, 0, 1)))
     x = normal(0, 2, M, N, IN)

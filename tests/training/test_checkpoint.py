@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.ppo import PPO
 from shoal.core.errors import UserError
 from shoal.envs.particle.simple_spread import SimpleSpread
 from shoal.training import checkpoint, durable
@@ -144,7 +144,7 @@ def test_a_leaf_that_would_not_come_back_is_refused(root, leaf):
 
 
 def test_the_whole_state_of_a_learner_comes_back_bit_for_bit(tmp_path):
-    algorithm = ActorCritic(hidden=(8,), recurrent=4)
+    algorithm = PPO(hidden=(8,), recurrent=4)
     learner = OnDevice(
         algorithm, SimpleSpread(num_agents=2), num_envs=4, unroll=3, total_updates=9.0
     )
@@ -154,7 +154,7 @@ def test_the_whole_state_of_a_learner_comes_back_bit_for_bit(tmp_path):
     loaded = load(tmp_path, jax.eval_shape(init, jax.random.key(0)), config_hash=RUN)
     assert_same(loaded.state, state)
     names = safetensors.numpy.load_file(loaded.path / "state.safetensors").keys()
-    for part in ("params.actor", "optimizer.moments", "scale.mean"):
+    for part in ("params['actor']", "optimizers['critic'].moments", "kept.mean"):
         assert any(name.startswith(f".algorithm.{part}") for name in names)
     assert {".key", ".updates", ".episodes.returns", ".timestep.obs"} <= names
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from probes import AnyProbe, DyingAgent, Probe, ProbeState, Watcher, collect
 
-from shoal.agents.policy_gradient.ippo import ippo
+from shoal.agents.policy_gradient.ppo import ippo
 from shoal.core.errors import UserError
 from shoal.training.on_device import OnDevice
 
@@ -114,7 +114,7 @@ def test_one_key_gives_one_result_and_another_key_another(learner):
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again)):
         if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
             np.testing.assert_array_equal(a, b)
-    weights = [x.algorithm.params.actor.network.stack.head.weight for x in (first, other)]
+    weights = [x.algorithm.params["actor"].network.stack.head.weight for x in (first, other)]
     assert not np.allclose(*weights)
 
 

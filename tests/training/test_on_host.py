@@ -159,7 +159,7 @@ def test_without_the_scale_a_policy_is_blind_and_the_scale_is_saved(tmp_path):
     again = shoal.load(run.directory, env=world).policy
     assert shoal.evaluate(again, world, episodes=100).mean > 0.9
     assert shoal.evaluate(again.inner, world, episodes=100).mean < 0.8
-    np.testing.assert_allclose(again.scale.mean[0], [1000.0, 7.0], atol=0.1)
+    np.testing.assert_allclose(again.scales.obs.mean[0], [1000.0, 7.0], atol=0.1)
 
 
 def test_a_world_that_fails_for_good_stops_the_run_and_is_named(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.ppo import PPO
 from shoal.cli.main import run as shoal
 from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
@@ -43,7 +43,7 @@ REST = ("seed", "step", *WALL_CLOCK)
 
 def train(out: Path, track, **settings) -> runs.Run:
     """Twenty updates of two seeds."""
-    algorithm = ActorCritic(**SMALL)
+    algorithm = PPO(**SMALL)
     settings = SETTINGS | settings
     return runs.start("ippo", algorithm, Simple(), out, quiet=True, track=track, **settings)
 
@@ -161,7 +161,7 @@ def test_what_ends_the_training_ends_the_tracking_as_failed(tmp_path: Path) -> N
 
     with pytest.raises(KeyboardInterrupt):
         runs.start(
-            *("ippo", ActorCritic(**SMALL), Simple(), tmp_path / "run"),
+            *("ippo", PPO(**SMALL), Simple(), tmp_path / "run"),
             **{"quiet": True, "track": memory, "watchers": [stop], **SETTINGS},
         )
     assert memory.finished == [False]
@@ -362,7 +362,7 @@ def test_a_library_that_misbehaves_changes_nothing(
 
 KILLED = """
 import json, os, pathlib, signal, sys, time
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.ppo import PPO
 from shoal.envs.particle.simple import Simple
 from shoal.training import run
 
@@ -374,7 +374,7 @@ def kill(rows):
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.05)
 
-run.start("ippo", ActorCritic(**{small}), Simple(), pathlib.Path(sys.argv[1]), track="wandb",
+run.start("ippo", PPO(**{small}), Simple(), pathlib.Path(sys.argv[1]), track="wandb",
           watchers=[kill], **{settings})
 """
 

@@ -11,6 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from shoal.analysis.raster import photograph
 from shoal.analysis.recording import PALETTE, Act, Episode, Recording
+from shoal.analysis.teams import rival_teams
 from shoal.core.algorithm import Carry
 from shoal.core.env import paid, to_act_on
 from shoal.core.errors import require
@@ -57,6 +58,7 @@ def record_host(
         episodes=tuple(each),
         algorithm=algorithm,
         seed=seed,
+        teams=rival_teams(spec),
     )
 
 

@@ -57,9 +57,20 @@ def summary(
     returns: Float[np.ndarray, "K E"], *, seed: int = 0, level: float = LEVEL
 ) -> dict[str, float]:
     """`mean` and `iqm` of the scores, and the interval `low`..`high` of the mean at `level`."""
-    x = scores(np.asarray(returns, float))
+    return summaries({"": returns}, seed=seed, level=level)[""]
+
+
+def summaries(
+    columns: Mapping[str, Float[np.ndarray, "K E"]], *, seed: int = 0, level: float = LEVEL
+) -> dict[str, dict[str, float]]:
+    """`summary` of each of many columns of the same seeds and episodes, by one bootstrap."""
+    if not columns:
+        return {}
+    x = scores(np.stack([np.asarray(column, float) for column in columns.values()]))
     low, high = bootstrap_interval(x, seed=seed, level=level)
-    return {"mean": float(x.mean()), "iqm": float(iqm(x)), "low": float(low), "high": float(high)}
+    found = np.stack([x.mean(-1), iqm(x), low, high], -1).tolist()
+    words = ("mean", "iqm", "low", "high")
+    return {name: dict(zip(words, each)) for name, each in zip(columns, found)}
 
 
 # Comparisons ----------------------------------------------------------------------------------

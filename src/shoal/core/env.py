@@ -141,9 +141,11 @@ def settle(before: TimeStep, after: TimeStep) -> TimeStep:
 
 
 def to_act_on(timestep: TimeStep) -> TimeStep:
-    """The time step as policies see it: zeros for who is not due to act, also behind a NaN."""
-    obs = jnp.where(timestep.active[..., None], timestep.obs, 0.0)
-    return eqx.tree_at(lambda t: t.obs, timestep, obs)
+    """The time step as policies see it: zeros for who is not due to act, also behind a NaN; and
+    nobody is due whose part is over."""
+    active = timestep.active & ~timestep.ended
+    obs = jnp.where(active[..., None], timestep.obs, 0.0)
+    return eqx.tree_at(lambda t: (t.obs, t.active), timestep, (obs, active))
 
 
 class Env(eqx.Module):
@@ -163,12 +165,18 @@ class Env(eqx.Module):
 
     @abc.abstractmethod
     def step(self, key: PRNGKeyArray, state: EnvState, action: Action) -> tuple[EnvState, TimeStep]:
-        """Advances one step. `action` is Int `[N]` or Float `[N, A]`. Never resets."""
+        """Advances one step. `action` is Int `[N]`, Float `[N, A]` or Int `[N, F]`. Never
+        resets."""
 
     def scripted(self, state: EnvState) -> Action | None:
         """What a hand-written controller that sees the whole state would do: a known score to put
         beside learned ones. `None` where a world has no such controller."""
         return None
+
+    def assess(self, policy: Any) -> dict[str, float]:
+        """Exact measures of a policy by name, such as how far it is from an equilibrium: the lower
+        the better, and `best` goes by the first. None unless an environment has some."""
+        return {}
 
     def draw(self, state: EnvState) -> Picture:
         """What one (unbatched, concrete) state looks like; nothing unless a world overrides it."""

@@ -40,3 +40,21 @@ def weighted_mean(x: Float[Array, "..."], weight: Float[Array, "..."]) -> Float[
     weights fall."""
     total = pmean(weight.sum())
     return (x * weight).sum() / jnp.maximum(total, 1e-8)
+
+
+def group_sum(x: Float[Array, "N ..."], of_agent: tuple[int, ...], groups: int) -> Array:
+    """Sums over the agents of each group, `[G, ...]`."""
+    if groups == 1:
+        return x.sum(0, keepdims=True)
+    return jax.ops.segment_sum(x, jnp.array(of_agent), groups)
+
+
+def group_mean(
+    x: Float[Array, "*S N"], weight: Float[Array, "*S N"], of_agent: tuple[int, ...]
+) -> Float[Array, "N"]:
+    """The weighted mean of each agent's group over all samples of all devices, agent by agent."""
+    samples, groups = tuple(range(x.ndim - 1)), max(of_agent) + 1
+    sums = group_sum((x * weight).sum(samples), of_agent, groups)
+    total = group_sum(weight.sum(samples), of_agent, groups)
+    sums, total = pmean((sums, total))
+    return (sums / jnp.maximum(total, 1e-8))[jnp.array(of_agent)]

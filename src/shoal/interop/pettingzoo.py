@@ -16,7 +16,7 @@ import numpy as np
 
 from shoal.core.env import Env, TimeStep
 from shoal.core.errors import UserError, require, unknown
-from shoal.core.spaces import Box, Discrete
+from shoal.core.spaces import ActionSpace, Box, Discrete
 
 try:
     import gymnasium
@@ -35,9 +35,10 @@ def to_pettingzoo(env: Env, render_mode: str | None = None) -> "PettingZooEnv":
     """A world of Shoal's as a PettingZoo `ParallelEnv`; `parallel_to_aec` makes it an `AECEnv`.
 
     Where legal actions change from step to step, observations are dictionaries of `observation`
-    and `action_mask`, as in PettingZoo's own classic games. An agent that is not due to act has
-    one legal action, which does nothing. `infos` hold the world's metrics, and `active`: an agent
-    that has fallen while its team plays on stays among the agents and is not active.
+    and `action_mask`, as in PettingZoo's own classic games; of several factors, a tuple of one mask
+    each, as `MultiDiscrete.sample` takes it. An agent that is not due to act has one legal action,
+    which does nothing. `infos` hold the world's metrics, and `active`: an agent that has fallen
+    while its team plays on stays among the agents and is not active.
 
     Args:
         env: the world.
@@ -69,10 +70,12 @@ class PettingZooEnv(ParallelEnv):
         self._window: Any = None
         _, first = jax.eval_shape(env.reset, self._key)
         self._masked = first.action_mask is not None and self._masks_change()
-        self.action_spaces = dict(zip(self.possible_agents, self._action_spaces()))
+        space = self.spec.action
+        self._own_spaces = [space.part((i,)) for i in range(self.spec.num_agents)]
+        self.action_spaces = dict(zip(self.possible_agents, map(_action_space, self._own_spaces)))
         self.observation_spaces = {
-            agent: self._observation_space(size, self.action_spaces[agent])
-            for agent, size in zip(self.possible_agents, self.spec.obs_sizes)
+            agent: self._observation_space(size, own)
+            for agent, size, own in zip(self.possible_agents, self.spec.obs_sizes, self._own_spaces)
         }
         if self.spec.state_size:
             shape = (self.spec.state_size,)
@@ -159,19 +162,23 @@ class PettingZooEnv(ParallelEnv):
         _, first = jax.device_get(_reset(self.env, jax.random.key(0)))
         return not np.array_equal(first.action_mask, self.spec.action.mask)
 
-    def _action_spaces(self) -> list[gymnasium.Space]:
-        space = self.spec.action
-        if isinstance(space, Discrete):
-            return [gymnasium.spaces.Discrete(n) for n in space.sizes]
-        return [gymnasium.spaces.Box(space.low, space.high, (n,), np.float32) for n in space.sizes]
-
-    def _observation_space(self, size: int, actions: gymnasium.Space) -> gymnasium.Space:
+    def _observation_space(self, size: int, own: ActionSpace) -> gymnasium.Space:
         seen = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
         if not self._masked:
             return seen
-        assert isinstance(actions, gymnasium.spaces.Discrete)
-        mask = gymnasium.spaces.Box(0, 1, (int(actions.n),), np.int8)
+        assert not isinstance(own, Box)
+        masks = [gymnasium.spaces.Box(0, 1, (int(n),), np.int8) for n in own.counts.flat]
+        mask = masks[0] if isinstance(own, Discrete) else gymnasium.spaces.Tuple(masks)
         return gymnasium.spaces.Dict({"observation": seen, "action_mask": mask})
+
+    def _own_mask(self, timestep: TimeStep, i: int) -> Any:
+        """Agent `i`'s legal actions, without padding; a tuple of one mask for each factor."""
+        space, own = self.spec.action, self._own_spaces[i]
+        assert not isinstance(space, Box) and not isinstance(own, Box)
+        mask = space.split(np.asarray(timestep.action_mask)[i].astype(np.int8))
+        if isinstance(own, Discrete):
+            return mask[: own.size]
+        return tuple(row[:n] for row, n in zip(mask, own.counts[0]))
 
     def _own(self, timestep: TimeStep, i: int) -> np.ndarray:
         return np.asarray(timestep.obs[i, : self.spec.obs_sizes[i]], np.float32)
@@ -183,8 +190,10 @@ class PettingZooEnv(ParallelEnv):
                 continue
             out[agent] = self._own(timestep, i)
             if self._masked:
-                mask = np.asarray(timestep.action_mask)[i, : self.spec.action.sizes[i]]
-                out[agent] = {"observation": out[agent], "action_mask": mask.astype(np.int8)}
+                out[agent] = {
+                    "observation": out[agent],
+                    "action_mask": self._own_mask(timestep, i),
+                }
         return out
 
     def _infos(self, timestep: TimeStep) -> dict[str, dict[str, Any]]:
@@ -198,27 +207,42 @@ class PettingZooEnv(ParallelEnv):
     def _joint(self, actions: dict[str, Any]) -> np.ndarray:
         """One array of all agents' actions; those who do not act have 0."""
         space = self.spec.action
-        discrete = isinstance(space, Discrete)
-        shape = (self.spec.num_agents, *space.shape)
-        joint = np.zeros(shape, np.int32 if discrete else np.float32)
+        joint = np.zeros((self.spec.num_agents, *space.shape), space.dtype)
         for agent, action in actions.items():
             if agent not in self.action_spaces:
                 raise unknown("agent", str(agent), self.possible_agents)
             i, action = self.possible_agents.index(agent), np.asarray(action)
-            size = space.sizes[i]
-            if isinstance(space, Box):
-                inside = action.shape == (size,) and bool(np.isfinite(action).all())
-                wanted = f"{size} finite numbers, clipped to [{space.low:g}, {space.high:g}]"
-                require(
-                    inside, f"the action of {agent} has shape {action.shape}, expected {wanted}"
-                )
-                joint[i, :size] = action
-            elif action.shape == () and action.dtype.kind in "iu" and 0 <= action < size:
-                joint[i] = action
-            else:
-                raise UserError(
-                    f"the action of {agent} is {action}, expected a whole number, 0 to {size - 1}"
-                )
+            own = self._own_spaces[i]
+            if defect := _defect(own, action):
+                raise UserError(f"the action of {agent} {defect}")
+            joint[(i, *map(slice, own.shape))] = action
         missing = [agent for agent in self.agents if agent not in actions]
         require(not missing, f"there is no action of {', '.join(missing)}, which are alive")
         return joint
+
+
+def _action_space(own: ActionSpace) -> gymnasium.Space:
+    """The actions of one agent in Gymnasium's terms."""
+    if isinstance(own, Discrete):
+        return gymnasium.spaces.Discrete(own.size)
+    if isinstance(own, Box):
+        return gymnasium.spaces.Box(own.lows[0], own.highs[0], dtype=np.float32)
+    return gymnasium.spaces.MultiDiscrete(list(own.sizes[0]))
+
+
+def _defect(own: ActionSpace, action: np.ndarray) -> str:
+    """Why an action is not one of an agent's own; nothing where it is."""
+    if isinstance(own, Box):
+        if action.shape == own.shape and np.isfinite(action).all():
+            return ""
+        return (
+            f"has shape {action.shape}, expected finite numbers, clipped to the box: "
+            f"{own.describe(0)}"
+        )
+    whole = action.shape == own.shape and action.dtype.kind in "iu"
+    if whole and ((action >= 0) & (action < own.counts[0])).all():
+        return ""
+    if isinstance(own, Discrete):
+        return f"is {action}, expected a whole number, 0 to {own.size - 1}"
+    most = ", ".join(str(n - 1) for n in own.sizes[0])
+    return f"is {action}, expected whole numbers from 0, at most {most}"

@@ -12,7 +12,7 @@ import jax
 
 from shoal import registry
 from shoal.core.env import EnvSpec
-from shoal.core.spaces import Box
+from shoal.core.spaces import Box, Factored
 from shoal.interop.policy_function import PolicyFunction
 from shoal.training import checkpoint
 from shoal.training.config import Json
@@ -24,11 +24,14 @@ MEANINGS = {
     "action_mask": "which actions are legal now",
     "carry": "recurrent state: zeros at the start of an episode, then the last next_carry",
     "action": "the greedy action",
-    "probs": "the probability of each action, for sampling",
+    "probs": "the probability of each action, or of each option of each factor, for sampling",
     "log_probs": "their logarithms; about -1e9 where an action is never taken",
     "values": "the value of each action",
     "mean": "of a normal distribution for each dimension; clip what is drawn to the box",
     "std": "the standard deviation of each dimension",
+    "mean_before_tanh": "of a normal x for each dimension: the action is the middle of the box "
+    "plus half its width times tanh(x)",
+    "std_before_tanh": "the standard deviation of x",
     "next_carry": "recurrent state to give to the next step",
 }
 
@@ -65,7 +68,7 @@ def policy_card(
             "horizon": spec.horizon,
         },
         "agents": [row for row in _agents(spec) if agent in (None, row["name"])],
-        "action": _actions(spec),
+        "action": _actions(spec, agent),
         "inputs": _described(function.inputs),
         "outputs": _described(function.outputs()),
         "parameters": function.parameters,
@@ -95,13 +98,26 @@ def _agents(spec: EnvSpec) -> list[Json]:
     return [dict(zip(names, row)) for row in zip(*columns)]
 
 
-def _actions(spec: EnvSpec) -> Json:
+def _actions(spec: EnvSpec, agent: str | None) -> Json:
     if isinstance(spec.action, Box):
         meaning = "action_size real numbers, clipped to the box; padded to the largest"
-        box = {"low": spec.action.low, "high": spec.action.high}
-        return {"kind": "box", **box, "meaning": meaning}
+        return {"kind": "box", **_box(spec, spec.action, agent), "meaning": meaning}
+    if isinstance(spec.action, Factored):
+        meaning = "a whole number from 0 for each factor, below its entry of action_size"
+        return {"kind": "factored", "meaning": f"{meaning}; padded to the most factors with 0"}
     meaning = "a whole number from 0 to action_size - 1, as the environment's step takes it"
     return {"kind": "discrete", "meaning": meaning}
+
+
+def _box(spec: EnvSpec, space: Box, agent: str | None) -> Json:
+    """Bounds: of all dimensions alike, or arranged as the file's own actions are."""
+    i = None if agent is None else spec.agents.index(agent)
+    space = space if i is None else space.part((i,))
+    ends = {"low": (space.low, space.lows), "high": (space.high, space.highs)}
+    return {
+        name: shared if isinstance(shared, float) else (each if i is None else each[0]).tolist()
+        for name, (shared, each) in ends.items()
+    }
 
 
 def _described(arrays: dict[str, jax.ShapeDtypeStruct]) -> Json:
@@ -184,9 +200,12 @@ def _shape(described: Json) -> str:
 
 
 def _action_text(action: Json) -> str:
-    if action["kind"] == "discrete":
+    if action["kind"] != "box":
         return action["meaning"]
-    return f"{action['meaning']}; the box is [{action['low']:g}, {action['high']:g}]"
+    low, high = action["low"], action["high"]
+    if isinstance(low, float) and isinstance(high, float):
+        return f"{action['meaning']}; the box is [{low:g}, {high:g}]"
+    return f"{action['meaning']}; the box goes from {low} to {high}"
 
 
 def _plain(value: Any) -> str:

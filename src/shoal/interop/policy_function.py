@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float
 from shoal.core.algorithm import Policy
 from shoal.core.env import Env, EnvSpec, TimeStep
 from shoal.core.errors import require, unknown
-from shoal.core.spaces import ActionSpace, Box
+from shoal.core.spaces import ActionSpace, Factored
 from shoal.interop.host.world import HostWorld, World
 from shoal.interop.policy_outputs import decide
 from shoal.nn.agent_network import AgentNetwork
@@ -90,7 +90,7 @@ def policy_function(policy: Policy, env: World, agent: str | None = None) -> Pol
     _check_no_draws(call, obs, mask)
     if agent is not None:
         i = spec.agents.index(agent)
-        obs, mask = (spec.obs_sizes[i],), (spec.action.sizes[i],)
+        obs, mask = (spec.obs_sizes[i],), (spec.action.part((i,)).size,)
         call = _One(dataclasses.replace(call, policy=_alone(policy, i)), spec, i)
         carry = [leaf[i] if _per_agent(leaf, spec) else leaf for leaf in carry]
     inputs = {"obs": jax.ShapeDtypeStruct(obs, jnp.float32)}
@@ -149,17 +149,35 @@ class _One:
         shared = [not _per_agent(leaf, self.spec) for leaf in initial]
         rows = [self._rows(obs, self.spec.obs_size)]
         if self.masked:
-            rows.append(self._rows(rest[0], self.spec.action.size))
+            rows.append(self._rows(self._padded_mask(rest[0]), self.spec.action.size))
         carry = rest[self.masked :]
         rows += [x if s else self._rows(x, x.shape[-1]) for s, x in zip(shared, carry)]
-        out, own = self.whole(*rows), self.spec.action.sizes[self.i]
+        out = self.whole(*rows)
         names = dict(zip(_carry_names(len(initial), "next_carry"), shared))
         for name in out:
             if not names.get(name, False):
                 out[name] = out[name][:, self.i]
-            if name not in names and out[name].ndim > 1:
-                out[name] = out[name][:, :own]
+            if name not in names:
+                out[name] = self._unpadded(out[name])
         return out
+
+    def _padded_mask(self, mask: Array) -> Array:
+        """`[B, own size]`; of factors, each padded to the most options of all agents'."""
+        space, own = self.spec.action, self.spec.action.part((self.i,))
+        if not (isinstance(space, Factored) and isinstance(own, Factored)):
+            return mask
+        padding = ((0, 0), (0, 0), (0, space.num_options - own.num_options))
+        return jnp.pad(own.split(mask), padding).reshape(mask.shape[0], -1)
+
+    def _unpadded(self, x: Array) -> Array:
+        """What is said of actions, `[B, ...]`, without those that the agent lacks."""
+        own = self.spec.action.part((self.i,))
+        sizes = (own.size,)
+        if isinstance(own, Factored):
+            sizes = (own.num_factors, own.num_options)
+        for axis, size in enumerate(sizes[: x.ndim - 1], start=1):
+            x = jax.lax.slice_in_dim(x, 0, size, axis=axis)
+        return x
 
     def _rows(self, x: Array, size: int) -> Array:
         """`[B, n]` padded with zeros to `[B, N, size]`."""
@@ -204,10 +222,7 @@ def _alone(policy: Policy, agent: int) -> Policy:
     def narrow(network: Any) -> Any:
         if not isinstance(network, AgentNetwork):
             return network
-        group = network.groups.of_agent[agent]
-        stack = jax.tree.map(lambda x: x[group : group + 1], network.stack)
-        single = eqx.tree_at(lambda n: (n.stack, n.groups), network, (stack, Groups((0,))))
-        return _Alone(single, network.groups, agent)
+        return _Alone(network.alone(agent), network.groups, agent)
 
     return jax.tree.map(narrow, policy, is_leaf=lambda x: isinstance(x, AgentNetwork))
 
@@ -240,8 +255,7 @@ def _mask_on_device(env: Env) -> tuple[bool, Bool[np.ndarray, "N A"] | None]:
         return False, None
     if _depends(first, key):
         return True, None
-    kind = jnp.float32 if isinstance(spec.action, Box) else jnp.int32
-    action = jnp.zeros((spec.num_agents, *spec.action.shape), kind)
+    action = jnp.zeros((spec.num_agents, *spec.action.shape), spec.action.dtype)
     arguments = (key, jax.jit(env.reset)(key)[0], action)
     if _depends(later, *arguments):
         return True, None

@@ -1,7 +1,7 @@
 """What the compiled suites of others have in common: how their worlds are made, shown and cut.
 
 A suite's adapter says what its world shows (`Seen`); here its episodes are counted, a time limit is
-told from a true end, and boxes of several bounds become one. Nothing is reset: the learner does it.
+told from a true end, and boxes get their bounds. Nothing is reset: the learner does it.
 """
 
 import abc
@@ -187,19 +187,14 @@ class Bounds(NamedTuple):
 
     @property
     def box(self) -> Box:
-        """What is shown for them: their own bounds if all are alike, else [-1, 1]."""
-        low, high = ({float(x) for row in rows for x in row} for rows in self)
-        alike = len(low) == len(high) == 1
-        ends = (low.pop(), high.pop()) if alike else (-1.0, 1.0)
-        return Box(*ends, tuple(len(row) for row in self.low))
+        """The action space of all agents."""
+        low, high = (tuple(tuple(row.tolist()) for row in rows) for rows in self)
+        return Box(low, high, tuple(map(len, low)))
 
     def own(self, i: int, action: Float[Array, "A"]) -> Float[Array, "a"]:
-        """Agent `i`'s action in its own bounds; what is outside of the box is clipped."""
-        box, low, high = self.box, self.low[i], self.high[i]
-        inside = jnp.clip(action[: len(low)], box.low, box.high)
-        if (low == box.low).all() and (high == box.high).all():
-            return inside
-        return jnp.asarray(low + (inside - box.low) / (box.high - box.low) * (high - low))
+        """Agent `i`'s action without padding; what is outside of the box is clipped."""
+        low, high = self.low[i], self.high[i]
+        return jnp.clip(action[: len(low)], low, high)
 
 
 def flat(values: Any) -> Float[Array, "D"]:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from shoal.core.sequence import carries_after
 from shoal.nn.convolution import Image, ImageTorso
 from shoal.nn.mlp import MLP, Activation, Linear
 from shoal.nn.recurrent import GRU, unroll
@@ -19,7 +20,7 @@ from shoal.nn.sharing import Groups
 MAX_UNROLLED_GROUPS = 8  # one by one, two networks take 0.6 of the time of one batched product
 
 
-class _Stack(eqx.Module):
+class Stack(eqx.Module):
     """One group's layers."""
 
     torso: MLP | ImageTorso
@@ -27,16 +28,38 @@ class _Stack(eqx.Module):
     head: Linear
 
 
+class AgentIds(eqx.Module):
+    """The number of each agent within its group, as inputs of a network; none where `count` is 0,
+    which is where every agent has parameters of its own."""
+
+    of_agent: tuple[int, ...] = eqx.field(static=True)
+    count: int = eqx.field(static=True)
+
+    @staticmethod
+    def of(groups: Groups, wanted: bool) -> "AgentIds":
+        count = groups.largest if wanted and groups.largest > 1 else 0
+        return AgentIds(groups.place_in_group, count)
+
+    def append(self, x: Float[Array, "*B N in"]) -> Float[Array, "*B N all"]:
+        """The inputs of all agents with their numbers behind them, one-hot."""
+        if not self.count:
+            return x
+        ids = jax.nn.one_hot(jnp.array(self.of_agent), self.count)
+        return jnp.concatenate([x, jnp.broadcast_to(ids, (*x.shape[:-1], self.count))], -1)
+
+
 class AgentNetwork(eqx.Module):
     """`[.., N, in] -> [.., N, out]` with one set of parameters a group.
 
     `recurrent` is the size of the GRU between torso and head, 0 for none. `images` are those that
-    an input begins with, (height, width, channels) each, flattened.
+    an input begins with, (height, width, channels) each, flattened. With `agent_id` an agent's
+    number within its group is an input, so that agents that share parameters can differ.
     """
 
-    stack: _Stack  # every leaf has a leading axis G
+    stack: Stack  # every leaf has a leading axis G
     groups: Groups
     recurrent: int = eqx.field(static=True)
+    ids: AgentIds
 
     def __init__(
         self,
@@ -49,9 +72,13 @@ class AgentNetwork(eqx.Module):
         activation: Activation = "tanh",
         head_gain: float = 1.0,
         images: tuple[Image, ...] = (),
+        agent_id: bool = False,
         key: PRNGKeyArray,
     ):
-        def build(key: PRNGKeyArray) -> _Stack:
+        self.ids = AgentIds.of(groups, agent_id)
+        size_in += self.ids.count
+
+        def build(key: PRNGKeyArray) -> Stack:
             key_torso, key_cell, key_head = jax.random.split(key, 3)
             if images:
                 torso = ImageTorso(size_in, images, hidden, activation, key=key_torso)
@@ -59,9 +86,7 @@ class AgentNetwork(eqx.Module):
                 torso = MLP(size_in, hidden, activation, key=key_torso)
             width = torso.size_out
             cell = GRU(width, recurrent, key=key_cell) if recurrent else None
-            return _Stack(
-                torso, cell, Linear(recurrent or width, size_out, head_gain, key=key_head)
-            )
+            return Stack(torso, cell, Linear(recurrent or width, size_out, head_gain, key=key_head))
 
         # One by one: on a CPU, LAPACK shares a batch among the threads that run the program, and
         # waits for ever where all of them are waiting so.
@@ -76,6 +101,14 @@ class AgentNetwork(eqx.Module):
             return None
         return jnp.zeros((len(self.groups.of_agent), self.recurrent))
 
+    def alone(self, agent: int) -> "AgentNetwork":
+        """The network of one agent, `[.., 1, in] -> [.., 1, out]`, with no other's parameters."""
+        group = self.groups.of_agent[agent]
+        stack = jax.tree.map(lambda x: x[group : group + 1], self.stack)
+        ids = AgentIds(self.ids.of_agent[agent : agent + 1], self.ids.count)
+        new = (stack, Groups((0,)), ids)
+        return eqx.tree_at(lambda n: (n.stack, n.groups, n.ids), self, new)
+
     def _per_group(self, fn: Callable[..., Array], *xs: list[Array]) -> list[Array]:
         """Runs `fn(stack, *x)` for every group with its own part of each of `xs`."""
         if len(xs[0]) > MAX_UNROLLED_GROUPS and len({x.shape for x in xs[0]}) == 1:
@@ -87,6 +120,7 @@ class AgentNetwork(eqx.Module):
         self, x: Float[Array, "*B N in"], carry: Float[Array, "*B N H"] | None
     ) -> tuple[Float[Array, "*B N out"], Float[Array, "*B N H"] | None]:
         """One time step for any number of environments."""
+        x = self.ids.append(x)
         batch, num_agents = x.shape[:-2], x.shape[-2]
 
         def split(x: Array) -> list[Array]:
@@ -102,6 +136,18 @@ class AgentNetwork(eqx.Module):
         )
         return join(self._per_group(lambda s, h: s.head(h), h)), join(h)
 
+    def after(
+        self,
+        x: Float[Array, "T B N in"],
+        next_x: Float[Array, "T B N in"],
+        carry: Float[Array, "B N H"] | None,
+        starts: Bool[Array, "T B"],
+    ) -> Float[Array, "T B N out"]:
+        """Outputs at the successor of each of T time steps, read with the carry that the step left:
+        `next_x` need not be what the next step saw, for a reset may lie between."""
+        carries = carries_after(lambda x, c: self.step(x, c)[1], x, carry, starts)
+        return self.step(next_x, carries)[0]
+
     def unroll(
         self,
         x: Float[Array, "T B N in"],
@@ -113,7 +159,9 @@ class AgentNetwork(eqx.Module):
         if carry is None:
             return self.step(x, None)[0]
 
-        def run(s: _Stack, x: Array, h: Array, starts: Array) -> Array:
+        x = self.ids.append(x)
+
+        def run(s: Stack, x: Array, h: Array, starts: Array) -> Array:
             assert s.cell is not None
             projected = s.cell.project(s.torso(x.reshape(-1, x.shape[-1])))
             h = unroll(s.cell, projected.reshape(T, h.shape[0], -1), h, starts)

@@ -39,6 +39,17 @@ class Groups(eqx.Module):
         """The agents of each group, in order."""
         return [[i for i, g in enumerate(self.of_agent) if g == k] for k in range(self.count)]
 
+    @property
+    def largest(self) -> int:
+        """How many agents the largest group has."""
+        return max(len(agents) for agents in self.members)
+
+    @property
+    def place_in_group(self) -> tuple[int, ...]:
+        """The number of each agent among those of its group."""
+        place = {agent: k for agents in self.members for k, agent in enumerate(agents)}
+        return tuple(place[i] for i in range(len(self.of_agent)))
+
     def split(self, x: Shaped[Array, "M N ..."]) -> list[Array]:
         """Each group's samples on one flat axis: G arrays `[M * n, ...]`, n its agents."""
         if self.count == 1:

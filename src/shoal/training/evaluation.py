@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Policy
-from shoal.core.distributions import Categorical
+from shoal.core.distributions import action_distribution
 from shoal.core.env import Env, TimeStep, settle, to_act_on
 from shoal.core.errors import require
 from shoal.core.spaces import ActionSpace, Box
@@ -118,8 +118,7 @@ def random_action(
     key: PRNGKeyArray,
 ) -> Array:
     """Uniformly random legal actions of `shape` = (B, N)."""
+    rows = (*shape, space.size)
     if isinstance(space, Box):
-        return jax.random.uniform(key, (*shape, space.size), minval=space.low, maxval=space.high)
-    mask = jnp.broadcast_to(space.mask, (*shape, space.size))
-    mask = mask if action_mask is None else mask & action_mask
-    return Categorical(jnp.zeros(mask.shape), mask).sample(key)
+        return jax.random.uniform(key, rows, minval=space.lows, maxval=space.highs)
+    return action_distribution(space, jnp.zeros(rows), action_mask).sample(key)

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from shoal.agents.cooperative.experience import experience_of
-from shoal.agents.cooperative.iql import iql
-from shoal.agents.cooperative.q_learning import QLearning, QState
-from shoal.agents.cooperative.vdn import vdn
+from shoal.agents.cooperative.iql import QLearning, iql
+from shoal.agents.cooperative.vdn import SumMixer, vdn
+from shoal.agents.off_policy import Experience, OffPolicyState, _experience_of
 from shoal.core.algorithm import Trajectory, Transition
-from shoal.core.env import EnvSpec, TimeStep
+from shoal.core.env import EnvSpec, TimeStep, settle, to_act_on
 from shoal.core.errors import UserError
 from shoal.core.spaces import Box, Discrete
 from shoal.envs.particle.simple_spread import SimpleSpread
-from shoal.nn.mixers import MIXERS, Mixer
+from shoal.nn.mixers import NoMixer, TeamMixer, agents_of_team
 from shoal.training.on_device import OnDevice
 
 GAMMA = 0.9
@@ -40,16 +39,23 @@ def plain(make=iql, **settings) -> QLearning:
     return make(**{**defaults, "learning_starts": 0, "anneal_learning_rate": False, **settings})
 
 
-def set_weights(state: QState, online: tuple[float, float], target: tuple[float, float]) -> QState:
+def head(networks) -> jax.Array:
+    """Both weights of the one layer."""
+    return networks["q"].stack.head.weight
+
+
+def set_weights(
+    state: OffPolicyState, online: tuple[float, float], target: tuple[float, float]
+) -> OffPolicyState:
     """Q(o, 0) = w_0 o and Q(o, 1) = w_1 o, for the network and for the target network."""
     return eqx.tree_at(
-        lambda s: [p.q.network.stack.head.weight for p in (s.learner.params, s.learner.target)],
+        lambda s: [head(networks) for networks in (s.learned.params, s.learned.target)],
         state,
         [jnp.array([[online]], jnp.float32), jnp.array([[target]], jnp.float32)],
     )
 
 
-def hand_made(state: QState) -> QState:
+def hand_made(state: OffPolicyState) -> OffPolicyState:
     """The network prefers action 1 where o > 0; the target network gives it 10 o, action 0 3 o."""
     return set_weights(state, (1.0, 2.0), (3.0, 10.0))
 
@@ -75,7 +81,8 @@ def timesteps(obs, reward, terminated, truncated, active, mask=None, global_stat
 YES, NO = (True, True), (False, False)
 
 # Five steps. Step 1 runs into the time limit at (10, 20), and (3, 4) is what a reset shows; in step
-# 2 agent 1 terminates, in step 3 agent 0 too, and (7, 8) is what a reset shows.
+# 2 agent 1 terminates, in step 3 agent 0 too, and (7, 8) is what a reset shows. What step 3 pays
+# agent 1 is no longer its own.
 OBS = [(1, 2), (2, 3), (3, 4), (4, 5), (7, 8)]
 NEXT_OBS = [(2, 3), (10, 20), (4, 5), (6, 6), (8, 9)]
 REWARD = [(1, 10), (2, 20), (3, 30), (4, 40), (5, 50)]
@@ -86,10 +93,12 @@ NEXT_ACTIVE = [YES, YES, YES, (False, True), YES]  # whatever it says: who termi
 ACTIONS = [(0, 1), (1, 0), (0, 0), (1, 1), (0, 1)]
 
 
-def trajectory(progress=0.0, **changes) -> Trajectory:
-    """The five steps, with changes to the successors' fields or, as `now_*`, the steps' own."""
+def trajectory(progress=0.0, carry=None, **changes) -> Trajectory:
+    """The five steps as loops hand them on, with changes to the successors' fields or, as `now_*`,
+    the steps' own."""
     none = np.zeros((5, N), bool)
-    now = dict(obs=OBS, reward=none, terminated=none, truncated=none, active=ACTIVE)
+    before = [NO, NO, NO, (False, True), NO]
+    now = dict(obs=OBS, reward=none, terminated=before, truncated=none, active=ACTIVE)
     then = dict(
         obs=NEXT_OBS, reward=REWARD, terminated=TERMINATED, truncated=TRUNCATED, active=NEXT_ACTIVE
     )
@@ -97,16 +106,21 @@ def trajectory(progress=0.0, **changes) -> Trajectory:
     then |= {k: v for k, v in changes.items() if not k.startswith("now_")}
     action = jnp.asarray(ACTIONS, jnp.int32)[:, None]
     now_steps, then_steps = timesteps(**now), timesteps(**then)
+    then_steps = settle(now_steps, then_steps)
     last = jax.tree.map(lambda x: x[-1], then_steps)
-    transitions = Transition(now_steps, action, None, then_steps)
+    transitions = Transition(to_act_on(now_steps), action, (carry, None), then_steps)
     return Trajectory(transitions, None, last, None, jnp.float32(progress))
 
 
-def targets(algorithm: QLearning, trajectory: Trajectory, environment=None):
+def experience(algorithm: QLearning, trajectory: Trajectory, environment=None):
     state = hand_made(algorithm.init(environment or spec(), jax.random.key(0)))
-    keep = state.learner.params.mixer.needs_state
-    batch = experience_of(trajectory, state.space, keep)
-    returns, weight = algorithm._targets(state.learner, batch)
+    reads_state = algorithm.reads_state(state.learned.params)
+    return state, _experience_of(trajectory, state.space, reads_state)
+
+
+def targets(algorithm: QLearning, trajectory: Trajectory, environment=None):
+    state, batch = experience(algorithm, trajectory, environment)
+    returns, weight = algorithm.targets(state.learned, batch)
     return returns[:, 0], weight[:, 0], batch, state
 
 
@@ -117,7 +131,7 @@ INDEPENDENT = np.array(
         (1 + 9 * 2, 10 + 9 * 3),  # 0.9 * 10 o' = 9 o'
         (2 + 9 * 10, 20 + 9 * 20),  # the time limit: bootstrap, from before the reset
         (3 + 9 * 4, 30),  # agent 1 terminated
-        (4, 40),  # both have
+        (4, 0),  # both have
         (5 + 9 * 8, 50 + 9 * 9),
     ]
 )
@@ -131,7 +145,7 @@ def test_each_agents_target_by_hand():
 
 def test_a_team_is_paid_the_mean_and_bootstraps_from_the_sum_of_those_still_acting():
     returns, weight, _, _ = targets(plain(vdn), trajectory())
-    expected = [5.5 + 9 * 5, 11 + 9 * 30, 16.5 + 9 * 4, 22, 27.5 + 9 * 17]
+    expected = [5.5 + 9 * 5, 11 + 9 * 30, 16.5 + 9 * 4, 2, 27.5 + 9 * 17]
     np.testing.assert_allclose(returns[:, 0], expected, rtol=1e-6)
     np.testing.assert_array_equal(weight, np.ones((5, 1)))
 
@@ -160,8 +174,8 @@ def test_who_picks_the_action_that_values_a_successor(double, worth):
     algorithm = plain(double=double)
     state = algorithm.init(spec(), jax.random.key(0))
     state = set_weights(state, (1.0, 2.0), (10.0, 3.0))
-    batch = experience_of(trajectory(), state.space, False)
-    returns, _ = algorithm._targets(state.learner, batch)
+    batch = _experience_of(trajectory(), state.space, False)
+    returns, _ = algorithm.targets(state.learned, batch)
     expected = [1 + 0.9 * worth * 2, 10 + 0.9 * worth * 3]
     np.testing.assert_allclose(returns[0, 0], expected, rtol=1e-6)
 
@@ -186,7 +200,13 @@ def test_longer_horizons_stop_at_ends():
 def test_a_turn_that_is_not_mine_passes_rewards_on():
     """Agent 0 moves at steps 0 and 2, agent 1 at 1 and 3."""
     none, turns = np.zeros((5, N), bool), np.array([(t % 2 == 0, t % 2 == 1) for t in range(6)])
-    taken = trajectory(terminated=none, truncated=none, now_active=turns[:-1], active=turns[1:])
+    taken = trajectory(
+        now_terminated=none,
+        terminated=none,
+        truncated=none,
+        now_active=turns[:-1],
+        active=turns[1:],
+    )
     returns, weight, _, _ = targets(plain(), taken)
     np.testing.assert_allclose(returns[0, 0], 1 + 0.9 * (2 + 9 * 10), rtol=1e-6)
     np.testing.assert_allclose(returns[1, 1], 20 + 0.9 * (30 + 9 * 5), rtol=1e-6)
@@ -194,24 +214,28 @@ def test_a_turn_that_is_not_mine_passes_rewards_on():
     np.testing.assert_array_equal(weight, [(1, 0), (0, 1), (1, 0), (0, 1), (0, 0)])
 
 
-class StateMixer(Mixer):
+class StateMixer(TeamMixer):
     """Weighs a team's sum by the global state, to see that the right one arrives."""
 
     needs_state = True
 
-    def __call__(self, q, global_state):
-        return self.sum(q) * global_state[..., :1]
+    def __call__(self, choice):
+        return SumMixer(self.agents_of_team)(choice) * choice.state[..., :1]
 
 
-def test_mixers_read_the_state_of_the_step_and_of_its_true_successor(monkeypatch):
-    monkeypatch.setitem(MIXERS, "sum", lambda spec, key: StateMixer((0, 0)))
+class WithState(QLearning):
+    def mixer(self, spec, key):
+        return StateMixer(agents_of_team(spec))
+
+
+def test_mixers_read_the_state_of_the_step_and_of_its_true_successor():
     states = np.arange(1, 6)[:, None]
     made = trajectory(now_global_state=states, global_state=100 * states)
-    algorithm = plain(mixer="sum")
+    algorithm = plain(WithState)
     returns, weight, batch, state = targets(algorithm, made, spec(state_size=1))
     np.testing.assert_allclose(returns[1, 0], 11 + 9 * 30 * 200, rtol=1e-6)
-    loss, metrics = algorithm._loss(
-        state.learner.params, batch, jnp.zeros((5, 1, 1)), weight[:, None]
+    loss, metrics = algorithm.error(
+        state.learned.params, batch, jnp.zeros((5, 1, 1)), weight[:, None]
     )
     values = [(1 * 1 + 2 * 2) * 1, (2 * 2 + 3) * 2, (3 + 4) * 3, 2 * 4 * 4, (7 + 16) * 5]
     np.testing.assert_allclose(metrics["q_mean"], np.mean(values), rtol=1e-6)
@@ -226,20 +250,28 @@ def test_mixers_read_the_state_of_the_step_and_of_its_true_successor(monkeypatch
 
 @pytest.mark.parametrize("make", [iql, vdn])
 def test_what_an_inactive_agent_sees_and_does_weighs_nothing(make):
-    """Agent 1 is inactive in step 3, and has terminated after steps 2 and 3."""
+    """Agent 1 is inactive in step 3, and has terminated after steps 2 and 3. Loops show zeros then;
+    here it is garbage."""
     algorithm = plain(make)
+    state, batch = experience(algorithm, trajectory())
 
-    def loss_and_gradient(made):
-        returns, weight, batch, state = targets(algorithm, made)
-        return jax.value_and_grad(
-            lambda p: algorithm._loss(p, batch, returns[:, None], weight[:, None])[0]
-        )(state.learner.params)
+    def loss_and_gradient(obs, next_obs, action):
+        changed = (jnp.asarray(obs, jnp.float32), jnp.asarray(next_obs, jnp.float32), action)
+        changed = [x.reshape(old.shape) for x, old in zip(changed, places(batch))]
+        strange = eqx.tree_at(places, batch, changed)
+        returns, weight = algorithm.targets(state.learned, strange)
+        return jax.value_and_grad(lambda p: algorithm.error(p, strange, returns, weight)[0])(
+            state.learned.params
+        )
+
+    def places(batch: Experience):
+        return batch.obs, batch.next_obs, batch.action
 
     strange = [*OBS[:3], (4, 777), OBS[4]]
     strange_next = [*NEXT_OBS[:2], (4, 777), (777, 777), NEXT_OBS[4]]
-    usual = loss_and_gradient(trajectory())
-    same = loss_and_gradient(trajectory(now_obs=strange, obs=strange_next))
-    other = loss_and_gradient(trajectory(now_obs=[*OBS[:3], (777, 5), OBS[4]]))
+    usual = loss_and_gradient(OBS, NEXT_OBS, jnp.array(ACTIONS))
+    same = loss_and_gradient(strange, strange_next, jnp.array(ACTIONS).at[3, 1].set(0))
+    other = loss_and_gradient([*OBS[:3], (777, 5), OBS[4]], NEXT_OBS, jnp.array(ACTIONS))
     jax.tree.map(np.testing.assert_array_equal, usual, same)
     assert usual[0] != other[0]
 
@@ -252,8 +284,8 @@ def test_the_loss_is_the_mean_over_what_weighs():
         ("squared", lambda e: e**2 / 2),
         ("huber", lambda e: np.where(np.abs(e) < 1, e**2 / 2, np.abs(e) - 0.5)),
     ):
-        ours, metrics = plain(loss=loss)._loss(
-            state.learner.params, batch, returns[:, None], weight[:, None]
+        ours, metrics = plain(loss=loss).error(
+            state.learned.params, batch, returns[:, None], weight[:, None]
         )
         np.testing.assert_allclose(ours, each(q - INDEPENDENT)[used].mean(), rtol=1e-6)
         np.testing.assert_allclose(metrics["q_mean"], q[used].mean(), rtol=1e-6)
@@ -267,6 +299,7 @@ def same_step(number: float) -> Trajectory:
     made = trajectory(
         now_obs=[(number, number)] * 5,
         now_active=[YES] * 5,
+        now_terminated=[NO] * 5,
         terminated=[YES] * 5,
         reward=[(1, 1)] * 5,
     )
@@ -275,29 +308,24 @@ def same_step(number: float) -> Trajectory:
 
 def test_a_gradient_step_by_hand_and_the_target_network_follows():
     """Q(o, 0) = w o: the first step of Adam moves w by the learning rate towards 1 / o."""
-    algorithm = plain(learning_rate=0.1, updates_per_learn=1, target_interval=2, target_rate=0.25)
+    algorithm = plain(learning_rate=0.1, gradient_steps=1, target_interval=2, target_rate=0.25)
     state = hand_made(algorithm.init(spec(), jax.random.key(0)))
     learn = jax.jit(algorithm.learn)
     once, metrics = learn(state, same_step(2.0), jax.random.key(1))
     np.testing.assert_allclose(metrics["loss"], (1 * 2 - 1) ** 2 / 2, rtol=1e-6)
     np.testing.assert_allclose(metrics["grad_norm"], np.hypot(2, 1), rtol=1e-6)  # weight and bias
     np.testing.assert_allclose(metrics["q_mean"], 2.0, rtol=1e-6)
-    weight = once.learner.params.q.network.stack.head.weight[0, 0]
+    weight = head(once.learned.params)[0, 0]
     np.testing.assert_allclose(weight, [0.9, 2.0], rtol=1e-4)
-    np.testing.assert_array_equal(
-        once.learner.target.q.network.stack.head.weight[0, 0], [3.0, 10.0]
-    )
+    np.testing.assert_array_equal(head(once.learned.target)[0, 0], [3.0, 10.0])
     twice, _ = learn(once, same_step(2.0), jax.random.key(2))
-    weight = twice.learner.params.q.network.stack.head.weight[0, 0]
-    expected = 0.25 * weight + 0.75 * np.array([3.0, 10.0])
-    np.testing.assert_allclose(
-        twice.learner.target.q.network.stack.head.weight[0, 0], expected, rtol=1e-6
-    )
+    expected = 0.25 * head(twice.learned.params)[0, 0] + 0.75 * np.array([3.0, 10.0])
+    np.testing.assert_allclose(head(twice.learned.target)[0, 0], expected, rtol=1e-6)
 
 
 def test_two_devices_descend_the_mean_of_their_gradients():
     """Each device's replay holds its own step; the gradient is by hand, of both."""
-    algorithm = plain(updates_per_learn=1, capacity=24)
+    algorithm = plain(gradient_steps=1, capacity=24)
     mesh = jax.make_mesh((2,), ("shards",), axis_types=(jax.sharding.AxisType.Auto,))
 
     def body(numbers):
@@ -307,7 +335,7 @@ def test_two_devices_descend_the_mean_of_their_gradients():
         made = eqx.tree_at(lambda t: t.transitions.timestep.obs, made, obs)
         state, metrics = algorithm.learn(state, made, jax.random.key(3))
         assert jax.tree.leaves(state.replay.data)[0].shape[0] == 12  # half of the capacity
-        weights = state.learner.params.q.network.stack.head.weight
+        weights = head(state.learned.params)
         return jax.tree.map(lambda x: x[None], (weights, metrics["grad_norm"], metrics["loss"]))
 
     run = jax.shard_map(
@@ -325,20 +353,20 @@ def test_learning_waits_for_data_and_a_recurrent_network_learns():
         recurrent=3, hidden=(4,), agent_id=True, capacity=10, learning_starts=10, batch_size=10
     )
     state = algorithm.init(spec(), jax.random.key(0))
-    learn = jax.jit(algorithm.learn)
-    waited, metrics = learn(state, trajectory(), jax.random.key(1))
-    assert metrics["loss"] == 0 and waited.learner.updates == 0
-    jax.tree.map(np.testing.assert_array_equal, waited.learner.params, state.learner.params)
-    learned, metrics = learn(waited, trajectory(), jax.random.key(2))
-    assert metrics["loss"] > 0 and learned.learner.updates == algorithm.updates_per_learn
+    learn, made = jax.jit(algorithm.learn), trajectory(carry=jnp.zeros((5, 1, N, 3)))
+    waited, metrics = learn(state, made, jax.random.key(1))
+    assert metrics["loss"] == 0 and waited.learned.updates == 0
+    jax.tree.map(np.testing.assert_array_equal, waited.learned, state.learned)
+    learned, metrics = learn(waited, made, jax.random.key(2))
+    assert metrics["loss"] > 0 and learned.learned.updates == algorithm.gradient_steps
     assert metrics["skipped_updates"] == 0
-    weight = lambda s: s.learner.params.q.network.stack.cell.hidden.weight  # noqa: E731
+    weight = lambda s: s.learned.params["q"].stack.cell.hidden.weight  # noqa: E731
     assert not np.allclose(weight(learned), weight(waited))
 
 
 def test_it_learns_on_device_without_compiling_twice():
     learner = OnDevice(
-        vdn(hidden=(8,), capacity=64, learning_starts=40, batch_size=16, updates_per_learn=2),
+        vdn(hidden=(8,), capacity=64, learning_starts=40, batch_size=16, gradient_steps=2),
         SimpleSpread(),
         num_envs=4,
         unroll=5,
@@ -372,19 +400,22 @@ def test_acting_explores_and_the_policy_hardly_does():
     state = hand_made(algorithm.init(spec(), jax.random.key(0)))
     made = trajectory(now_obs=[(1, 1)] * 5).transitions.timestep
     many = jax.tree.map(lambda x: jnp.repeat(x[0], 400, 0), made)
-    action, _, _ = algorithm.act(state, many, None, jax.random.key(1))
+    acting = algorithm.acting(state)
+    action, _, _ = algorithm.act(acting, many, (None, None), jax.random.key(1))
     assert 0.4 < action.mean() < 0.6
     distribution, _ = algorithm.policy(state)(many, None, jax.random.key(0))
     assert (distribution.sample(jax.random.key(1)) == 1).all()
 
 
 def test_iql_and_vdn_differ_by_the_mixer_alone():
-    assert eqx.tree_equal(dataclasses.replace(iql(), mixer="sum"), vdn())
+    assert dataclasses.asdict(iql()) == dataclasses.asdict(vdn())
+    mixers = [make().mixer(spec(teams=(1, 0)), jax.random.key(0)) for make in (iql, vdn)]
+    assert mixers == [NoMixer(), SumMixer(((1,), (0,)))]
     assert vdn(discount=0.5).discount == 0.5
 
 
 def test_continuous_actions_are_refused_with_advice():
-    with pytest.raises(UserError, match="discrete actions and tiny has continuous ones: use ippo"):
+    with pytest.raises(UserError, match="discrete actions and tiny has others: use ippo"):
         vdn().check(spec(action=Box(-1.0, 1.0, (2, 2))))
 
 
@@ -396,7 +427,7 @@ def test_continuous_actions_are_refused_with_advice():
             {"exploration_fraction": 0.0},
             r"exploration_fraction is 0.0, expected a number in \(0, 1\]",
         ),
-        ({"window": 0}, "window is 0, expected at least 1"),
+        ({"sequence_length": -1}, "sequence_length is -1, expected 0 or more"),
         ({"capacity": 5000}, "learning_starts is 10000, expected at most the capacity, 5000"),
     ],
 )

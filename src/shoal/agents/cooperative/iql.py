@@ -1,16 +1,154 @@
-"""Independent Q-learning: every agent learns its own values and takes the others for weather.
+"""Independent Q-learning: every agent learns its own values and treats the others as part of the
+environment.
 
-    Q_i(o_i, a_i)  ->  r_i + gamma max_a Q_i(o'_i, a)
+    minimise  E[ l( Q_i(o_i, a_i) - y_i ) ]
+    with      y_i = r_i + gamma Q'_i(o'_i, argmax_a Q_i(o'_i, a))
 
+from a replay, with a slow copy Q' of the network (Mnih et al. 2015) and double Q-learning (van
+Hasselt et al. 2016, arXiv:1509.06461). Value decomposition (VDN, QMIX) is the same with a mixer
+around the values on both sides.
 Tan 1993, "Multi-agent reinforcement learning: independent versus cooperative agents"; with deep
 networks Tampuu et al. 2017, arXiv:1511.08779.
 """
 
-from typing import Any
+from typing import Any, Literal
 
-from shoal.agents.cooperative.q_learning import QLearning
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from shoal.agents.fields import Exploring
+from shoal.agents.off_policy import Experience, Learned, OffPolicy, OffPolicyState
+from shoal.agents.policies import QPolicy
+from shoal.core.algorithm import Metrics
+from shoal.core.descend import Params
+from shoal.core.env import EnvSpec
+from shoal.core.errors import UserError
+from shoal.core.limits import Fraction, Positive, PositiveFraction
+from shoal.core.parallel import weighted_mean
+from shoal.core.spaces import Discrete
+from shoal.math.td import action_value, double_q_value, greedy_action, settled_returns
+from shoal.nn.mixers import Choice, Mixer, NoMixer
+from shoal.nn.mlp import Activation
+
+LOSSES = {"huber": optax.huber_loss, "squared": optax.l2_loss}
+
+
+class QLearning(Exploring, OffPolicy):
+    """Q-learning from replay, with a mixer that makes the values of agents those of their units:
+    each agent on its own, or its team."""
+
+    learning_rate: Positive = 2e-3
+    """Adam's step size."""
+    max_grad_norm: Positive = 10.0
+    """Largest norm of a gradient, of each network and each group that shares parameters."""
+    discount: Fraction = 0.95
+    """Weight of a reward one step later."""
+    target_rate: PositiveFraction = 0.01
+    """Polyak's tau: the share of the network that the target takes on at a time, 1 for a copy."""
+    td_lambda: Fraction = 0.0
+    """Mixing of horizons in targets: 0 looks one step ahead, 1 to the end of the sequence. It is
+    not corrected for actions that the policy would no longer take (Peng and Williams 1996)."""
+    loss: Literal["huber", "squared"] = eqx.field(static=True, default="huber")
+    """What is done to an error."""
+    double: bool = eqx.field(static=True, default=True)
+    """Whether the network, not its target, picks the action that values a successor."""
+    activation: Activation = eqx.field(static=True, default="relu")
+    """Non-linearity of the layers."""
+
+    with_target = ("q", "mixer")
+
+    def mixer(self, spec: EnvSpec, key: PRNGKeyArray) -> Mixer:
+        """How the values of agents become those of their units."""
+        return NoMixer()
+
+    def step(
+        self,
+        learned: Learned,
+        batch: Experience,
+        key: PRNGKeyArray,
+        learning_rate: Float[Array, ""] | float,
+    ) -> tuple[Learned, Metrics]:
+        returns, weight = self.targets(learned, batch)
+        return learned.descend(
+            lambda params: self.error(params, batch, returns, weight),
+            *self.with_target,
+            learning_rate=learning_rate,
+            max_grad_norm=self.max_grad_norm,
+        )
+
+    def targets(
+        self, learned: Learned, batch: Experience
+    ) -> tuple[Float[Array, "L M K"], Float[Array, "L M K"]]:
+        """What the values of units should be, and the weight of each. An agent without a successor
+        adds nothing to its unit's."""
+        q, target, mixer = learned.params["q"], learned.target["q"], learned.target["mixer"]
+        steps = (batch.obs, batch.next_obs, batch.first_carry[0], batch.starts)
+        q_t = target.after(*steps)
+        selector = q.after(*steps) if self.double else q_t
+        value = double_q_value(q_t, selector, batch.next_legal)
+        best = double_q_value(q_t, q_t, batch.next_legal)
+        action = greedy_action(selector, batch.next_legal)
+        ended = mixer.all(batch.gone)
+        returns, settled = settled_returns(
+            mixer.mean(batch.reward),
+            self.discount * (1.0 - ended),
+            mixer(Choice.of(value, best, action, batch.present, batch.next_state)),
+            mixer.any(batch.present) | ended,
+            jnp.broadcast_to(batch.done[..., None], ended.shape),
+            self.td_lambda,
+        )
+        weight = settled & mixer.any(self.weight_of(batch) > 0)
+        return jax.lax.stop_gradient(returns), weight.astype(jnp.float32)
+
+    def error(
+        self,
+        params: Params,
+        batch: Experience,
+        returns: Float[Array, "L M K"],
+        weight: Float[Array, "L M K"],
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """The loss: how far the units' values are from their targets."""
+        q = params["q"].unroll(batch.obs, batch.first_carry[0], batch.starts)
+        chosen, best = action_value(q, batch.action), double_q_value(q, q, batch.legal)
+        value = params["mixer"](Choice.of(chosen, best, batch.action, batch.active, batch.state))
+        loss = weighted_mean(LOSSES[self.loss](value - returns), weight)
+        return loss, {"q_mean": weighted_mean(value, weight)}
+
+    # Networks, acting and exploring.
+
+    def check(self, spec: EnvSpec) -> None:
+        super().check(spec)
+        if not isinstance(spec.action, Discrete):
+            raise UserError(
+                f"Q-learning chooses among discrete actions and {spec.name} has others: "
+                "use ippo or mappo, or the environment's discrete actions"
+            )
+
+    def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
+        key_network, key_mixer = jax.random.split(key)
+        network = self.network(spec, spec.action.size, key=key_network)
+        return {"q": network, "mixer": self.mixer(spec, key_mixer)}
+
+    def groups_of(self, spec: EnvSpec, name: str) -> int:
+        return self.groups(spec).count if name == "q" else 1
+
+    def reads_state(self, params: Params) -> bool:
+        return params["mixer"].needs_state
+
+    def learned_policy(self, state: OffPolicyState) -> QPolicy:
+        """Samples explore as little as they will in the end, whatever `act` still explores."""
+        return QPolicy(state.learned.params["q"], state.space, jnp.float32(self.epsilon_end))
+
+    def explorer(self, state: OffPolicyState) -> QPolicy:
+        return QPolicy(state.learned.params["q"], state.space, self.epsilon(state.progress))
+
+    def schedules(self, progress: Float[Array, ""]) -> Metrics:
+        return {"epsilon": self.epsilon(progress)}
 
 
 def iql(**overrides: Any) -> QLearning:
     """Q-learning of each agent from its own reward. `overrides` are fields of `QLearning`."""
-    return QLearning(**{"mixer": "none", **overrides})
+    return QLearning(**overrides)

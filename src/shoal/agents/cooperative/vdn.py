@@ -1,16 +1,37 @@
-"""Value decomposition networks: the values of a team's agents add up to the team's value.
+r"""Value decomposition: the value of a team is the sum of its agents' values.
 
-    sum_i Q_i(o_i, a_i)  ->  r + gamma sum_i max_a Q_i(o'_i, a)
+    minimise  E[ l( sum_i Q_i(o_i, a_i) - y ) ]
+    with      y = r + gamma sum_i Q'_i(o'_i, argmax_a Q_i(o'_i, a))
 
-with r the mean reward of the team. The team learns as one and each agent acts alone.
+and r the mean of the team's rewards, so that credit is shared out among the agents by learning
+alone, and each acts on its own values.
 Sunehag et al. 2017, arXiv:1706.05296.
 """
 
 from typing import Any
 
-from shoal.agents.cooperative.q_learning import QLearning
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from shoal.agents.cooperative.iql import QLearning
+from shoal.core.env import EnvSpec
+from shoal.nn.mixers import Choice, Mixer, TeamMixer, agents_of_team
 
 
-def vdn(**overrides: Any) -> QLearning:
-    """Q-learning of summed values from the team's reward. `overrides` are fields of `QLearning`."""
-    return QLearning(**{"mixer": "sum", **overrides})
+class SumMixer(TeamMixer):
+    r"""$Q_{team} = \sum_i Q_i$."""
+
+    def __call__(self, choice: Choice) -> Float[Array, "*M K"]:
+        return jnp.stack([q.sum(-1) for q in self.per_team(choice.chosen)], -1)
+
+
+class VDN(QLearning):
+    """Q-learning of the sum of a team's values from the team's mean reward."""
+
+    def mixer(self, spec: EnvSpec, key: PRNGKeyArray) -> Mixer:
+        return SumMixer(agents_of_team(spec))
+
+
+def vdn(**overrides: Any) -> VDN:
+    """Value decomposition by sums. `overrides` are fields of `QLearning`."""
+    return VDN(**overrides)

@@ -16,8 +16,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Trajectory
-from shoal.core.descend import Optimizer, apply_gradient, init_optimizer
-from shoal.core.distributions import Categorical, DiagonalNormal, Distribution
+from shoal.core.descend import Optimizers, Params, apply_gradient, init_optimizer, skip_counts
+from shoal.core.distributions import (
+    Categorical,
+    Distribution,
+    FactoredCategorical,
+    action_distribution,
+)
 from shoal.core.env import Action, EnvSpec, TimeStep
 from shoal.core.errors import require
 from shoal.core.limits import Count, Natural, NonNegative, Positive
@@ -51,24 +56,29 @@ class EvolvedPolicy(Policy):
     def _distribution(
         self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None
     ) -> Distribution:
-        if isinstance(self.space, Box):
-            half = (self.space.high - self.space.low) / 2
-            mean = self.space.low + half * (1 + out)
-            mask = jnp.asarray(self.space.mask)
-            return DiagonalNormal(mean, jnp.full_like(mean, _NO_WIDTH), mask)
-        choice = Categorical(out, action_mask)
-        if self.stochastic:
-            return choice
-        return Categorical(out, choice.mode()[..., None] == jnp.arange(out.shape[-1]))
+        no_width = jnp.full(out.shape[-2:], _NO_WIDTH)
+        found = action_distribution(self.space, out, action_mask, no_width)
+        if self.stochastic or isinstance(self.space, Box):
+            return found
+        if isinstance(found, FactoredCategorical):
+            return eqx.tree_at(lambda f: f.choice, found, _certain(found.choice))
+        assert isinstance(found, Categorical)
+        return _certain(found)
+
+
+def _certain(choice: Categorical) -> Categorical:
+    """The likeliest action, always."""
+    actions = jnp.arange(choice.log_probs.shape[-1])
+    return Categorical(choice.log_probs, choice.mode()[..., None] == actions)
 
 
 class ESState(eqx.Module):
     """The mean of the search, and the members that play now. All of it is the same on every device:
     a device plays for its own share of the members."""
 
-    mean: EvolvedPolicy
+    params: Params  # the mean of the search
     members: EvolvedPolicy  # every array has a leading axis P
-    optimizer: Optimizer
+    optimizers: Optimizers
     generation: Int[Array, ""]
     key: PRNGKeyArray  # the root of all noise
 
@@ -102,6 +112,13 @@ class OpenAIES(Algorithm):
             self.population % 2 == 0, f"population is {self.population}, expected an even number"
         )
 
+    def check_devices(self, num_envs: int, devices: int) -> None:
+        require(
+            num_envs % self.population == 0 and self.population % devices == 0,
+            f"num_envs is {num_envs}, expected a multiple of population, which is "
+            f"{self.population}",
+        )
+
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> ESState:
         key_network, key_noise = jax.random.split(key)
         network = AgentNetwork(
@@ -118,10 +135,11 @@ class OpenAIES(Algorithm):
         mean = EvolvedPolicy(network, spec.action, self.stochastic)
         generation = jnp.int32(0)
         members = self._perturb(mean, key_noise, generation)
-        return ESState(mean, members, init_optimizer(mean), generation, key_noise)
+        optimizers = {"mean": init_optimizer(mean, network.groups.count)}
+        return ESState({"mean": mean}, members, optimizers, generation, key_noise)
 
     def policy(self, state: ESState) -> EvolvedPolicy:
-        return state.mean
+        return state.params["mean"]
 
     def _perturb(
         self, mean: EvolvedPolicy, key: PRNGKeyArray, generation: Int[Array, ""]
@@ -139,14 +157,15 @@ class OpenAIES(Algorithm):
         pairs = jax.vmap(pair)(jnp.arange(self.population // 2))
         return structure.unflatten([x.reshape(-1, *x.shape[2:]) for x in pairs])
 
-    def acting(self, state):
-        return state
+    def acting(self, state: ESState) -> EvolvedPolicy:
+        """The members, one after the other."""
+        return state.members
 
-    def initial_carry(self, acting):
-        return acting.mean.initial_carry()
+    def initial_carry(self, acting: EvolvedPolicy) -> Carry:
+        return acting.initial_carry()
 
     def act(
-        self, state: ESState, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
+        self, acting: EvolvedPolicy, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
     ) -> tuple[Action, Carry, Extras]:
         """Each environment is played by its member."""
         here = self._members_here(timestep.reward.shape[0])
@@ -164,7 +183,7 @@ class OpenAIES(Algorithm):
             return action, carry
 
         inputs = jax.tree.map(by_member, (timestep, carry))
-        members = jax.tree.map(mine, state.members)
+        members = jax.tree.map(mine, acting)
         outputs = jax.vmap(play)(members, jax.random.split(key, here), *inputs)
         action, carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outputs)
         return action, carry, None
@@ -184,7 +203,8 @@ class OpenAIES(Algorithm):
         self, state: ESState, trajectory: Trajectory, key: PRNGKeyArray
     ) -> tuple[ESState, Metrics]:
         del key  # the noise is drawn from the state's own key, which no device has altered
-        fitness = all_gather(self._fitness(state.mean.network.groups, trajectory))
+        groups = state.params["mean"].network.groups
+        fitness = all_gather(self._fitness(groups, trajectory))
         weights = jax.vmap(centered_ranks, 1, 1)(fitness)
 
         def gradient(mean: Float[Array, "G *S"], members: Float[Array, "P G *S"]) -> Array:
@@ -192,24 +212,18 @@ class OpenAIES(Algorithm):
             ascent = jnp.einsum("pg,pg...->g...", weights, noise) / (self.population * self.sigma)
             return self.weight_decay * mean - ascent
 
-        mean, optimizer, norm = apply_gradient(
-            state.mean,
-            jax.tree.map(gradient, state.mean, state.members),
-            state.optimizer,
-            learning_rate=self.learning_rate,
-            max_grad_norm=jnp.inf,
+        descent = jax.tree.map(gradient, state.params["mean"], state.members)
+        params, optimizers, metrics = apply_gradient(
+            state.params, {"mean": descent}, state.optimizers, learning_rate=self.learning_rate
         )
         generation = state.generation + 1
-        members = self._perturb(mean, state.key, generation)
-        metrics = {
+        members = self._perturb(params["mean"], state.key, generation)
+        metrics |= skip_counts(optimizers) | {
             "fitness_mean": jnp.nanmean(fitness),
             "fitness_max": jnp.nanmax(fitness, 0).mean(),
             "fitness_std": jnp.nanstd(fitness, 0).mean(),
-            "grad_norm": norm,
-            "skipped_updates": optimizer.skipped.astype(jnp.float32),
-            "skipped_in_a_row": optimizer.skipped_in_a_row.astype(jnp.float32),
         }
-        return ESState(mean, members, optimizer, generation, state.key), metrics
+        return ESState(params, members, optimizers, generation, state.key), metrics
 
     def _fitness(self, groups: Groups, trajectory: Trajectory) -> Float[Array, "P_here G"]:
         """What the agents of each group earned, for each member that played here.

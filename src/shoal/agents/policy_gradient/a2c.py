@@ -1,6 +1,6 @@
-"""Advantage actor-critic: one gradient step from each stretch of experience.
+"""Advantage actor-critic: one gradient step from each rollout.
 
-    maximise  E[ log pi(a_i|o_i) A_i ]
+    maximise  E[ log pi(a_i|o_i) A_i ] - c_v E[(V - R)^2] + c_e E[H(pi)]
 
 PPO before its first step has the same gradient, for its ratio is then 1: A2C is that step alone.
 Mnih et al. 2016, arXiv:1602.01783.
@@ -8,12 +8,32 @@ Mnih et al. 2016, arXiv:1602.01783.
 
 from typing import Any
 
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from jaxtyping import Array, Float
+
+from shoal.agents.actor_critic import ActorCritic
+from shoal.agents.on_policy import Batch
+from shoal.core.algorithm import Carry, Metrics
+from shoal.core.descend import Params
+from shoal.core.parallel import weighted_mean
 
 
-def a2c(**overrides: Any) -> ActorCritic:
-    """Actor-critic that uses each sample once. `overrides` are fields of `ActorCritic`."""
-    defaults: dict[str, Any] = dict(
-        surrogate="policy_gradient", epochs=1, minibatches=1, clip_values=False
-    )
-    return ActorCritic(**{**defaults, **overrides})
+class A2C(ActorCritic):
+    """An actor-critic that uses each sample once."""
+
+    def loss(
+        self, params: Params, batch: Batch, carry: Carry, entropy_weight: Float[Array, ""] | float
+    ) -> tuple[Float[Array, ""], Metrics]:
+        policy = params["actor"].unroll(batch.timestep, carry[0], batch.starts)
+        value = params["critic"].unroll(batch.timestep, carry[1], batch.starts)
+        log_prob = policy.log_prob(batch.action)
+
+        policy_loss = -weighted_mean(log_prob * batch.advantage, batch.weight)
+        value_loss, metrics = self.value_loss((value - batch.target) ** 2, batch)
+        entropy = weighted_mean(policy.entropy(), batch.weight)
+        metrics = {"policy_loss": policy_loss, **metrics, "entropy": entropy}
+        return policy_loss + value_loss - entropy_weight * entropy, metrics
+
+
+def a2c(**overrides: Any) -> A2C:
+    """Actor-critic without reuse of samples. `overrides` are fields of `A2C`."""
+    return A2C(**overrides)

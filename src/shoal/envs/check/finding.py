@@ -54,10 +54,11 @@ def warning(check: str, seen: str, expected: str, mend: str, **place: Any) -> Fi
 def raised(error: BaseException) -> str:
     """An exception in a line: its type, the line of the world that raised it, what it says."""
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    here = str(Path(__file__).parent)
+    here = Path(__file__).parent
+    ours = (str(here), str(here.parents[1] / "core"))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         foreign = set(Path(frame.filename).parts) & set(_NOT_THE_USERS)
-        if not foreign and frame.filename[0] != "<" and here not in frame.filename:
+        if not foreign and frame.filename[0] != "<" and not frame.filename.startswith(ours):
             place = f"{Path(frame.filename).name}, line {frame.lineno}"
             return f"{type(error).__name__} in {place} (`{frame.line}`): {said}"
     return f"{type(error).__name__}: {said}"

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from shoal.core.env import Action, Env
-from shoal.core.spaces import Box
+from shoal.core.spaces import Box, legal_actions
 
 LONGEST = 20_000  # steps that are played at most
 MEMORY = 2**28  # bytes that all episodes may take
@@ -112,14 +112,14 @@ def choose(env: Env, key: PRNGKeyArray, manner: Array, mask: Array | None) -> Ac
     """An action a agent: at random, or the lowest or highest that is legal."""
     space, n = env.spec.action, env.spec.num_agents
     if isinstance(space, Box):
-        low, high = jnp.float32(space.low), jnp.float32(space.high)
+        low, high = jnp.asarray(space.lows), jnp.asarray(space.highs)
         drawn = jax.random.uniform(key, (n, space.size), minval=low, maxval=high)
         picked = jnp.where(manner == LOWEST, low, jnp.where(manner == HIGHEST, high, drawn))
         return jnp.where(jnp.asarray(space.mask), picked, 0.0)
-    legal = jnp.asarray(space.mask) if mask is None else mask & jnp.asarray(space.mask)
-    number = jnp.arange(space.size)
+    legal = space.split(legal_actions(space, mask, (n,)))
+    number = jnp.arange(legal.shape[-1])
     random = jnp.where(legal, jax.random.uniform(key, legal.shape), -1.0).argmax(-1)
-    lowest = jnp.where(legal, number, space.size).argmin(-1)
+    lowest = jnp.where(legal, number, number.size).argmin(-1)
     highest = jnp.where(legal, number, -1).argmax(-1)
     return jnp.stack([random, lowest, highest])[manner].astype(jnp.int32)
 

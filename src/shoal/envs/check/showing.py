@@ -9,7 +9,7 @@ import numpy as np
 
 from shoal.core.env import Env
 from shoal.core.picture import Picture, Shape
-from shoal.core.spaces import Box
+from shoal.core.spaces import Box, legal_actions
 from shoal.envs.check.finding import Finding, error, raised, warning
 from shoal.envs.check.play import Play
 from shoal.envs.check.spec import array_kind
@@ -81,7 +81,7 @@ def check_scripted(env: Env, play: Play) -> list[Finding] | None:
     space, n = play.spec.action, play.spec.num_agents
     shape, kind = (n, *space.shape), jnp.floating if isinstance(space, Box) else jnp.integer
     if shown.shape != shape or not jnp.issubdtype(shown.dtype, kind):
-        wanted = f"{'float32' if kind is jnp.floating else 'int32'}[{', '.join(map(str, shape))}]"
+        wanted = f"{np.dtype(space.dtype)}[{', '.join(map(str, shape))}]"
         return [error("scripted", f"it gives {array_kind(shown)}", wanted, "convert it")]
     bad = _illegal(play, actions) & play.before[:, :, None] & play.timestep.active
     if not bad.any():
@@ -96,10 +96,11 @@ def _illegal(play: Play, actions: np.ndarray) -> np.ndarray:
     """Bool `[T + 1, B, N]`."""
     space = play.spec.action
     if isinstance(space, Box):
-        outside = ~((actions >= space.low) & (actions <= space.high))
+        outside = ~((actions >= space.lows) & (actions <= space.highs))
         return np.asarray((outside & space.mask).any(-1))
-    exists = (actions >= 0) & (actions < np.asarray(space.sizes))
-    if play.timestep.action_mask is None:
-        return ~exists
-    chosen = np.clip(actions, 0, space.size - 1)[..., None]
-    return ~exists | ~np.take_along_axis(play.timestep.action_mask, chosen, -1)[..., 0]
+    shape = play.timestep.reward.shape
+    legal = space.split(np.asarray(legal_actions(space, play.timestep.action_mask, shape)))
+    exists = (actions >= 0) & (actions < space.counts)
+    chosen = np.where(exists, actions, 0)[..., None]
+    bad = ~exists | ~np.take_along_axis(legal, chosen, -1)[..., 0]
+    return bad.reshape(*shape, -1).any(-1)

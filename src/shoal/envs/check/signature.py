@@ -103,7 +103,7 @@ def _check_mask(env: Env, name: str, timestep: TimeStep) -> list[Finding]:
     if isinstance(space, Box):
         return _compare(name, "action_mask", timestep.action_mask, (), "bool", False)
     shape = (env.spec.num_agents, space.size)
-    if timestep.action_mask is None and len(set(space.sizes)) > 1:
+    if timestep.action_mask is None and not space.mask.all():
         seen = f"action_mask of {name} is None, but agents have {space.sizes} actions"
         mend = "return jnp.asarray(self.spec.action.mask), and what is illegal now as False"
         return [error("timestep", seen, f"bool{list(shape)}: padding is never legal", mend)]

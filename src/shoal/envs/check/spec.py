@@ -1,15 +1,14 @@
 """The spec: static, hashable, and of one mind about how many agents there are."""
 
 import dataclasses
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
 
 from shoal.core.env import Env, EnvSpec
-from shoal.core.spaces import Box, Discrete
+from shoal.core.spaces import ActionSpace, Factored
 from shoal.envs.check.finding import Finding, error, raised, warning
 
 REDUCTIONS = ("sum", "mean", "last", "max")
@@ -29,7 +28,7 @@ def check_spec(env: Env) -> list[Finding]:
     found = _numbers(spec) or _hashable(env, spec)
     if found:  # what follows compares lengths
         return found
-    return _lengths(spec) + _names(spec) + _box(spec) + _roles(spec)
+    return _lengths(spec) + _names(spec) + _roles(spec)
 
 
 def check_fields(env: Env) -> list[Finding]:
@@ -83,16 +82,20 @@ def _unhashable(value: Any) -> str:
 def _numbers(spec: EnvSpec) -> list[Finding]:
     """Types and ranges of each field."""
     space = spec.action
-    if not isinstance(space, Discrete | Box):
+    if not isinstance(space, ActionSpace):
         seen = f"spec.action is of type {type(space).__name__}"
-        return [_broken(seen, "a Discrete or a Box", "import them from shoal.core.spaces")]
+        kinds = ", ".join(kind.__name__ for kind in get_args(ActionSpace))
+        return [_broken(seen, f"one of {kinds}", "import them from shoal.core.spaces")]
     found = []
+    sizes = (_whole(1), "whole numbers from 1")
+    if isinstance(space, Factored):
+        sizes = (_row(_whole(1)), "tuples of whole numbers from 1")
     tuples = {
         "agents": (spec.agents, lambda x: isinstance(x, str) and x != "", "names"),
         "teams": (spec.teams, _whole(0), "whole numbers from 0"),
         "roles": (spec.roles, _whole(0), "whole numbers from 0"),
         "obs_sizes": (spec.obs_sizes, _whole(1), "whole numbers from 1"),
-        "action.sizes": (space.sizes, _whole(1), "whole numbers from 1"),
+        "action.sizes": (space.sizes, *sizes),
     }
     for name, (values, admit, kind) in tuples.items():
         if not isinstance(values, tuple) or not values or not all(map(admit, values)):
@@ -107,6 +110,10 @@ def _numbers(spec: EnvSpec) -> list[Finding]:
 
 def _whole(least: int) -> Callable[[Any], bool]:
     return lambda x: isinstance(x, int) and not isinstance(x, bool) and x >= least
+
+
+def _row(admit: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda x: isinstance(x, tuple) and len(x) > 0 and all(map(admit, x))
 
 
 def _lengths(spec: EnvSpec) -> list[Finding]:
@@ -149,19 +156,9 @@ def _names(spec: EnvSpec) -> list[Finding]:
     return found
 
 
-def _box(spec: EnvSpec) -> list[Finding]:
-    space = spec.action
-    if isinstance(space, Discrete):
-        return []
-    if math.isfinite(space.low) and math.isfinite(space.high) and space.low < space.high:
-        return []
-    seen = f"the Box goes from {space.low} to {space.high}"
-    return [_broken(seen, "two numbers, the lower first", "scale actions inside step instead")]
-
-
 def _roles(spec: EnvSpec) -> list[Finding]:
     """Agents of one role share parameters, so they should see and do alike."""
-    kinds: dict[int, tuple[int, int]] = {}
+    kinds: dict[int, tuple[Any, Any]] = {}
     for role, *kind in zip(spec.roles, spec.obs_sizes, spec.action.sizes):
         if kinds.setdefault(role, (kind[0], kind[1])) != tuple(kind):
             seen = f"agents of role {role} differ in the sizes of their observations or actions"

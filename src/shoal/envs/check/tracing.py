@@ -129,5 +129,5 @@ def no_action(env: Env) -> Action:
     """An action of the right shape and type."""
     space, n = env.spec.action, env.spec.num_agents
     if isinstance(space, Box):
-        return jnp.full((n, space.size), space.low, jnp.float32)
-    return jnp.zeros(n, jnp.int32)
+        return jnp.asarray(space.lows)
+    return jnp.zeros((n, *space.shape), space.dtype)

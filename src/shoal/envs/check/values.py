@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shoal.core.env import Env
-from shoal.core.spaces import Box, Discrete
+from shoal.core.spaces import ActionSpace, Box, legal_actions
 from shoal.envs.check.finding import Finding, error, warning
 from shoal.envs.check.play import Play, as_numbers, equal_bits
 
@@ -59,9 +59,11 @@ def check_masks(play: Play) -> list[Finding]:
     if mask is None or isinstance(space, Box):
         return []
     found = []
-    none = ~(mask & space.mask).any(-1) & play.inside[:, :, None]
+    legal = np.asarray(legal_actions(space, mask, mask.shape[:-1]))
+    able = space.split(legal).any(-1).reshape(*mask.shape[:-1], -1)  # in each factor
+    none = ~able.all(-1) & play.inside[:, :, None]
     if none.any():
-        seen = "no action is legal"
+        seen = "no option of a factor is legal" if space.shape else "no action is legal"
         mend = (
             "let one action be legal always, such as to do nothing; who is not active needs one "
             "too, which then changes nothing"
@@ -70,8 +72,8 @@ def check_masks(play: Play) -> list[Finding]:
         found.append(error("masks", seen, expected, mend, **play.place(none)))
     beyond = (mask & ~space.mask).any(-1) & play.inside[:, :, None]
     if beyond.any():
-        size = space.sizes[int(np.argwhere(beyond)[0][2])]
-        seen = f"actions from {size} on are legal, but the agent has {size}"
+        has = space.describe(int(np.argwhere(beyond)[0][2]))
+        seen = f"actions beyond the agent's {has} are legal"
         mend = "return mask & jnp.asarray(self.spec.action.mask)"
         found.append(error("masks", seen, "padding is never legal", mend, **play.place(beyond)))
     return found
@@ -157,9 +159,8 @@ def check_inactive(env: Env, play: Play) -> list[Finding]:
     return []
 
 
-def _others(space: Discrete | Box, actions: np.ndarray) -> list[np.ndarray]:
+def _others(space: ActionSpace, actions: np.ndarray) -> list[np.ndarray]:
     """Other actions than those that were taken."""
     if isinstance(space, Box):
-        return [np.full_like(actions, space.low), np.full_like(actions, space.high)]
-    sizes = np.asarray(space.sizes)
-    return [(actions + 1) % sizes, (actions + sizes - 1) % sizes]
+        return [np.broadcast_to(ends, actions.shape) for ends in (space.lows, space.highs)]
+    return [(actions + by) % space.counts for by in (1, space.counts - 1)]

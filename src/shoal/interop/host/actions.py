@@ -1,7 +1,7 @@
 """What the numbers that policies choose mean to a world's agents.
 
 Discrete spaces of several dimensions become one whole number, the last dimension fastest; boxes
-share one pair of bounds.
+keep their bounds.
 """
 
 import math
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from shoal.core.errors import UserError, require
+from shoal.interop.host.game import Bounds
 from shoal.interop.host.spaces import MASK
 
 MOST_COMBINATIONS = 4_096
@@ -32,7 +33,8 @@ class Actions:
 
         boxes = [isinstance(space, Box) for space in spaces]
         self.discrete = not any(boxes)
-        self.low, self.high = 0.0, 0.0
+        self.low: Bounds = 0.0
+        self.high: Bounds = 0.0
         if not (self.discrete or all(boxes)):
             other = agents[boxes.index(False)]
             raise UserError(
@@ -68,10 +70,9 @@ class Actions:
     def _bound(self, agents: Sequence[str], spaces: Sequence[Any]) -> None:
         for agent, space in zip(agents, spaces):
             _require_bounds(agent, space)
-        ends = {(float(low), float(high)) for s in spaces for low, high in _corners(s)}
-        common = len(ends) == 1
-        self.low, self.high = next(iter(ends)) if common else (-1.0, 1.0)
-        self._acts = [_within(space) if common else _rescaled(space) for space in spaces]
+        self.low = _shared([space.low for space in spaces])
+        self.high = _shared([space.high for space in spaces])
+        self._acts = [_within(space) for space in spaces]
 
 
 def _digits(agent: str, space: Any) -> np.ndarray:
@@ -123,18 +124,6 @@ def _within(space: Any) -> Act:
     return lambda action: cast(np.clip(action[:size], low, high)).reshape(shape)
 
 
-def _rescaled(space: Any) -> Act:
-    """Numbers in [-1, 1], spread over the bounds of each dimension."""
-    low, high = (end.reshape(-1).astype(np.float64) for end in (space.low, space.high))
-    size, shape, cast = low.size, space.shape, _cast(space.dtype)
-
-    def act(action: np.ndarray) -> np.ndarray:
-        share = (np.clip(action[:size], -1.0, 1.0).astype(np.float64) + 1.0) / 2.0
-        return cast(np.clip(low + share * (high - low), low, high)).reshape(shape)
-
-    return act
-
-
 def _cast(dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
     """Numbers as the box holds them: cutting off decimals would favour zero."""
     if dtype.kind == "f":
@@ -142,8 +131,11 @@ def _cast(dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
     return lambda values: np.rint(values).astype(dtype)
 
 
-def _corners(space: Any) -> set[tuple[Any, Any]]:
-    return set(zip(space.low.reshape(-1).tolist(), space.high.reshape(-1).tolist()))
+def _shared(ends: Sequence[np.ndarray]) -> Bounds:
+    """The one bound of all dimensions, or else a row for each agent."""
+    rows = tuple(tuple(map(float, end.reshape(-1))) for end in ends)
+    found = {bound for row in rows for bound in row}
+    return found.pop() if len(found) == 1 else rows
 
 
 def _require_bounds(agent: str, space: Any) -> None:
@@ -155,3 +147,10 @@ def _require_bounds(agent: str, space: Any) -> None:
             f"the actions of {agent} have no bounds in {loose.sum()} of {low.size} dimensions "
             f"(number {first}: {low[first]} to {high[first]}), expected finite ones"
         )
+    empty = ~(low.astype(np.float32) < high.astype(np.float32))
+    first = int(empty.argmax())
+    require(
+        not empty.any(),
+        f"the actions of {agent} go from {low[first]} to {high[first]} in dimension {first}, "
+        "expected the lower bound first",
+    )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Image = tuple[int, int, int]  # height, width, channels
+Bounds = float | tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Facts:
 
     An agent's observation is its images, flattened one after the other and scaled to [0, 1], then
     the rest of its numbers; padded to the largest of `obs_sizes`. Agents that see no images have
-    zeros there. `low` and `high` bound every number of a box action.
+    zeros there. `low` and `high` bound the numbers of a box action: all of them alike, or a row for
+    each agent.
     """
 
     agents: tuple[str, ...]
@@ -28,8 +30,8 @@ class Facts:
     images: tuple[Image, ...]
     discrete: bool
     action_sizes: tuple[int, ...]
-    low: float
-    high: float
+    low: Bounds
+    high: Bounds
     state_size: int  # 0: the world has no global state
     masked: bool  # whether `Shown.action_mask` says more than which actions exist
     teams: tuple[int, ...]  # agents of one team share an interest

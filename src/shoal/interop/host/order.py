@@ -11,7 +11,7 @@ import numpy as np
 from shoal.core.errors import require
 from shoal.interop.host.game import Facts, Game, Shown
 
-BY_AGENT = ("roles", "obs_sizes", "action_sizes", "teams")
+BY_AGENT = ("agents", "roles", "obs_sizes", "action_sizes", "low", "high", "teams")
 MAY_DIFFER = ("limit",)  # of two games that are the same to a learner
 
 
@@ -42,14 +42,18 @@ class Reordered(Game):
     """A game with its agents in another order: agent `i` here is `order[i]` there."""
 
     def __init__(self, game: Game, order: list[int]):
-        self.game, own = game, game.facts
+        self.game = game
         self._here = np.array(order)
         self._there = np.argsort(self._here)
-        moved = {name: tuple(getattr(own, name)[i] for i in order) for name in BY_AGENT}
+        held = {name: getattr(game.facts, name) for name in BY_AGENT}
+        moved = {  # a bound may be one number for all
+            name: tuple(x[i] for i in order) if isinstance(x, tuple) else x
+            for name, x in held.items()
+        }
         # Roles are numbered as they appear.
         roles = moved["roles"]
         moved["roles"] = tuple([*dict.fromkeys(roles)].index(role) for role in roles)
-        self.facts = replace(own, agents=tuple(own.agents[i] for i in order), **moved)
+        self.facts = replace(game.facts, **moved)
 
     def reset(self, seed: int) -> Shown:
         return self._moved(self.game.reset(seed))

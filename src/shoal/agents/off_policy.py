@@ -1,0 +1,353 @@
+"""The engine of off-policy learning: remember what happened, and learn from it again and again.
+
+An algorithm says which networks there are (`start`) and what one gradient step does (`step`); the
+replay, its sequences, the wait before the first step, target networks and schedules are here.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from shoal.agents.fields import Networks, Optimising
+from shoal.agents.scales import ScaledPolicy, Scales
+from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Trajectory
+from shoal.core.descend import Optimizers, Params, descend, init_optimizer, skip_counts
+from shoal.core.env import Action, EnvSpec, TimeStep, cut_now
+from shoal.core.errors import require
+from shoal.core.limits import Count, Fraction, Natural, PositiveFraction
+from shoal.core.parallel import num_shards
+from shoal.core.replay import Replay
+from shoal.core.sequence import starts_of
+from shoal.core.spaces import ActionSpace, legal_actions
+from shoal.core.target import follow
+from shoal.nn.critics import global_state
+
+
+class Experience(eqx.Module):
+    """Steps, as they were before any scale; of sequences the leading axes are [L, M].
+
+    `next_*` are of the true successor, before any reset. States are kept only for those who read
+    them, and carries only by recurrent networks.
+    """
+
+    obs: Float[Array, "*L N D"]
+    next_obs: Float[Array, "*L N D"]
+    action: Array  # [*L N ...]
+    reward: Float[Array, "*L N"]
+    active: Bool[Array, "*L N"]
+    next_active: Bool[Array, "*L N"]
+    legal: Bool[Array, "*L N A"]
+    next_legal: Bool[Array, "*L N A"]
+    cut: Bool[Array, "*L N"]  # by this step: the successor is its own last observation
+    gone: Bool[Array, "*L N"]  # has no successor: terminated, or cut before
+    done: Bool[Array, "*L"]
+    state: Float[Array, "*L S"] | None
+    next_state: Float[Array, "*L S"] | None
+    carry: Carry  # with which the step was acted
+
+    @property
+    def present(self) -> Bool[Array, "*L N"]:
+        """Who has a successor whose value is known: it acts next, or was cut there."""
+        return (self.next_active | self.cut) & ~self.gone
+
+    @property
+    def starts(self) -> Bool[Array, "L M"]:
+        """Where an episode begins within a sequence."""
+        return starts_of(self.done)
+
+    @property
+    def first_carry(self) -> Carry:
+        """The recurrent state with which the first step of each sequence was acted."""
+        return jax.tree.map(lambda x: x[0], self.carry)
+
+
+class Learned(eqx.Module):
+    """What a gradient step changes: networks by name, slow copies of some, and their optimizers."""
+
+    params: Params
+    target: Params
+    optimizers: Optimizers
+    updates: Int[Array, ""]  # gradient steps so far
+
+    def descend(
+        self,
+        loss_fn: Callable[[Params], tuple[Float[Array, ""], Metrics]],
+        *names: str,
+        learning_rate: Float[Array, ""] | float,
+        max_grad_norm: Float[Array, ""] | float,
+    ) -> tuple["Learned", Metrics]:
+        """Takes one step of the named networks down a loss of them; the metrics begin with their
+        name where there are others."""
+        own = {name: self.optimizers[name] for name in names if name in self.optimizers}
+        prefix = "" if len(own) == len(self.optimizers) else f"{'_'.join(names)}_"
+        params, optimizers, metrics = descend(
+            loss_fn,
+            {name: self.params[name] for name in names},
+            own,
+            learning_rate=learning_rate,
+            max_grad_norm=max_grad_norm,
+            name=prefix,
+        )
+        moved = (self.params | params, self.optimizers | optimizers)
+        return eqx.tree_at(lambda x: (x.params, x.optimizers), self, moved), metrics
+
+
+class Acting(eqx.Module):
+    """What acting reads."""
+
+    policy: Policy
+    critic: Any  # only a recurrent one, of actions
+    scales: Scales | None
+
+
+class OffPolicyState(eqx.Module):
+    """Everything that acting and learning go on from. The replay is missing only while it is
+    made."""
+
+    learned: Learned
+    replay: Replay | None
+    scales: Scales | None
+    progress: Float[Array, ""]
+    space: ActionSpace
+
+
+class OffPolicy(Networks, Optimising, Algorithm):
+    """Learning from replay. Fields that are numbers can be swept."""
+
+    discount: Fraction = 0.99
+    """Weight of a reward one step later."""
+    learning_starts: Natural = 10_000
+    """Environment steps to collect before the first gradient step."""
+    target_rate: PositiveFraction = 0.005
+    """Polyak's tau: the share of a network that its target takes on at a time, 1 for a copy."""
+    target_interval: Count = 1
+    """Gradient steps from one change of the targets to the next."""
+    capacity: Count = eqx.field(static=True, default=2**17)
+    """Environment steps that the replay holds, all devices together."""
+    batch_size: Count = eqx.field(static=True, default=256)
+    """Environment steps in a gradient step, all devices together."""
+    sequence_length: Natural = eqx.field(static=True, default=0)
+    """Steps in a row that are sampled together; 0 for one step, or with a GRU a whole rollout."""
+    burn_in: Natural = eqx.field(static=True, default=0)
+    """Steps before each sequence from which the recurrent state is worked out anew, and nothing is
+    learned (R2D2, Kapturowski et al. 2019)."""
+    gradient_steps: Count = eqx.field(static=True, default=32)
+    """Gradient steps after each rollout. The replay ratio is this times `batch_size` over the
+    environment steps of a rollout."""
+
+    with_target: ClassVar[tuple[str, ...]]
+    """Which networks have a slow copy."""
+
+    # What an algorithm says.
+
+    @abc.abstractmethod
+    def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
+        """The networks, by name."""
+
+    @abc.abstractmethod
+    def step(
+        self,
+        learned: Learned,
+        batch: Experience,
+        key: PRNGKeyArray,
+        learning_rate: Float[Array, ""] | float,
+    ) -> tuple[Learned, Metrics]:
+        """One gradient step, from M sequences `[L, M, ...]`. The targets follow by themselves."""
+
+    @abc.abstractmethod
+    def learned_policy(self, state: OffPolicyState) -> Policy:
+        """What is evaluated, as it acts on what networks see."""
+
+    @abc.abstractmethod
+    def explorer(self, state: OffPolicyState) -> Policy:
+        """What collects, as it acts on what networks see."""
+
+    def reads_state(self, params: Params) -> bool:
+        """Whether some network reads the global state."""
+        return False
+
+    def groups_of(self, spec: EnvSpec, name: str) -> int:
+        """How many groups of agents share the parameters of a network."""
+        return self.groups(spec).count
+
+    def schedules(self, progress: Float[Array, ""]) -> Metrics:
+        """What to report of schedules after that share of training."""
+        return {}
+
+    # What follows from it.
+
+    def check(self, spec: EnvSpec) -> None:
+        require(
+            self.learning_starts <= self.capacity,
+            f"learning_starts is {self.learning_starts}, expected at most the capacity, "
+            f"{self.capacity}",
+        )
+
+    def init(self, spec: EnvSpec, key: PRNGKeyArray) -> OffPolicyState:
+        params = self.start(spec, key)
+        optimizers = {
+            name: init_optimizer(network, self.groups_of(spec, name))
+            for name, network in params.items()
+            if jax.tree.leaves(network)
+        }
+        target = {name: jax.tree.map(jnp.copy, params[name]) for name in self.with_target}
+        learned = Learned(params, target, optimizers, jnp.int32(0))
+        start = OffPolicyState(learned, None, self.scales(spec), jnp.float32(0), spec.action)
+        carry = self.initial_carry(self.acting(start))
+        record = self._empty_record(spec, params, carry)
+        replay = Replay.empty(record, self.capacity // num_shards())
+        return dataclasses.replace(start, replay=replay)
+
+    def policy(self, state: OffPolicyState) -> Policy:
+        policy = self.learned_policy(state)
+        return policy if state.scales is None else ScaledPolicy(policy, state.scales)
+
+    def acting(self, state: OffPolicyState) -> Acting:
+        critic = self.remembering_critic(state.learned.params)
+        return Acting(self.explorer(state), critic, state.scales)
+
+    def initial_carry(self, acting: Acting) -> Carry:
+        critic = None if acting.critic is None else acting.critic.initial_carry()
+        return acting.policy.initial_carry(), critic
+
+    def act(
+        self, acting: Acting, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
+    ) -> tuple[Action, Carry, Extras]:
+        seen = timestep if acting.scales is None else acting.scales.apply(timestep)
+        key_policy, key_sample = jax.random.split(key)
+        distribution, after = acting.policy(seen, carry[0], key_policy)
+        action, critic_after = distribution.sample(key_sample), None
+        if acting.critic is not None:
+            critic_after = acting.critic.step(seen.obs, action, carry[1])[1]
+        return action, (after, critic_after), carry
+
+    def learn(
+        self, state: OffPolicyState, trajectory: Trajectory, key: PRNGKeyArray
+    ) -> tuple[OffPolicyState, Metrics]:
+        steps = trajectory.transitions
+        rollout, num_envs = steps.successor.done.shape
+        reads_state = self.reads_state(state.learned.params)
+        assert state.replay is not None
+        replay = state.replay.add(_experience_of(trajectory, state.space, reads_state))
+        length = self._length(rollout)
+        count = max(1, self.batch_size // ((length - self.burn_in) * num_shards()))
+        stride = 1 if length - self.burn_in < rollout or not self.recurrent else length
+        rate = self.rate(trajectory.progress)
+
+        def update(learned: Learned, key: PRNGKeyArray):
+            key_sample, key_step = jax.random.split(key)
+            batch = replay.sample(
+                key_sample, count, chunk=(rollout, num_envs), length=length, stride=stride
+            )
+            learned, metrics = self.step(learned, self._see(state.scales, batch), key_step, rate)
+            updates = learned.updates + 1
+            target = {
+                name: follow(
+                    old, learned.params[name], self.target_rate, self.target_interval, updates
+                )
+                for name, old in learned.target.items()
+            }
+            return Learned(learned.params, target, learned.optimizers, updates), metrics
+
+        def train(learned: Learned):
+            keys = jax.random.split(key, self.gradient_steps)
+            learned, metrics = jax.lax.scan(update, learned, keys)
+            return learned, jax.tree.map(jnp.mean, metrics)
+
+        def wait(learned: Learned):
+            shapes = jax.eval_shape(train, learned)[1]
+            return learned, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+        collected = replay.chunks * (rollout * num_envs * num_shards())
+        ready = (collected >= self.learning_starts) & (replay.chunks * rollout >= length)
+        learned, metrics = jax.lax.cond(ready, train, wait, state.learned)
+        scales = state.scales and state.scales.update(steps.timestep)
+        # Of a plain type: what an update gives must fit the program that it came from.
+        progress = jnp.asarray(trajectory.progress, jnp.float32)
+        after = OffPolicyState(learned, replay, scales, progress, state.space)
+        return after, metrics | skip_counts(learned.optimizers) | self.schedules(state.progress)
+
+    def _length(self, rollout: int) -> int:
+        """Steps that are sampled in a row."""
+        learned = self.sequence_length or (rollout - self.burn_in if self.recurrent else 1)
+        require(
+            learned >= 1,
+            f"burn_in is {self.burn_in}, expected less than the {rollout} steps of a rollout",
+        )
+        return learned + self.burn_in
+
+    def weight_of(self, batch: Experience) -> Float[Array, "L M N"]:
+        """1 where an agent acted, but 0 throughout the burn-in."""
+        learned = jnp.arange(batch.done.shape[0]) >= self.burn_in
+        return batch.active.astype(jnp.float32) * learned[:, None, None]
+
+    def _see(self, scales: Scales | None, batch: Experience) -> Experience:
+        """What was stored as it was, under the scale of today."""
+        if scales is None:
+            return batch
+        obs = jnp.where(batch.active[..., None], scales.see(batch.obs), 0.0)
+        seen = (batch.next_active | batch.cut)[..., None]
+        next_obs = jnp.where(seen, scales.see(batch.next_obs), 0.0)
+        batch = eqx.tree_at(lambda b: (b.obs, b.next_obs), batch, (obs, next_obs))
+        if batch.state is None or batch.next_state is None:
+            return batch
+        states = tuple(scales.see_state(s) for s in (batch.state, batch.next_state))
+        return eqx.tree_at(lambda b: (b.state, b.next_state), batch, states)
+
+    def _empty_record(self, spec: EnvSpec, params: Params, carry: Carry) -> Experience:
+        """The shapes and types of one step."""
+        n, space = spec.num_agents, spec.action
+        obs, each = jnp.zeros((n, spec.obs_size)), jnp.zeros(n, bool)
+        state = None
+        if self.reads_state(params):
+            state = jnp.zeros(spec.state_size or n * spec.obs_size)
+        return Experience(
+            obs=obs,
+            next_obs=obs,
+            action=jnp.zeros((n, *space.shape), space.dtype),
+            reward=jnp.zeros(n),
+            active=each,
+            next_active=each,
+            legal=jnp.zeros((n, space.size), bool),
+            next_legal=jnp.zeros((n, space.size), bool),
+            cut=each,
+            gone=each,
+            done=jnp.zeros((), bool),
+            state=state,
+            next_state=state,
+            carry=carry,
+        )
+
+    def remembering_critic(self, params: Params) -> Any:
+        """A recurrent critic of actions, which must be there when acting: sequences that are
+        learned from later begin with what it remembered then. `None` if there is none."""
+        return None
+
+
+def _experience_of(trajectory: Trajectory, space: ActionSpace, reads_state: bool) -> Experience:
+    """What is kept of a rollout, `[T, B, ...]`."""
+    steps = trajectory.transitions
+    now, then = steps.timestep, steps.successor
+    cut = cut_now(now, then)
+    return Experience(
+        obs=now.obs,
+        next_obs=then.obs,
+        action=steps.action,
+        reward=then.reward,
+        active=now.active,
+        next_active=then.active,
+        legal=legal_actions(space, now.action_mask, now.reward.shape),
+        next_legal=legal_actions(space, then.action_mask, then.reward.shape),
+        cut=cut,
+        gone=then.ended & ~cut,
+        done=then.done,
+        state=global_state(now) if reads_state else None,
+        next_state=global_state(then) if reads_state else None,
+        carry=steps.extras,
+    )

@@ -1,0 +1,207 @@
+"""The engine of on-policy learning: act, remember the log-probability, learn in minibatches.
+
+An algorithm says what a rollout is worth (`targets`) and what to minimise (`loss`); everything
+else, from recurrent state to schedules, is here.
+"""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from shoal.agents.fields import Networks, Optimising
+from shoal.agents.policies import Actor
+from shoal.agents.scales import ScaledPolicy, Scales
+from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Trajectory
+from shoal.core.descend import Optimizers, Params, descend, init_optimizer, skip_counts
+from shoal.core.env import Action, EnvSpec, TimeStep, cut_now
+from shoal.core.errors import require
+from shoal.core.limits import Count, Fraction, NonNegative
+from shoal.core.parallel import num_shards
+from shoal.core.sequence import starts_of
+
+
+class Acting(eqx.Module):
+    """What acting reads."""
+
+    params: Params
+    scales: Scales | None
+
+
+class OnPolicyState(eqx.Module):
+    """What training changes. `kept` is what `targets` carries from one rollout to the next."""
+
+    params: Params
+    optimizers: Optimizers
+    scales: Scales | None
+    kept: Any
+
+
+class Batch(eqx.Module):
+    """What a loss reads of a rollout, `[T, B, ...]`."""
+
+    timestep: TimeStep
+    action: Action
+    extras: dict[str, Array]
+    starts: Bool[Array, "T B"]
+    advantage: Float[Array, "T B N"]
+    target: Float[Array, "T B N"]
+    weight: Float[Array, "T B N"]  # 1 where an agent acted
+    alive: Float[Array, "T B N"]  # 1 where an agent had a future, in its turn or not
+
+
+class OnPolicy(Networks, Optimising, Algorithm):
+    """An actor that learns from what it has just done. Fields that are numbers can be swept."""
+
+    discount: Fraction = 0.99
+    """Weight of a reward one step later."""
+    entropy_weight: NonNegative = 0.01
+    """Weight of the policy's entropy."""
+    init_log_std: float = -0.5
+    """Initial log standard deviation of box actions, in half widths of the box."""
+    epochs: Count = eqx.field(static=True, default=1)
+    """Passes over each rollout."""
+    minibatches: Count = eqx.field(static=True, default=1)
+    """Parts of a pass; environments are shared out among them."""
+    anneal_entropy: bool = eqx.field(static=True, default=False)
+    """Whether the entropy weight falls linearly to 0."""
+
+    # What an algorithm says.
+
+    @abc.abstractmethod
+    def targets(self, state: OnPolicyState, trajectory: Trajectory) -> tuple[Batch, Any]:
+        """What there is to learn from a rollout, before anything is learned; and what to keep."""
+
+    @abc.abstractmethod
+    def loss(
+        self,
+        params: Params,
+        batch: Batch,
+        carry: Carry,
+        entropy_weight: Float[Array, ""] | float,
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """What is minimised over a minibatch, which begins with that carry; and what to report."""
+
+    def start(self, spec: EnvSpec, key: PRNGKeyArray) -> tuple[Params, dict[str, int], Any]:
+        """The networks, how many groups of agents share the parameters of each, and what is kept
+        at first."""
+        network = self.network(spec, spec.action.size, head_gain=0.01, key=key)
+        actor = Actor.of(network, spec, self.init_log_std)
+        return {"actor": actor}, {"actor": network.groups.count}, None
+
+    # What follows from it.
+
+    def check_devices(self, num_envs: int, devices: int) -> None:
+        require(
+            num_envs % (devices * self.minibatches) == 0,
+            f"num_envs is {num_envs}, expected a multiple of minibatches, which is "
+            f"{self.minibatches}",
+        )
+
+    def init(self, spec: EnvSpec, key: PRNGKeyArray) -> OnPolicyState:
+        params, groups, kept = self.start(spec, key)
+        optimizers = {name: init_optimizer(params[name], groups[name]) for name in params}
+        return OnPolicyState(params, optimizers, self.scales(spec), kept)
+
+    def policy(self, state: OnPolicyState) -> Policy:
+        actor = state.params["actor"]
+        return actor if state.scales is None else ScaledPolicy(actor, state.scales)
+
+    def acting(self, state: OnPolicyState) -> Acting:
+        return Acting(state.params, state.scales)
+
+    def initial_carry(self, acting: Acting) -> Carry:
+        return acting.params["actor"].initial_carry()
+
+    def act(
+        self, acting: Acting, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
+    ) -> tuple[Action, Carry, Extras]:
+        seen = timestep if acting.scales is None else acting.scales.apply(timestep)
+        return self.choose(acting.params, seen, carry, key)
+
+    def choose(
+        self, params: Params, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
+    ) -> tuple[Action, Carry, Extras]:
+        """Draws an action and remembers its log-probability."""
+        key_policy, key_sample = jax.random.split(key)
+        distribution, carry = params["actor"](timestep, carry, key_policy)
+        action = distribution.sample(key_sample)
+        return action, carry, {"log_prob": distribution.log_prob(action)}
+
+    def batch_of(
+        self,
+        trajectory: Trajectory,
+        advantage: Float[Array, "T B N"],
+        target: Float[Array, "T B N"],
+    ) -> Batch:
+        """A rollout with what its actions were worth."""
+        steps = trajectory.transitions
+        return Batch(
+            timestep=steps.timestep,
+            action=steps.action,
+            extras=steps.extras,
+            starts=starts_of(steps.successor.done),
+            advantage=advantage,
+            target=target,
+            weight=steps.timestep.active.astype(jnp.float32),
+            alive=(~steps.timestep.ended).astype(jnp.float32),
+        )
+
+    def learn(
+        self, state: OnPolicyState, trajectory: Trajectory, key: PRNGKeyArray
+    ) -> tuple[OnPolicyState, Metrics]:
+        seen = trajectory if state.scales is None else _seen(state.scales, trajectory)
+        batch, kept = self.targets(state, seen)
+        params, optimizers, metrics = self.descend(state, batch, trajectory, key)
+        scales = state.scales and state.scales.update(trajectory.transitions.timestep)
+        return OnPolicyState(params, optimizers, scales, kept), metrics | skip_counts(optimizers)
+
+    def descend(
+        self, state: OnPolicyState, batch: Batch, trajectory: Trajectory, key: PRNGKeyArray
+    ) -> tuple[Params, Optimizers, Metrics]:
+        """`epochs` passes of a gradient step for each of the minibatches."""
+        num_envs = batch.weight.shape[1]
+        self.check_devices(num_envs * num_shards(), num_shards())
+        left = 1.0 - trajectory.progress
+        entropy_weight = self.entropy_weight * (left if self.anneal_entropy else 1.0)
+        rate = self.rate(trajectory.progress)
+
+        def minibatch(loop, rows):
+            part, carry = batch, trajectory.carry
+            if self.minibatches > 1:
+                part = jax.tree.map(lambda x: x[:, rows], batch)
+                carry = jax.tree.map(lambda x: x[rows], carry)
+            params, optimizers, metrics = descend(
+                lambda params: self.loss(params, part, carry, entropy_weight),
+                *loop,
+                learning_rate=rate,
+                max_grad_norm=self.max_grad_norm,
+            )
+            return (params, optimizers), metrics
+
+        def epoch(loop, key):
+            rows = jax.random.permutation(key, num_envs).reshape(self.minibatches, -1)
+            return jax.lax.scan(minibatch, loop, rows)
+
+        keys = jax.random.split(key, self.epochs)
+        loop, metrics = jax.lax.scan(epoch, (state.params, state.optimizers), keys)
+        params, optimizers = loop
+        return params, optimizers, jax.tree.map(jnp.mean, metrics)
+
+
+def _seen(scales: Scales, trajectory: Trajectory) -> Trajectory:
+    """The trajectory as networks saw it, cut agents' last observations included."""
+    steps = trajectory.transitions
+    visible = steps.successor.active | cut_now(steps.timestep, steps.successor)
+    return eqx.tree_at(
+        lambda t: (t.transitions.timestep, t.transitions.successor, t.last),
+        trajectory,
+        (
+            scales.apply(steps.timestep),
+            scales.apply(steps.successor, visible),
+            scales.apply(trajectory.last),
+        ),
+    )

@@ -1,0 +1,109 @@
+"""Policies that families of algorithms share: a network whose output is a distribution."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from shoal.core.algorithm import Carry, Policy
+from shoal.core.distributions import (
+    Distribution,
+    EpsilonGreedy,
+    TanhNormal,
+    action_distribution,
+)
+from shoal.core.env import EnvSpec, TimeStep
+from shoal.core.spaces import ActionSpace, Box, legal_actions
+from shoal.nn.agent_network import AgentNetwork
+
+NARROWEST, WIDEST = -5.0, 2.0  # log standard deviations of a squashed normal
+
+
+class Actor(Policy):
+    """A stochastic policy for actions of any space."""
+
+    network: AgentNetwork
+    log_std: Float[Array, "G A"] | None
+    space: ActionSpace
+
+    @staticmethod
+    def of(network: AgentNetwork, spec: EnvSpec, init_log_std: Float[Array, ""] | float) -> "Actor":
+        """An actor of that network; box actions have a width a group and dimension."""
+        log_std = None
+        if isinstance(spec.action, Box):
+            log_std = jnp.full((network.groups.count, spec.action.size), init_log_std)
+        return Actor(network, log_std, spec.action)
+
+    def initial_carry(self) -> Carry:
+        return self.network.initial_carry()
+
+    def __call__(
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
+    ) -> tuple[Distribution, Carry]:
+        out, carry = self.network.step(timestep.obs, carry)
+        return self._distribution(out, timestep.action_mask), carry
+
+    def unroll(self, timestep: TimeStep, carry: Carry, starts: Bool[Array, "T B"]) -> Distribution:
+        """The distributions of T steps, `[T, B, ...]`; the carry is fresh where `starts`."""
+        out = self.network.unroll(timestep.obs, carry, starts)
+        return self._distribution(out, timestep.action_mask)
+
+    def _distribution(
+        self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None
+    ) -> Distribution:
+        log_std = self.log_std
+        if log_std is not None:
+            log_std = log_std[jnp.array(self.network.groups.of_agent)]
+        return action_distribution(self.space, out, action_mask, log_std)
+
+
+class QPolicy(Policy):
+    """Greedy in its mode, epsilon-greedy in its samples, by the action values of a network."""
+
+    network: AgentNetwork
+    space: ActionSpace
+    epsilon: Float[Array, ""] | float
+
+    def initial_carry(self) -> Carry:
+        return self.network.initial_carry()
+
+    def __call__(
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
+    ) -> tuple[Distribution, Carry]:
+        q, carry = self.network.step(timestep.obs, carry)
+        legal = legal_actions(self.space, timestep.action_mask, timestep.reward.shape)
+        return EpsilonGreedy(q, legal, self.epsilon), carry
+
+
+class SquashedActor(Policy):
+    """A normal squashed into the box, whose mean and width a network gives."""
+
+    network: AgentNetwork
+    space: Box
+
+    def initial_carry(self) -> Carry:
+        return self.network.initial_carry()
+
+    def __call__(
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
+    ) -> tuple[TanhNormal, Carry]:
+        out, carry = self.network.step(timestep.obs, carry)
+        return self._squashed(out), carry
+
+    def unroll(
+        self, obs: Float[Array, "T B N D"], carry: Carry, starts: Bool[Array, "T B"]
+    ) -> TanhNormal:
+        """The distributions of T steps; the carry is fresh where `starts`."""
+        return self._squashed(self.network.unroll(obs, carry, starts))
+
+    def after(
+        self,
+        obs: Float[Array, "T B N D"],
+        next_obs: Float[Array, "T B N D"],
+        carry: Carry,
+        starts: Bool[Array, "T B"],
+    ) -> TanhNormal:
+        """The distributions at the successors of T steps."""
+        return self._squashed(self.network.after(obs, next_obs, carry, starts))
+
+    def _squashed(self, out: Float[Array, "*B N W"]) -> TanhNormal:
+        mean, log_std = jnp.split(out, 2, -1)
+        return TanhNormal.in_box(self.space, mean, jnp.clip(log_std, NARROWEST, WIDEST))

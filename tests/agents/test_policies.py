@@ -1,0 +1,81 @@
+"""Policies that families share: what exists, what is best, and one environment or many."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shoal.agents.policies import NARROWEST, WIDEST, Actor, QPolicy, SquashedActor
+from shoal.core.env import EnvSpec, TimeStep
+from shoal.core.spaces import Box, Discrete
+from shoal.nn.agent_network import AgentNetwork
+from shoal.nn.sharing import Groups
+
+B, N, D, A = 3, 2, 2, 3
+KEY = jax.random.key(0)
+
+
+def network(size_out: int = A, recurrent: int = 0, of_agent=(0, 0)) -> AgentNetwork:
+    groups = Groups(of_agent)
+    return AgentNetwork(D, size_out, groups, hidden=(4,), recurrent=recurrent, key=KEY)
+
+
+def draw(*shape: int, seed: int = 0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def actor(space, **settings) -> Actor:
+    spec = EnvSpec("tiny", ("a", "b"), (D, D), space, 10)
+    return Actor.of(network(space.size, **settings), spec, -0.5)
+
+
+POLICIES = {
+    "actor": lambda recurrent: actor(Discrete((A, A)), recurrent=recurrent),
+    "box actor": lambda recurrent: actor(Box(-1.0, 1.0, (A, A)), recurrent=recurrent),
+    "q": lambda recurrent: QPolicy(network(A, recurrent), Discrete((A, A)), 0.1),
+    "squashed": lambda recurrent: SquashedActor(network(2 * A, recurrent), Box(-1.0, 1.0, (A, A))),
+}
+
+
+@pytest.mark.parametrize("space", [Discrete((A, 1))])
+@pytest.mark.parametrize("make", [actor, lambda space: QPolicy(network(), space, 1.0)])
+def test_actions_that_an_agent_lacks_are_never_taken(make, space):
+    """Agent 1 has one action; its environment gives no mask."""
+    distribution, carry = make(space)(TimeStep.of(draw(500, N, D)), None, KEY)
+    actions = np.asarray(distribution.sample(KEY))
+    assert carry is None
+    assert set(actions[:, 0].tolist()) == {0, 1, 2}
+    assert (actions[:, 1] == 0).all() and (distribution.mode()[:, 1] == 0).all()
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("recurrent", [0, 5])
+def test_a_policy_acts_for_one_environment_as_for_many(name, recurrent):
+    policy = POLICIES[name](recurrent)
+    timestep = TimeStep.of(draw(B, N, D))
+    carry = draw(B, N, 5, seed=1) if recurrent else None
+    many, many_carry = policy(timestep, carry, KEY)
+    one, one_carry = policy(*jax.tree.map(lambda x: x[1], (timestep, carry)), KEY)
+    np.testing.assert_allclose(one.mode(), many.mode()[1], rtol=1e-5, atol=1e-6)
+    if recurrent:
+        np.testing.assert_allclose(one_carry, many_carry[1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_box_actor_has_a_width_a_group_and_dimension():
+    space = Box(((0.0, -3.0), (2.0, -1.0)), ((1.0, 3.0), (10.0, 1.0)), (2, 2))
+    policy = actor(space, of_agent=(1, 0))
+    assert policy.log_std.shape == (2, 2)
+    policy = Actor(policy.network, jnp.array([[0.0, 1.0], [2.0, 3.0]]), space)
+    distribution, _ = policy(TimeStep.of(draw(B, N, D)), None, KEY)
+    expected = np.exp([[2.0, 3.0], [0.0, 1.0]]) * [[0.5, 3.0], [4.0, 1.0]]  # in half widths
+    np.testing.assert_allclose(
+        np.exp(distribution.log_std), np.broadcast_to(expected, (B, N, 2)), rtol=1e-5
+    )
+
+
+def test_a_squashed_actor_reads_means_and_then_widths_within_bounds():
+    policy = POLICIES["squashed"](0)
+    out = jnp.stack([jnp.array([1.0, 2.0, 3.0, -99.0, 0.5, 99.0])] * N)
+    normal = policy._squashed(out).normal
+    np.testing.assert_allclose(normal.mean[0], [1, 2, 3])
+    np.testing.assert_allclose(normal.log_std[0], [NARROWEST, 0.5, WIDEST])
