@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.ppo import PPO
 from shoal.training.on_device import OnDevice
 
 _GUIDES = Path(__file__).parents[1] / "docs" / "guides"
@@ -77,7 +77,7 @@ def _train(algorithm, env, updates):
 def test_ippo_learns_to_meet(env):
     """The best team meets in 1 step from distances 0, 1 and 2 and in 2 steps from 3 and 4. Of the 9
     distances around the ring 5 are of the first kind and 4 of the second."""
-    returns = _train(ActorCritic(learning_rate=5e-3, hidden=(32,)), env, updates=30)
+    returns = _train(PPO(learning_rate=5e-3, hidden=(32,)), env, updates=30)
     best = (5 * 0.9 + 4 * 0.8) / 9
     assert returns[0] < 0.2
     assert sum(returns[-5:]) / 5 == pytest.approx(best, abs=0.03)
