@@ -26,7 +26,7 @@ import shoal
 from shoal.envs.game.tree import TreeGame
 from shoal.games import cfr, gains, kuhn, mixture, nash_conv, regret_matching
 from shoal.training import presets
-from shoal.training.config import from_fields
+from shoal.training.fields import from_fields
 from shoal.training.on_device import OnDevice
 from shoal.training.run import hardware, versions
 

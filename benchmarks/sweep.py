@@ -168,7 +168,7 @@ def read_policies(out: Path) -> Iterable[Any]:
     for directory in runs:
         run = RunDirectory.open(directory)
         found = checkpoint.load(run.checkpoints, template, config_hash=read_config(run).hash)
-        yield from trainer.policies(found.state)
+        yield from trainer.policies(trainer.program.place(found.state))
 
 
 def evaluate(policies: list[Any]) -> np.ndarray:

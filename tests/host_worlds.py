@@ -42,6 +42,40 @@ class Clock(ParallelEnv):
         return {"a": np.float32([self.time]), "b": np.float32([self.drawn])}
 
 
+class Guests(ParallelEnv):
+    """Three steps, 1 for each agent in each. `b` alone is cut by the first; `c` comes with the
+    second, with a present of 100 that it did nothing for, and is cut by the third, which is the end
+    of `a`. Everyone sees the time, counted from 1."""
+
+    metadata = {"name": "guests"}  # noqa: RUF012
+    possible_agents = ["a", "b", "c"]  # noqa: RUF012
+
+    def observation_space(self, agent):
+        return Box(-np.inf, np.inf, (1,), np.float32)
+
+    def action_space(self, agent):
+        return Discrete(2)
+
+    def reset(self, seed=None, options=None):
+        self.agents, self.time = ["a", "b"], 0
+        return self._obs(self.agents), {}
+
+    def step(self, actions):
+        here = self.agents + ["c"] * (self.time == 1)
+        rewards = {agent: 1.0 if agent in self.agents else 100.0 for agent in here}
+        self.time += 1
+        dead = {agent: agent == "a" and self.time == 3 for agent in here}
+        cut = {agent: (agent, self.time) in (("b", 1), ("c", 3)) for agent in here}
+        self.agents = [agent for agent in here if not (dead[agent] or cut[agent])]
+        return self._obs(here), rewards, dead, cut, {}
+
+    def render(self):
+        return np.full((2, 2, 3), self.time, np.uint8)
+
+    def _obs(self, agents):
+        return {agent: np.float32([self.time + 1]) for agent in agents}
+
+
 class Lamp(gymnasium.Env):
     """An image of 12 x 12 pixels whose left or right half is lit; 1 for saying which. One step."""
 

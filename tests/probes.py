@@ -24,7 +24,7 @@ DISCOUNT = 0.9
 class ProbeState(eqx.Module):
     time: Int[Array, ""]
     cue: Int[Array, "N"]  # 0 or 1, drawn at reset, one an agent
-    told: Int[Array, "N"]  # the last action of each agent
+    told: Int[Array, "N"]  # the last action of each agent in its turn
 
 
 class Probe(Env):
@@ -56,16 +56,18 @@ class Probe(Env):
     ) -> tuple[ProbeState, TimeStep]:
         del key
         reward = self.reward(state, action).astype(jnp.float32)
-        state = ProbeState(state.time + 1, state.cue, action.astype(jnp.int32))
+        told = jnp.where(self.active(state), action, state.told).astype(jnp.int32)
+        state = ProbeState(state.time + 1, state.cue, told)
         return state, self._show(state, reward)
 
     def _show(self, state: ProbeState, reward: Float[Array, "N"]) -> TimeStep:
         over = state.time >= self.length
+        terminated = self.dead(state) | (over & (not self.limit))
         return TimeStep(
             obs=self.obs(state),
             reward=reward,
-            terminated=self.dead(state) | (over & (not self.limit)),
-            truncated=jnp.full(N, over & self.limit),
+            terminated=terminated,
+            truncated=(self.cut(state) | (over & self.limit)) & ~terminated,
             active=self.active(state),
             action_mask=self.legal(state),
             global_state=None,
@@ -83,6 +85,9 @@ class Probe(Env):
         return jnp.zeros(N)
 
     def dead(self, state: ProbeState) -> Bool[Array, "N"]:
+        return jnp.zeros(N, bool)
+
+    def cut(self, state: ProbeState) -> Bool[Array, "N"]:
         return jnp.zeros(N, bool)
 
     def active(self, state: ProbeState) -> Bool[Array, "N"]:
@@ -193,6 +198,78 @@ class DyingAgent(Probe):
         return ~self.dead(state)
 
 
+class CutAgent(Probe):
+    """1 at each step of an endless stream, but the first agent is taken out by the second of five
+    steps, and the time limit cuts the other: 1 / (1 - gamma) for both. What the first sees and is
+    paid afterwards is garbage."""
+
+    length = 5
+    limit = True
+
+    def cut(self, state):
+        return jnp.stack([state.time >= 2, jnp.zeros((), bool)])
+
+    def active(self, state):
+        return ~self.cut(state)
+
+    def obs(self, state):
+        return self._see(jnp.stack([10.0 * (state.time > 2), jnp.zeros(())]), 0)
+
+    def reward(self, state, action):
+        return jnp.stack([jnp.where(state.time < 2, 1.0, 50.0), jnp.ones(())])
+
+
+class FallenAlly(Probe):
+    """The first agent acts at the first of three steps and falls. With the last its team is paid 1
+    if it had done what it saw, else -1: to its value that counts, as if it had stayed."""
+
+    length = 3
+
+    def active(self, state):
+        return jnp.stack([state.time == 0, jnp.ones((), bool)])
+
+    def obs(self, state):
+        seen = jnp.where(state.time == 0, 2.0 * state.cue[0] - 1, 10.0)
+        return self._see(jnp.stack([seen, jnp.zeros(())]), state.time / 2)
+
+    def reward(self, state, action):
+        told = jnp.where(self.active(state), action, state.told)
+        return jnp.full(N, jnp.where(told[0] == state.cue[0], 1.0, -1.0) * (state.time == 2))
+
+
+class SpareAgent(Probe):
+    """The second agent never appears; what it sees and is paid is garbage. The first is paid 1 for
+    action 1, -1 for any other."""
+
+    def dead(self, state):
+        return jnp.array([False, True])
+
+    def active(self, state):
+        return ~self.dead(state)
+
+    def obs(self, state):
+        return self._see(jnp.stack([jnp.zeros(()), 10.0 * (1 + state.cue[1])]), 0)
+
+    def reward(self, state, action):
+        return jnp.stack([jnp.where(action[0] == 1, 1.0, -1.0), 50.0 * jnp.ones(())])
+
+
+class UnseenNaN(Probe):
+    """1 at each of three steps. In the second and after the last it is not the first agent's turn:
+    it sees NaN there."""
+
+    length = 3
+
+    def active(self, state):
+        return jnp.stack([state.time % 2 == 0, jnp.ones((), bool)])
+
+    def obs(self, state):
+        return jnp.where(self.active(state)[:, None], self._see(0, state.time / 2), jnp.nan)
+
+    def reward(self, state, action):
+        return jnp.ones(N)
+
+
 class Coordination(Probe):
     """Both are paid 1 where both choose 2, 0.5 for another choice in common, 0 elsewhere."""
 
@@ -251,6 +328,10 @@ PROBES = (
     DyingAgent(),
     Coordination(),
     TakingTurns(),
+    CutAgent(),
+    FallenAlly(),
+    SpareAgent(),
+    UnseenNaN(),
 )
 
 

@@ -64,19 +64,70 @@ def load(address: str) -> type:
     Raises:
         UserError: the import fails, or what is there is no class of `shoal.Env`.
     """
-    place, name = address.rsplit(":", 1)
-    module = _import(place)
-    kind = getattr(module, name, None)
-    if kind is None:
-        raise unknown(f"class of {place}", name, [n for n in vars(module) if n[0] != "_"])
-
     from shoal.core.env import Env
 
-    is_env = isinstance(kind, type) and issubclass(kind, Env)
-    require(is_env, f"{name} of {place} is no environment, expected a class of shoal.Env")
+    place, name = address.rsplit(":", 1)
+    return _named(_concrete(_attribute(_import(place), place, name), Env, address), address)
+
+
+def load_algorithm(address: str) -> type:
+    """Imports a resolved address: a class of algorithms. One that is imported already is that.
+
+    Raises:
+        UserError: the import fails, or what is there is no class of `shoal.Algorithm`.
+    """
+    from shoal.core.algorithm import Algorithm
+
+    return _concrete(find_class(address), Algorithm, address)
+
+
+def _concrete(kind: Any, base: type, address: str) -> type:
+    """The class, if objects can be made of it. Raises `UserError` that names what it lacks."""
+    place, name = address.rsplit(":", 1)
+    what = base.__name__.replace("Env", "Environment").lower()
+    good = isinstance(kind, type) and issubclass(kind, base)
+    require(good, f"{name} of {place} is no {what}, expected a class of shoal.{base.__name__}")
     missing = ", ".join(sorted(getattr(kind, "__abstractmethods__", ())))
-    require(not missing, f"{name} of {place} lacks {missing}: an environment needs them")
-    return _named(kind, address)
+    require(not missing, f"{name} of {place} lacks {missing}: an {what} needs them")
+    return kind
+
+
+def address_of(kind: type) -> str:
+    """Where a class is found again: `module:Class`, or `/path/to/file.py:Class` where its module
+    was not imported by its name, such as a script's."""
+    module = sys.modules.get(kind.__module__)
+    file = getattr(module, "__file__", None)
+    if file and Path(file).stem not in (kind.__module__.rpartition(".")[2], "__init__"):
+        return f"{os.path.abspath(file)}:{kind.__qualname__}"
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def imported(place: str) -> ModuleType | None:
+    """The module of that name, or from that file, if it is imported already."""
+    if place in sys.modules:
+        return sys.modules[place]
+    files = ((m, getattr(m, "__file__", None)) for m in tuple(sys.modules.values()))
+    return next((m for m, file in files if file and os.path.abspath(file) == place), None)
+
+
+def find_class(address: str) -> type:
+    """The class at `address_of`'s address, imported if it is not yet.
+
+    Raises:
+        UserError: the import fails, or there is no such class.
+    """
+    place, name = address.rsplit(":", 1)
+    found: Any = imported(place) or _import(place)
+    for part in name.split("."):
+        found = _attribute(found, place, part)
+    require(isinstance(found, type), f"{name} of {place} is no class")
+    return found
+
+
+def _attribute(thing: Any, place: str, name: str) -> Any:
+    if not hasattr(thing, name):
+        raise unknown(f"class of {place}", name, [n for n in vars(thing) if n[0] != "_"])
+    return getattr(thing, name)
 
 
 def short_name(name: str) -> str:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from shoal import addresses
 from shoal.core.errors import UserError, unknown
 
+ON_DEVICE = "shoal.training.on_device:OnDevice"
+
 
 class Entry(NamedTuple):
     """Where a name leads, and what it is in a line."""
@@ -22,13 +24,14 @@ class Entry(NamedTuple):
     target: str  # "module:attribute"
     summary: str
     discrete: bool = False  # an algorithm for discrete actions alone
-    outside: bool = False  # an environment of the user's own
+    outside: Callable[[str], Any] | None = None  # what imports one of the user's own
     task: str = ""  # what a suite of others calls the environment
+    learner: str = ON_DEVICE  # what runs an algorithm
 
     def load(self) -> Callable[..., Any]:
         """Imports what the entry points to."""
         if self.outside:
-            return addresses.load(self.target)
+            return self.outside(self.target)
         module, attribute = self.target.split(":")
         return getattr(importlib.import_module(module), attribute)
 
@@ -47,7 +50,7 @@ class Worlds(dict[str, Entry]):
         if suite in SUITES:
             entry = SUITES[suite]
             return entry._replace(task=name if entry.target == _HOST else task)
-        return Entry(addresses.resolve(name), "a world of your own", outside=True)
+        return Entry(addresses.resolve(name), "a world of your own", outside=addresses.load)
 
 
 _POLICY_GRADIENT = "shoal.agents.policy_gradient"
@@ -131,6 +134,9 @@ _WORLDS: dict[str, Entry] = {
     "game/shapley": Entry(
         f"{_CLASSIC}:shapley", "Shapley's game, in which fictitious play cycles for ever"
     ),
+    "game/two_step": Entry(
+        "shoal.envs.game.two_step:TwoStepGame", "a team chooses a safe matrix or a better one"
+    ),
     "game/matrix": Entry("shoal.envs.game.repeated:RepeatedGame", "any payoffs, any players"),
     "game/kuhn": Entry(f"{_TREES}:Kuhn", "Kuhn poker: one card each, one bet"),
     "game/leduc": Entry(f"{_TREES}:Leduc", "Leduc hold'em: a private and a public card"),
@@ -175,6 +181,14 @@ def find(kind: str, name: str, entries: dict[str, Entry]) -> Entry:
     return entries[name]
 
 
+def find_algorithm(name: str) -> Entry:
+    """The entry of an algorithm's name, or of the address of a class, as runs remember those that
+    were passed as objects."""
+    if addresses.is_address(name):
+        return Entry(name, "an algorithm of your own", outside=addresses.load_algorithm)
+    return find("algorithm", name, ALGORITHMS)
+
+
 def make(name: str, /, **settings: Any) -> Any:
     """The environment of that name: `make("mpe/simple_spread", num_agents=5)`.
 
@@ -184,16 +198,15 @@ def make(name: str, /, **settings: Any) -> Any:
     Raises:
         UserError: there is no such environment or field, or a value will not do.
     """
-    return _build("environment", name, ENVIRONMENTS, settings)
+    return _build(name, find("environment", name, ENVIRONMENTS), settings)
 
 
 def make_algorithm(name: str, /, **settings: Any) -> Any:
     """The algorithm of that name with some of its hyper-parameters replaced."""
-    return _build("algorithm", name, ALGORITHMS, settings)
+    return _build(name, find_algorithm(name), settings)
 
 
-def _build(kind: str, name: str, entries: dict[str, Entry], settings: dict[str, Any]) -> Any:
-    entry = find(kind, name, entries)
+def _build(name: str, entry: Entry, settings: dict[str, Any]) -> Any:
     factory = entry.load()
     if entry.task:
         settings = _of_suite(factory, entry.task, settings)

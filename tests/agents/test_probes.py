@@ -15,16 +15,20 @@ from probes import (
     AnyProbe,
     ConstantReward,
     Coordination,
+    CutAgent,
     DelayedReward,
     DyingAgent,
     EndlessReward,
+    FallenAlly,
     ForbiddenAction,
     Mixed,
     RememberedAction,
     RewardedAction,
     SeenAction,
     SeenValue,
+    SpareAgent,
     TakingTurns,
+    UnseenNaN,
 )
 
 from shoal.agents.cooperative.iql import iql
@@ -70,17 +74,19 @@ FAMILIES = {
 SCALES = {"a2c": dict(updates=500), "openai_es": dict(updates=60, num_envs=64, unroll=60)}
 ACTOR_CRITICS = ["ippo", "ippo_gru", "mappo", "a2c"]
 # A GRU takes four times as long: it plays what time matters in.
-GRU_PROBES = (SeenAction, DelayedReward, EndlessReward, TakingTurns)
+GRU_PROBES = (SeenAction, DelayedReward, EndlessReward, TakingTurns, CutAgent, FallenAlly)
 
 
 class Truth(NamedTuple):
-    """Of one probe: the best return of each agent, and its value at each step (discounted)."""
+    """Of one probe: the best return of each agent, and its value at each step (discounted). The
+    team's value is the mean over all agents of what those earn who have not ended."""
 
     best: tuple[float, float] | None
     values: list[tuple[float, float]] | None
+    team: list[float] | None = None
 
 
-_ = np.nan  # no value: out of turn or dead
+_ = np.nan  # no value: out of turn or ended
 g = DISCOUNT
 TRUTHS = {
     ConstantReward: Truth((1, 0.5), [(1, 0.5)]),
@@ -88,11 +94,23 @@ TRUTHS = {
     RewardedAction: Truth((1, 1), [(1, 1)]),
     SeenValue: Truth(None, None),
     SeenAction: Truth((1, 1), [(1, 1)]),
-    EndlessReward: Truth((5, 5), [(1 / (1 - g), 1 / (1 - g))] * 5),
+    EndlessReward: Truth((5, 5), [(1 / (1 - g), 1 / (1 - g))] * 5, [1 / (1 - g)] * 5),
     ForbiddenAction: Truth(None, [(0.75, 0.75)]),
-    DyingAgent: Truth((1, 4), [(1, 1 + g + g**2 + g**3), (_, 1 + g + g**2), (_, 1 + g), (_, 1)]),
+    DyingAgent: Truth(
+        (1, 4),
+        [(1, 1 + g + g**2 + g**3), (_, 1 + g + g**2), (_, 1 + g), (_, 1)],
+        [(2 + g + g**2 + g**3) / 2, (1 + g + g**2) / 2, (1 + g) / 2, 1 / 2],
+    ),
     Coordination: Truth((1, 1), [(1, 1)]),
     TakingTurns: Truth((2, 2), [(g + g**3, _), (_, 1 + g**2), (g, _), (_, 1)]),
+    CutAgent: Truth(
+        (2, 5),
+        [(1 / (1 - g), 1 / (1 - g))] * 2 + [(_, 1 / (1 - g))] * 3,
+        [1 / (1 - g)] * 2 + [1 / (1 - g) / 2] * 3,
+    ),
+    FallenAlly: Truth((1, 1), [(g**2, g**2), (_, g), (_, 1)], [g**2, g, 1]),
+    SpareAgent: Truth((1, 0), [(1, _)], [1 / 2]),
+    UnseenNaN: Truth((3, 3), [(1 + g + g**2,) * 2, (_, 1 + g), (1, 1)], [1 + g + g**2, 1 + g, 1]),
 }
 
 
@@ -209,3 +227,12 @@ def test_action_values_know_what_the_best_action_is_worth(trained, family, probe
     expected = known(probe, values.shape)
     there = ~np.isnan(expected)
     np.testing.assert_allclose(np.asarray(values)[there], expected[there], atol=0.1, rtol=0.05)
+
+
+@pytest.mark.parametrize("probe", [p for p in TRUTHS if TRUTHS[p].team])
+def test_what_is_mixed_is_the_value_of_the_team(trained, probe):
+    run, team = trained("vdn", probe), TRUTHS[probe].team
+    values = greedy_values(FAMILIES["vdn"].policy(run.state), run.steps)
+    total = jnp.where(run.steps.timestep.active, values, 0.0).sum(-1)[: len(team)]
+    expected = np.broadcast_to(np.array(team)[:, None], total.shape)
+    np.testing.assert_allclose(total, expected, atol=0.1, rtol=0.05)

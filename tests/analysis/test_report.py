@@ -20,7 +20,8 @@ from shoal.analysis.run_groups import read_groups
 from shoal.analysis.svg_chart import Interval, Line, interval_chart, label, line_chart, ticks
 from shoal.cli.train import _options
 from shoal.core.errors import UserError
-from shoal.training.config import Config, fields_of
+from shoal.training.config import Config
+from shoal.training.fields import fields_of
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [

@@ -55,7 +55,7 @@ class Walk(Env):
             obs=state.x[:, None],
             reward=reward,
             terminated=jnp.full(2, state.x[0] >= 2.0),
-            truncated=state.time >= 6,
+            truncated=jnp.full(2, state.time >= 6),
             active=jnp.ones(2, bool),
             action_mask=None,
             global_state=None,

@@ -18,7 +18,7 @@ def test_a_discrete_space():
     space = Discrete((2, 3))
     assert (space.size, space.shape, space.dtype) == (3, (), np.int32)
     assert space.mask.tolist() == [[T, T, F], [T, T, T]]
-    assert space.own(1) == Discrete((3,)) and space.describe(1) == "3"
+    assert space.part((1,)) == Discrete((3,)) and space.describe(1) == "3"
 
 
 def test_bounds_of_each_dimension_are_padded_with_a_box_of_half_width_1():
@@ -41,7 +41,7 @@ def test_one_pair_of_bounds_is_every_dimension_s():
 def test_one_bound_may_differ_where_the_other_does_not():
     space = Box(0.0, ((1.0, 2.0), (4.0,)), (2, 1))
     assert space.center.tolist() == [[0.5, 1], [2, 0]]
-    assert space.own(1) == Box(0.0, 4.0, (1,)) and space.own(0).high == ((1.0, 2.0),)
+    assert space.part((1,)) == Box(0.0, 4.0, (1,)) and space.part((0,)).high == ((1.0, 2.0),)
 
 
 @pytest.mark.parametrize("bounds", [np.full((2, 2), 0.5), [[0.5, 0.5], [0.5, 0.5]], 0.5])
@@ -81,7 +81,7 @@ def test_units_of_the_box():
 def test_a_box_in_words_and_of_one_agent():
     assert UNEVEN.describe(0) == "2 in [0, 1] x [-3, 3]" and UNEVEN.describe(1) == "1 in [2, 10]"
     assert Box(-1.0, 1.0, (3,)).describe(0) == "3 in [-1, 1]"
-    assert UNEVEN.own(0) == Box(((0.0, -3.0),), ((1.0, 3.0),), (2,))
+    assert UNEVEN.part((0,)) == Box(((0.0, -3.0),), ((1.0, 3.0),), (2,))
 
 
 def test_factors_are_padded_to_the_most_factors_and_the_most_options():
@@ -94,7 +94,7 @@ def test_factors_are_padded_to_the_most_factors_and_the_most_options():
         [8, 9, 10, 11],
         [12, *range(13, 16)],
     ]
-    assert SIGNALS.own(1) == Factored(((4,),)) and SIGNALS.own(1).size == 4
+    assert SIGNALS.part((1,)) == Factored(((4,),)) and SIGNALS.part((1,)).size == 4
     assert SIGNALS.describe(0) == "3 x 2"
     assert not isinstance(SIGNALS, Discrete)
 

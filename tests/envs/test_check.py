@@ -75,7 +75,7 @@ class Good(Env):
             obs=own,
             reward=reward,
             terminated=self.gone(state),
-            truncated=state.time >= self.horizon,
+            truncated=jnp.full(2, state.time >= self.horizon),
             active=self.active(state),
             action_mask=self.legal(state),
             global_state=state.place,
@@ -355,7 +355,11 @@ def test_a_callback_that_draws():
         ({"reward": lambda s, x, _: x.sum()}, "reward of {} is float32[]", "jnp.full(2, x)"),
         ({"reward": lambda s, x, _: x.astype(int)}, "reward of {} is int32[2]", "jnp.float32"),
         ({"terminated": lambda s, x, _: x.all()}, "terminated of {} is bool[]", "jnp.full(2"),
-        ({"truncated": lambda s, x, _: x[None]}, "truncated of {} is bool[1]", "one truth value"),
+        (
+            {"truncated": lambda s, x, _: x.all()},
+            "truncated of {} is bool[]",
+            "one truth value for each",
+        ),
         ({"active": lambda s, x, _: x[:1]}, "active of {} is bool[1]", "one value for each agent"),
         ({"action_mask": lambda s, x, _: x[:, :2]}, "action_mask of {} is bool[2, 2]", "a row"),
         ({"action_mask": lambda s, x, _: None}, "action_mask of {} is None", "spec.action.mask"),
@@ -481,19 +485,19 @@ def test_a_batch_that_mixes_its_members():
 
 
 def test_a_time_limit_that_is_off_by_one():
-    early = spoilt(truncated=lambda s, x, _: s.time >= HORIZON - 1)
+    early = spoilt(truncated=lambda s, x, _: jnp.full(2, s.time >= HORIZON - 1))
     finding = found(early, "limit")
     assert "off by one: truncated one step early, at step 5" in finding.seen
     assert finding.step == 5 and "time >= horizon" in finding.mend
-    finding = found(spoilt(truncated=lambda s, x, _: s.time > HORIZON), "limit")
+    finding = found(spoilt(truncated=lambda s, x, _: jnp.full(2, s.time > HORIZON)), "limit")
     assert "off by one: the episode ends one step late, at step 7" in finding.seen
     assert finding.step == 6
 
 
 def test_other_time_limits():
-    finding = found(spoilt(truncated=lambda s, x, _: jnp.array(False)), "limit")
+    finding = found(spoilt(truncated=lambda s, x, _: jnp.zeros(2, bool)), "limit")
     assert "the episode goes on after step 6" in finding.seen
-    finding = found(spoilt(truncated=lambda s, x, _: s.time >= 3), "limit")
+    finding = found(spoilt(truncated=lambda s, x, _: jnp.full(2, s.time >= 3)), "limit")
     assert "truncated at step 3, but spec.horizon is 6" in finding.seen
     cut = spoilt(truncated=lambda s, x, _: x | (s.place.sum() > 3))
     assert "truncated before the horizon" in found(cut, "limit", "warning").seen
@@ -502,7 +506,7 @@ def test_other_time_limits():
 def test_a_time_limit_that_terminates_is_a_warning():
     world = spoilt(
         terminated=lambda s, x, _: jnp.full(2, s.time >= HORIZON),
-        truncated=lambda s, x, _: jnp.array(False),
+        truncated=lambda s, x, _: jnp.zeros(2, bool),
     )
     assert "comes to step 6, the horizon, terminates" in found(world, "limit", "warning").seen
 
@@ -513,7 +517,7 @@ def test_a_time_limit_that_terminates_is_seen_where_some_episodes_end_before():
 
     world = spoilt(
         terminated=over,
-        truncated=lambda s, x, _: jnp.array(False),
+        truncated=lambda s, x, _: jnp.zeros(2, bool),
         active=lambda s, x, _: jnp.array([True, True]),
         action_mask=lambda s, x, _: jnp.array([[True, True, False], [True, True, True]]),
     )
@@ -544,6 +548,54 @@ def test_who_has_terminated_acts():
     )
     finding = found(world, "end")
     assert "has terminated, and is active" in finding.seen and finding.agent == "left"
+
+
+class Leaving(Good):
+    """`left` is cut alone where it terminates in a sound world, which is sound too."""
+
+    def show(self, state, reward):
+        timestep, gone = super().show(state, reward), self.gone(state)
+        none = jnp.zeros(2, bool)
+        return put(timestep, terminated=none, truncated=gone | (state.time >= self.horizon))
+
+
+def test_an_agent_may_be_cut_alone_before_the_time_limit():
+    report = inspect_environment(Leaving(), episodes=8)
+    assert report.findings == [] and report.skipped == {}
+
+
+def test_who_was_cut_comes_back():
+    class World(Leaving):
+        def gone(self, state):
+            return jnp.array([state.time == 2, False])
+
+    finding = found(World(), "end")
+    assert "truncated is true, and false again a step later" in finding.seen
+    assert (finding.agent, finding.step) == ("left", 2) and "been cut" in finding.mend
+
+
+def test_who_was_cut_acts():
+    world = spoilt(
+        truncated=lambda s, x, _: x.at[0].set(s.time >= 3),
+        terminated=lambda s, x, _: jnp.zeros(2, bool),
+        active=lambda s, x, _: x.at[0].set(True),
+        action_mask=lambda s, x, _: x.at[0].set(jnp.array([True, True, False])),
+    )
+    finding = found(world, "end")
+    assert "was cut, and is active" in finding.seen and finding.agent == "left"
+
+
+@pytest.mark.parametrize("kind", [Good, Leaving])
+def test_who_has_ended_and_is_paid_is_a_warning(kind):
+    """As the fallen of a team that plays on are, where they should be inactive instead."""
+
+    class World(kind):
+        def show(self, state, reward):
+            return super().show(state, reward.at[0].add(7.0 * (state.time == self.horizon)))
+
+    finding = found(World(), "end", "warning")
+    assert "had ended, and is paid 7" in finding.seen and "let it be inactive" in finding.mend
+    assert (finding.agent, finding.step) == ("left", HORIZON)
 
 
 def test_nobody_acts_is_a_warning():

@@ -30,7 +30,7 @@ def test_steps_are_those_of_the_world(task):
         obs, inner, reward, ended, _ = own_step(key, inner, own, parameters)
         assert np.allclose(shown.obs[0], np.ravel(obs), atol=1e-5)
         assert shown.reward[0] == pytest.approx(float(reward), abs=1e-5)
-        assert bool(shown.terminated[0]) == bool(ended) and not shown.truncated
+        assert bool(shown.terminated[0]) == bool(ended) and not shown.truncated.any()
         if ended:
             break
     assert t > 1
@@ -45,7 +45,7 @@ def test_the_world_s_own_clock_cuts():
     for t in range(1, 8):
         state, shown = step(jax.random.key(t), state, jnp.zeros((1, 1)))
         late = bool(world.is_truncated(state.inner, parameters))
-        assert bool(shown.truncated) == late == (t == 7) and not shown.terminated.any()
+        assert bool(shown.truncated[0]) == late == (t == 7) and not shown.terminated.any()
 
 
 def test_a_pole_that_falls_with_the_last_step_has_fallen():
@@ -58,14 +58,14 @@ def test_a_pole_that_falls_with_the_last_step_has_fallen():
         while not shown.done:
             t += 1
             state, shown = step(jax.random.key(0), state, jnp.zeros(1, jnp.int32))
-        assert shown.terminated[0] and not shown.truncated
+        assert shown.terminated[0] and not shown.truncated.any()
         assert length in (None, t)
         length = t
     env = make("CartPole-v1", horizon=length - 1)
     state, shown = env.reset(jax.random.key(0))
     for _ in range(length - 1):
         state, shown = env.step(jax.random.key(0), state, jnp.zeros(1, jnp.int32))
-    assert shown.truncated and not shown.terminated.any()
+    assert shown.truncated.all() and not shown.terminated.any()
 
 
 def test_settings_reach_the_constructor_and_the_parameters():

@@ -1,5 +1,7 @@
 """Policies of worlds of the host go out with their images, scales and masks inside."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -21,8 +23,8 @@ def test_a_file_says_what_the_live_policy_says(kind):
     algorithm = make_algorithm("ippo", hidden=(16,), normalise_observations=True)
     state = algorithm.init(world.spec, jax.random.key(0))
     seen = 1000 * jax.random.uniform(jax.random.key(1), (6, 5, 1, world.spec.obs_size))
+    state = dataclasses.replace(state, scales=state.scales.update(TimeStep.of(seen)))
     policy = algorithm.policy(state)
-    policy = type(policy)(policy.inner, state.scales.update(TimeStep.of(seen)))
     live, _ = policy(TimeStep.of(seen[0]), None, jax.random.key(0))
     session = onnxruntime.InferenceSession(to_onnx(policy_function(policy, world), None))
     names = [output.name for output in session.get_outputs()]

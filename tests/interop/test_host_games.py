@@ -21,6 +21,7 @@ from scripted_worlds import (
 )
 
 from shoal.interop.host.aec_game import AECGame
+from shoal.interop.host.building import Limited
 from shoal.interop.host.gymnasium_game import GymnasiumGame
 from shoal.interop.host.names import make_game
 from shoal.interop.host.parallel_game import ParallelGame
@@ -59,7 +60,8 @@ def test_gymnasium_steps_alike(name):
             raw, reward, terminated, truncated, _ = world.step(told)
             shown, done = game.step(action), terminated or truncated
             assert shown.reward[0] == np.float32(reward)
-            assert (shown.terminated[0], shown.truncated) == (terminated, truncated)
+            assert (shown.terminated[0], shown.truncated[0]) == (terminated, truncated)
+            assert shown.active[0] != shown.done
         np.testing.assert_array_equal(shown.obs[0], spaces.flatten(space, raw))
         ends += terminated
     assert ends == (0 if name == "Pendulum-v1" else episodes)
@@ -70,8 +72,8 @@ def test_gymnasium_time_limit_and_settings():
     game = make_game("gymnasium:CartPole", {"max_episode_steps": 5}, PLAIN)
     game.reset(0)
     shown = [game.step(number(i % 2)) for i in range(5)]
-    assert [bool(s.truncated) for s in shown] == [False] * 4 + [True]
-    assert shown[-1].active[0] and not shown[-1].terminated[0] and shown[-1].done
+    assert [bool(s.truncated[0]) for s in shown] == [False] * 4 + [True]
+    assert not shown[-1].terminated[0] and shown[-1].done
     assert game.facts.limit == 5 and game.facts.agents == ("agent",)
     own = gymnasium.wrappers.TimeLimit(Once(NUMBERS), 7)
     assert GymnasiumGame(lambda: own, PLAIN).facts.limit == 7
@@ -134,10 +136,9 @@ def test_mpe2_steps_alike(name, continuous):
                 np.testing.assert_array_equal(shown.obs[i, :size], raw[agent])
                 assert not shown.obs[i, size:].any()
                 assert shown.reward[i] == np.float32(rewards[agent])
-            assert shown.truncated == all(truncations.values()) == (t == 7)
-            assert not shown.terminated.any()
+            assert shown.truncated.tolist() == [*truncations.values()] == [t == 7] * len(agents)
+            assert not shown.terminated.any() and shown.done == (t == 7)
             np.testing.assert_array_equal(shown.global_state, world.state())
-    assert shown.active.all()  # but for the limit they would go on
 
 
 def test_roles_follow_spaces():
@@ -149,25 +150,23 @@ def test_deaths_cuts_and_arrivals():
     steps = [
         ("ab", "", ""),
         ("b", "a", ""),  # a dies
-        ("bc", "", ""),  # c appears
-        ("c", "", "b"),  # b alone is cut
+        ("bc", "", ""),  # c appears, which counted as gone
+        ("c", "", "b"),  # b alone is cut, and sees how it ended
         ("c", "", ""),
         ("", "c", ""),
     ]
     world = Script("ab", steps)
     game = ParallelGame(lambda: world, PLAIN)
     shown = [game.reset(0)] + [game.step(number(1, 1, 1)) for _ in steps]
-    flags = [
-        (list(map(int, s.active)), list(map(int, s.terminated)), bool(s.truncated)) for s in shown
-    ]
+    flags = [[[*map(int, x)] for x in (s.active, s.terminated, s.truncated)] for s in shown]
     assert flags == [
-        ([1, 1, 0], [0, 0, 0], False),
-        ([1, 1, 0], [0, 0, 0], False),
-        ([0, 1, 0], [1, 0, 0], False),
-        ([0, 1, 1], [1, 0, 0], False),
-        ([0, 0, 1], [1, 0, 0], False),
-        ([0, 0, 1], [1, 0, 0], False),
-        ([0, 0, 0], [1, 0, 1], True),  # b had not ended truly
+        [[1, 1, 0], [0, 0, 1], [0, 0, 0]],
+        [[1, 1, 0], [0, 0, 1], [0, 0, 0]],
+        [[0, 1, 0], [1, 0, 1], [0, 0, 0]],
+        [[0, 1, 1], [1, 0, 0], [0, 0, 0]],
+        [[0, 0, 1], [1, 0, 0], [0, 1, 0]],
+        [[0, 0, 1], [1, 0, 0], [0, 1, 0]],
+        [[0, 0, 0], [1, 0, 1], [0, 1, 0]],
     ]
     assert [s.done for s in shown] == [False] * 6 + [True]
     last_seen = [[0, 0, 0], [1, 1, 0], [2, 2, 0], [2, 3, 3], [2, 4, 4], [2, 4, 5], [2, 4, 6]]
@@ -199,26 +198,75 @@ def test_a_world_whose_agents_all_die_is_not_truncated():
     game = ParallelGame(lambda: Script("abc", [("ab", "c", ""), ("", "ab", "")]), PLAIN)
     game.reset(0)
     shown = [game.step(number(0, 0, 0)) for _ in range(2)]
-    assert shown[-1].done and not shown[-1].truncated and shown[-1].terminated.all()
+    assert shown[-1].done and not shown[-1].truncated.any() and shown[-1].terminated.all()
     assert not shown[0].done and not shown[-1].active.any()
 
 
-def test_a_limit_leaves_those_it_stopped_active():
+def test_a_limit_cuts_those_who_are_left():
     game = ParallelGame(lambda: Script("abc", [("ab", "c", ""), ("", "", "ab")]), PLAIN)
     game.reset(0)
     game.step(number(0, 0, 0))
     shown = game.step(number(0, 0, 0))
-    assert shown.truncated and shown.active.tolist() == [True, True, False]
+    assert shown.truncated.tolist() == [True, True, False] == (~shown.terminated).tolist()
+    limited = Limited(ParallelGame(lambda: Script("ab", [("b", "a", ""), ("b", "", "")]), PLAIN), 2)
+    limited.reset(0)
+    first, last = (limited.step(number(0, 0, 0)) for _ in range(2))
+    assert not first.done and not first.truncated.any()
+    assert last.truncated.tolist() == [False, True, False]
+    assert last.terminated.tolist() == [True, False, True] and last.done
 
 
-def test_an_agent_that_comes_back_begins_anew():
-    steps = [("b", "a", ""), ("ab", "", ""), ("ab", "", "")]
+def test_those_who_never_appear_are_gone_from_the_start():
+    steps = [("ab", "", ""), ("", "ab", "")]
+    games = [
+        ParallelGame(lambda: Script("ab", steps), PLAIN),
+        AECGame(lambda: parallel_to_aec(Script("ab", steps)), PLAIN),
+    ]
+    for game in games:
+        shown = [game.reset(0)]
+        while not shown[-1].done:
+            shown.append(game.step(number(0, 0, 0)))
+        assert all(s.terminated.tolist() == [False, False, True] for s in shown[:-1])
+        assert shown[-1].terminated.all() and not any(s.truncated.any() for s in shown)
+
+
+def test_who_leaves_without_a_word_was_taken_out():
+    game = ParallelGame(lambda: Script("ab", [("b", "", ""), ("b", "", ""), ("", "b", "")]), PLAIN)
+    game.reset(0)
+    shown = [game.step(number(0, 0, 0)) for _ in range(3)]
+    assert [s.truncated[:2].tolist() for s in shown] == [[True, False]] * 3
+    assert [s.terminated[:2].tolist() for s in shown] == [[False, False]] * 2 + [[False, True]]
+    assert [bool(s.done) for s in shown] == [False, False, True]
+
+
+@pytest.mark.parametrize("left", [("b", "a", ""), ("b", "", "a")])
+def test_an_agent_that_comes_back_begins_anew(left):
+    steps = [left, ("ab", "", ""), ("ab", "", "")]
     game = ParallelGame(lambda: Script("ab", steps), View(frame_stack=2))
     game.reset(0)
     shown = [game.step(number(0, 0, 0)) for _ in steps]
-    assert [s.terminated[0] for s in shown] == [True, False, False]
+    assert [s.ended[0] for s in shown] == [True, False, False]
+    assert [s.terminated[0] for s in shown] == [left[1] == "a", False, False]
     frames = [s.obs[0].reshape(2, 2)[:, 0].tolist() for s in shown]
     assert frames == [[0, 1], [2, 2], [2, 3]]
+
+
+def test_an_agent_says_that_it_lives_and_is_not_to_act():
+    """As a unit that has fallen while its team plays on does."""
+
+    class Fallen(Script):
+        def step(self, actions):
+            *out, infos = super().step(actions)
+            return *out, {a: {"active": a != "a"} for a in infos}
+
+    steps = [("ab", "", ""), ("ab", "", ""), ("", "ab", "")]
+    game = ParallelGame(lambda: Fallen("ab", steps), PLAIN)
+    shown = [game.reset(0)] + [game.step(number(1, 1, 1)) for _ in steps]
+    assert [s.active[:2].tolist() for s in shown] == [[True, True]] + [[False, True]] * 2 + [
+        [False, False]
+    ]
+    assert [s.terminated[0] for s in shown] == [False, False, False, True]
+    assert [s.reward[0] for s in shown] == [0, 10, 20, 30]  # its team's, to the end
 
 
 def test_masks_while_agents_die():
@@ -231,7 +279,7 @@ def test_masks_while_agents_die():
     for time, s in enumerate(shown):
         legal = np.roll([True, True, False], time).tolist()
         assert s.action_mask[0].tolist() == (legal if time < 2 else idle)
-        assert s.action_mask[1].tolist() == legal
+        assert s.action_mask[1].tolist() == legal  # also where the limit cuts: it is valued there
         assert s.action_mask[2].tolist() == idle
     assert world.given[-1] == {"b": 2}
 
@@ -277,7 +325,7 @@ def test_pistonball_shows_images():
     assert shown.obs.shape == (4, 512) and 0 < shown.obs.mean() < 1
     for _ in range(3):
         shown = game.step(np.ones((4, 1), np.float32))
-    assert shown.truncated and shown.obs.max() <= 1.0001
+    assert shown.truncated.all() and shown.obs.max() <= 1.0001
 
 
 # Turn-based worlds
@@ -328,7 +376,7 @@ def test_classic_games_step_alike(name):
             np.testing.assert_array_equal(s.obs[i], seen["observation"].ravel())
             np.testing.assert_array_equal(s.action_mask[i], seen["action_mask"].astype(bool))
             assert s.action_mask[1 - i].tolist() == [True] + [False] * (s.action_mask.shape[1] - 1)
-        assert shown[-1].done and shown[-1].terminated.all() and not shown[-1].truncated
+        assert shown[-1].done and shown[-1].terminated.all() and not shown[-1].truncated.any()
     assert {(1.0, -1.0), (-1.0, 1.0)} <= winners
 
 
@@ -352,11 +400,31 @@ def test_turns_with_a_death_and_a_limit(limit, deadly):
         np.testing.assert_array_equal(s.obs[game.facts.agents.index(agent)], seen)
     assert all(agent == turn for agent, turn in world.observed)
     end = shown[-1]
-    assert end.done and end.truncated
+    assert end.done and not end.active.any()
     assert end.terminated.tolist() == [False, deadly, False]
+    assert end.truncated.tolist() == [True, not deadly, True]
     assert end.obs[0].tolist() == [limit, 0]  # everyone sees how it ended
-    assert end.active.sum() == 1 and end.active[1] | deadly is not False
-    assert all(s.active.sum() == 1 for s in shown)
+    assert all(s.active.sum() == 1 and not s.truncated.any() for s in shown[:-1])
+
+
+def test_one_of_those_who_take_turns_is_cut_alone():
+    class Sent(Hats):
+        """`b` is sent away in its second turn."""
+
+        def step(self, action):
+            super().step(action)
+            if self.turn == 5 and "b" in self.terminations:
+                self.terminations["b"], self.truncations["b"] = False, True
+
+    game = AECGame(lambda: Sent(9, deadly=False), PLAIN)
+    shown = [game.reset(0)]
+    while not shown[-1].done:
+        shown.append(game.step(number(0, 0, 0)))
+    cut = [s.truncated.tolist() for s in shown]
+    assert cut == [[False] * 3] * 5 + [[False, True, False]] * 4 + [[True, True, True]]
+    assert not any(s.terminated.any() for s in shown)
+    assert [s.active.tolist().index(True) for s in shown[:-1]] == [0, 1, 2, 0, 1, 2, 0, 2, 0]
+    assert shown[5].obs[1].tolist() == [5, 1]  # what it is valued from
 
 
 def test_those_who_wait_keep_what_they_saw():
@@ -383,8 +451,9 @@ def test_parallel_and_turn_based_earn_the_same():
         while not shown[-1].done:
             shown.append(game.step(number(0, 0, 0)))
         total = np.sum([s.reward for s in shown], 0)
-        ends.append((total.tolist(), shown[-1].terminated.tolist(), shown[-1].truncated))
-    assert ends[0] == ends[1] == ([30, 11 + 21 + 31 + 41, 12], [True, False, True], True)
+        ends.append((total.tolist(), shown[-1].terminated.tolist(), shown[-1].truncated.tolist()))
+    truth = [30, 11 + 21 + 31 + 41, 12], [True, False, True], [False, True, False]
+    assert ends[0] == ends[1] == truth
 
 
 def test_mpe2_turn_by_turn():
@@ -396,7 +465,7 @@ def test_mpe2_turn_by_turn():
     shown, earned = replayed(game, 4, turns)
     for agent, total in totals.items():
         np.testing.assert_allclose(earned[agent], total, rtol=1e-5)
-    assert shown[-1].truncated and not any(s.done for s in shown[:-1])
+    assert shown[-1].truncated.all() and not any(s.done for s in shown[:-1])
 
 
 # State and pictures

@@ -78,7 +78,7 @@ class Toy(Game):
             obs=self.rng.normal(size=(3, 4)) + self.heard[:, None],
             reward=np.float32(self.time) * self.heard.astype(np.float32),
             terminated=terminated,
-            truncated=over and cut,
+            truncated=~terminated & (over and cut),
             active=~terminated,
             action_mask=self.rng.random((3, 9)) < 0.5 if full else None,
             global_state=self.rng.normal(size=2).astype(np.float32) if full else None,
@@ -160,7 +160,7 @@ def test_equals_the_games_stepped_here(facts, num_envs, workers):
                 truth = game.step(action[i])
                 same(row(successor, i), truth)
                 if truth.done:
-                    cut, ended = cut + truth.truncated, ended + (not truth.truncated)
+                    cut, ended = cut + truth.truncated.any(), ended + truth.terminated.all()
                     episodes[i] += 1
                     drawn = np.random.SeedSequence([seeds[i], episodes[i]]).generate_state(1)
                     truth = game.reset(int(drawn[0]))
@@ -231,9 +231,9 @@ FAULTS = {
         lambda shown: shown._replace(action_mask=None),
         "its action mask is NoneType, expected an array",
     ),
-    "truncated": (
-        lambda shown: shown._replace(truncated=0.5),
-        "its truncated is 0.5, expected True or False",
+    "one truth value": (
+        lambda shown: shown._replace(truncated=True),
+        "its truncated is bool, expected an array",
     ),
     "nan": (
         lambda shown: shown._replace(obs=np.where(np.arange(3)[:, None] == 1, np.nan, shown.obs)),
@@ -262,10 +262,11 @@ def test_a_failing_process_is_replaced(name):
     assert line.startswith(f"environment 1 (seed 103, step 2): {what}")
     assert line.endswith("; replaced (1 of 10)") and "\n" not in line
     failed = slice(0, 2)
-    cut = row(before, failed)._replace(reward=np.zeros((2, 3)), truncated=np.array([True, True]))
-    same(row(successor, failed), cut)
+    before = row(before, failed)
+    same(row(successor, failed), before._replace(reward=np.zeros((2, 3)), truncated=before.active))
+    assert before.active.all()
     assert not shown.truncated.any() and not shown.terminated[failed].any()
-    assert not np.array_equal(shown.obs[failed], before.obs[failed])
+    assert not np.array_equal(shown.obs[failed], before.obs)
     others = [Toy(), Toy()]
     for i, game in enumerate(others, start=2):
         game.reset(101 + 2 * i)
@@ -289,13 +290,18 @@ def test_a_world_in_this_process_fails_and_is_replaced_too():
     make, step = make_toy(eight=complain), Toy.step
     with HostVector(make, FACTS, 2, in_process=True, report=lines.append) as worlds:
         assert Toy.step is step
-        before = row(worlds.reset(np.array([1, 3])), slice(None))
+        worlds.reset(np.array([1, 3]))
+        worlds.step(np.zeros((2, 3), np.int32))
+        before = row(worlds.step(np.zeros((2, 3), np.int32))[0], slice(None))
         successor, shown = worlds.step(action)
         same(row(successor, slice(None))._replace(truncated=before.truncated), before)
-        assert successor.truncated.all() and not shown.truncated.any()
+        # `b` had died before.
+        assert successor.terminated.tolist() == [[False, True, False]] * 2
+        assert successor.truncated.tolist() == [[True, False, True]] * 2
+        assert not shown.truncated.any() and not shown.terminated.any()
         worlds.step(np.zeros((2, 3), np.int32))
     (line,) = lines
-    assert line.startswith("environment 1 (seed 3, step 1): raised ValueError: bad action (test_")
+    assert line.startswith("environment 1 (seed 3, step 3): raised ValueError: bad action (test_")
     assert line.endswith("; replaced (1 of 10)")
     with pytest.raises(WorldFailed, match="environment 0 cannot be made: ZeroDivisionError"):
         HostVector(lambda: 1 / 0, FACTS, 2, in_process=True)  # type: ignore
@@ -318,7 +324,8 @@ def test_several_fail_in_one_step_and_a_kill_between_steps_blames_no_world():
         action = np.zeros((4, 3), np.int32)
         action[0, 0], action[1, 0] = 8, 7
         successor, shown = worlds.step(action)
-        assert successor.truncated.tolist() == [True, True, False, True]
+        assert successor.done.tolist() == [True, True, False, True]
+        assert np.array_equal(successor.truncated.any(-1), successor.done)
         assert not shown.truncated.any()
         assert len({tuple(agents.ravel()) for agents in shown.obs}) == 4
         worlds.step(np.zeros((4, 3), np.int32))

@@ -16,7 +16,7 @@ from shoal.training.on_device import OnDevice
 jaxmarl = pytest.importorskip("jaxmarl")
 
 from shoal.interop.jaxmarl import BRAX, JaxMARLWorld  # noqa: E402
-from shoal.training.config import fields_of, from_fields  # noqa: E402
+from shoal.training.fields import fields_of, from_fields  # noqa: E402
 
 WORLDS = {
     "HeuristicEnemySMAX": {"scenario": "3m"},
@@ -109,10 +109,11 @@ def test_the_world_s_own_clock_cuts(task):
         state, shown = step(jax.random.key(t), state, action)
         _, inner, _, dones, _ = own(jax.random.key(t), inner, chosen)
         assert bool(dones["__all__"]) == (t == last)
-        assert bool(shown.truncated) == (t == last) and not shown.terminated.any()
+        assert shown.truncated.tolist() == [t == last] * len(action)
+        assert not shown.terminated.any()
 
 
-def test_who_has_fallen_stays_so_at_the_time_limit():
+def test_who_has_fallen_is_cut_with_its_team_at_the_time_limit():
     env = make("HeuristicEnemySMAX", scenario="3m", max_steps=2)
     state, _ = env.reset(jax.random.key(0))
     step, still = jax.jit(env.step), jnp.full(3, 4)
@@ -121,7 +122,8 @@ def test_who_has_fallen_stays_so_at_the_time_limit():
         assert not shown.done and not shown.terminated.any()
     fallen = type(state.inner)(state.inner.own, jnp.array([True, False, False]))
     state, shown = step(jax.random.key(9), type(state)(fallen, state.time), still)
-    assert shown.truncated and shown.terminated.tolist() == [True, False, False]
+    assert shown.truncated.all() and not shown.terminated.any()
+    assert shown.active.tolist() == [False, True, True]
 
 
 def test_the_bulb_s_riddle_truly_ends_when_somebody_tells_and_is_cut_when_nobody_does():
@@ -134,22 +136,37 @@ def test_the_bulb_s_riddle_truly_ends_when_somebody_tells_and_is_cut_when_nobody
             state, shown = step(jax.random.key(t), state, jnp.full(env.spec.num_agents, action))
             assert bool(shown.done) == (t == last)
         assert bool(shown.terminated.all()) == (action == tell)
-        assert bool(shown.truncated) == (action == 0)
+        assert bool(shown.truncated.all()) == (action == 0)
 
 
-def test_dead_allies_do_nothing_more_and_lose():
+def test_fallen_allies_do_nothing_more_and_end_with_their_team():
     env = make("HeuristicEnemySMAX", scenario="3m")
     state, shown = jax.jit(env.reset)(jax.random.key(0))
-    step, dead = jax.jit(env.step), np.zeros(3, bool)
+    step, fallen, some = jax.jit(env.step), np.zeros(3, bool), False
     for t in range(100):
         state, shown = step(jax.random.key(t), state, jnp.full(3, 4))  # all stand still
-        now = np.asarray(shown.terminated)
-        assert (now >= dead).all() and np.array_equal(shown.active, ~now)
+        alive = np.asarray(state.inner.own.state.unit_alive)[:3]
+        assert np.array_equal(shown.active, alive) and (~alive >= fallen).all()
         assert float(shown.metrics["won"]) == 0.0
-        dead = now
+        fallen = ~alive
         if shown.done:
             break
-    assert dead.all() and not shown.truncated and t < 99
+        some |= fallen.any()
+        assert not shown.terminated.any()  # what the team earns is theirs too
+    assert some and fallen.all() and shown.terminated.all() and t < 99
+    assert not shown.truncated.any()
+
+
+def test_robots_that_arrive_first_are_paid_with_their_team_unless_each_is_paid_its_own():
+    """JaxNav pays half of each reward to all; with `rew_lambda=1` each earns its own alone."""
+    for settings, own in (({}, False), ({"rew_lambda": 1.0}, True)):
+        env = make("jaxnav", num_agents=2, max_steps=9, **settings)
+        state, _ = jax.jit(env.reset)(jax.random.key(0))
+        left = type(state.inner)(state.inner.own, jnp.array([True, False]))
+        state = type(state)(left, state.time)
+        _, shown = env.step(jax.random.key(1), state, jnp.zeros((2, 2)))
+        assert shown.active.tolist() == [False, True]
+        assert shown.terminated.tolist() == [own, False]
 
 
 def test_a_battle_is_won_where_only_allies_are_left():
@@ -209,7 +226,7 @@ def test_robots_of_several_agents_are_cut_and_end(task):
     for t in range(1, 4):
         before = state
         state, shown = step(jax.random.key(t), state, zero)
-        assert bool(shown.truncated) == (t == 3) and not shown.terminated.any()
+        assert bool(shown.truncated.all()) == (t == 3) and not shown.terminated.any()
     # What follows the last step is its true successor, and not a fresh start.
     assert not np.allclose(shown.obs, env.reset(jax.random.key(0))[1].obs)
     assert float(state.inner.own.info["steps"]) == float(before.inner.own.info["steps"]) + 1 == 3

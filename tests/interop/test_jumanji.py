@@ -57,7 +57,7 @@ def test_the_world_s_own_clock_cuts(task):
         action = jnp.argmax(shown.action_mask, -1)  # nobody bumps into anything
         state, shown = step(jax.random.key(t), state, action)
         inner, theirs = own(inner, action)
-        assert bool(theirs.last()) == bool(shown.truncated) == (t == 4)
+        assert bool(theirs.last()) == bool(shown.truncated.all()) == (t == 4)
         assert not shown.terminated.any()
 
 
@@ -68,7 +68,7 @@ def test_a_shorter_horizon_cuts_first(task):
     step = jax.jit(env.step)
     for t in range(1, 6):
         state, shown = step(jax.random.key(t), state, jnp.zeros(env.spec.num_agents, jnp.int32))
-        assert bool(shown.truncated) == (t == 5) and not shown.terminated.any()
+        assert bool(shown.truncated.all()) == (t == 5) and not shown.terminated.any()
 
 
 def test_a_crash_in_the_warehouse_is_a_true_end():
@@ -80,7 +80,7 @@ def test_a_crash_in_the_warehouse_is_a_true_end():
         if shown.done:
             break
         state, shown = step(jax.random.key(t), state, jnp.full(20, 2 + t % 2))  # and turn
-    assert shown.terminated.all() and not shown.truncated and t < 99
+    assert shown.terminated.all() and not shown.truncated.any() and t < 99
 
 
 def test_food_that_is_eaten_with_the_last_step_is_a_true_end():
@@ -92,9 +92,9 @@ def test_food_that_is_eaten_with_the_last_step_is_a_true_end():
     done = type(state)(inner.replace(food_items=foods), state.time)
     idle = jnp.zeros(2, jnp.int32)
     _, shown = env.step(jax.random.key(0), done, idle)
-    assert shown.terminated.all() and not shown.truncated
+    assert shown.terminated.all() and not shown.truncated.any()
     _, shown = env.step(jax.random.key(0), state, idle)
-    assert shown.truncated and not shown.terminated.any()
+    assert shown.truncated.all() and not shown.terminated.any()
 
 
 def test_a_connected_agent_has_ended_before_the_others():

@@ -27,7 +27,7 @@ def test_steps_are_those_of_the_world_and_its_clock_cuts():
         inner = own(inner, jnp.full(1, force))
         assert np.allclose(shown.obs[0], inner.obs, atol=1e-6)
         assert shown.reward[0] == pytest.approx(float(inner.reward))
-        assert bool(shown.truncated) == (t == 3) and not shown.terminated.any()
+        assert bool(shown.truncated.all()) == (t == 3) and not shown.terminated.any()
 
 
 @pytest.mark.parametrize(

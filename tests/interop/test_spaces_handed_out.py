@@ -144,7 +144,7 @@ def test_a_file_says_the_probabilities_of_each_factor(masked):
     assert out["action"].tolist() == live.mode().tolist()
     np.testing.assert_allclose(out["probs"], live.probs, atol=1e-5)
     for i, agent in enumerate(env.spec.agents):
-        own = env.spec.action.own(i)
+        own = env.spec.action.part((i,))
         factors, options = own.num_factors, own.num_options
         mine = {"obs": inputs["obs"][:, i, : env.spec.obs_sizes[i]]}
         if masked:

@@ -2,6 +2,7 @@
 
 import functools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +25,11 @@ from shoal.interop.suite import (
 
 
 class Countdown(SuiteWorld):
-    """Two agents; the first truly ends with step 3, and the suite calls step 5 the end of all."""
+    """Two agents; the first ends or falls with step 3, and the suite calls step 5 the end."""
+
+    falls: bool = eqx.field(static=True, default=False)
+    teams: tuple[int, ...] = eqx.field(static=True, default=(0, 0))
+    deadly: bool = eqx.field(static=True, default=False)  # whether step 4 ends or fells the second
 
     @property
     def world(self):
@@ -42,7 +47,7 @@ class Countdown(SuiteWorld):
         return EnvSpec(
             name="countdown",
             agents=("a", "b"),
-            teams=(0, 0),
+            teams=self.teams,
             roles=(0, 0),
             obs_sizes=(1, 1),
             action=Discrete((2, 2)),
@@ -56,12 +61,14 @@ class Countdown(SuiteWorld):
     def advance(self, key, inner, action, late):
         inner = inner.astype(jnp.int32) + 1  # another type than a reset's
         over = (inner >= 5) & (self.task == "clock")
-        ended = jnp.stack([inner >= 3, over & ~late])
+        ended = jnp.stack([inner >= 3, over & ~late | (self.deadly & (inner >= 4))])
         return inner, self._seen(inner, ended, over)
 
     def _seen(self, time, ended, over):
-        obs = jnp.full((2, 1), time, jnp.float32)
-        return Seen(obs, jnp.ones(2), ended, jnp.asarray(over))
+        obs, over = jnp.full((2, 1), time, jnp.float32), jnp.asarray(over)
+        if self.falls:
+            return Seen(obs, jnp.ones(2), jnp.zeros(2, bool), over, fallen=ended)
+        return Seen(obs, jnp.ones(2), ended, over)
 
 
 def episode(env, steps):
@@ -74,14 +81,35 @@ def episode(env, steps):
 def test_the_world_s_own_limit_cuts_whom_nothing_else_has_ended():
     shown = list(episode(Countdown("clock"), 5))
     assert [s.terminated.tolist() for s in shown] == [[False] * 2] * 2 + [[True, False]] * 3
-    assert [bool(s.truncated) for s in shown] == [False] * 4 + [True]
+    assert [s.truncated.tolist() for s in shown] == [[False, False]] * 4 + [[False, True]]
     assert all(np.array_equal(s.active, ~s.terminated) for s in shown)
+    assert [bool(s.done) for s in shown] == [False] * 4 + [True]
 
 
 def test_a_shorter_horizon_cuts_first():
     shown = list(episode(Countdown("clock", horizon=3), 3))
-    assert [bool(s.truncated) for s in shown] == [False, False, True]
+    assert [s.truncated.tolist() for s in shown] == [[False, False]] * 2 + [[False, True]]
     assert shown[-1].terminated.tolist() == [True, False]  # an end with the last step is an end
+
+
+def test_the_fallen_are_inactive_while_their_team_plays_on_and_are_cut_with_it():
+    shown = list(episode(Countdown("clock", falls=True), 5))
+    assert not any(s.terminated.any() for s in shown)
+    assert [s.active.tolist() for s in shown] == [[True, True]] * 2 + [[False, True]] * 3
+    assert [s.truncated.tolist() for s in shown] == [[False, False]] * 4 + [[True, True]]
+
+
+def test_the_fallen_terminate_with_the_last_of_their_team():
+    shown = list(episode(Countdown("clock", falls=True, deadly=True), 4))
+    assert [s.terminated.tolist() for s in shown] == [[False, False]] * 3 + [[True, True]]
+    assert [s.active.tolist() for s in shown][2:] == [[False, True], [False, False]]
+    assert shown[-1].done and not any(s.truncated.any() for s in shown)
+
+
+def test_whose_whole_team_has_fallen_has_terminated_though_others_play_on():
+    shown = list(episode(Countdown("clock", falls=True, teams=(0, 1)), 5))
+    assert [s.terminated.tolist() for s in shown] == [[False, False]] * 2 + [[True, False]] * 3
+    assert [s.truncated.tolist() for s in shown] == [[False, False]] * 4 + [[False, True]]
 
 
 def test_a_horizon_beyond_the_world_s_own_limit_is_a_mistake():

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, render_test
 from pettingzoo.utils.conversions import parallel_to_aec
+from probes import CutAgent, DyingAgent, FallenAlly, SpareAgent, TakingTurns
 
 import shoal
 from shoal import to_pettingzoo
+from shoal.core.env import paid
 from shoal.core.errors import UserError
+from shoal.interop.host.parallel_game import ParallelGame
+from shoal.interop.host.views import View
 from shoal.registry import ENVIRONMENTS
 
 RULES_OF_THUMB = (
@@ -70,6 +74,48 @@ def test_numbers_are_those_of_the_world(name):
             break
     else:
         pytest.fail("the episode did not end")
+
+
+@pytest.mark.parametrize("probe", [CutAgent, FallenAlly, SpareAgent, DyingAgent, TakingTurns])
+def test_there_and_back_each_agent_ends_as_it_does_here(probe):
+    """A world of Shoal's, handed out as PettingZoo's and taken in again, beside itself."""
+    env, game = probe(), ParallelGame(lambda: to_pettingzoo(probe()), View())
+    key, first = jax.random.split(jax.random.key(3))
+    state, now = jax.jit(env.reset)(first)
+    shown, step, action = game.reset(3), jax.jit(env.step), np.array([1, 0], np.int32)
+    for t in range(env.spec.horizon + 1):
+        assert bool(shown.done) == bool(now.done) == (t == env.spec.horizon)
+        assert shown.terminated.tolist() == now.terminated.tolist()
+        assert shown.truncated.tolist() == now.truncated.tolist()
+        assert shown.active.tolist() == (now.active & ~now.ended).tolist()
+        seen = np.asarray(now.active) & ~shown.ended
+        np.testing.assert_array_equal(shown.obs[seen], now.obs[seen])
+        if t < env.spec.horizon:
+            key, key_step = jax.random.split(key)
+            before, last = now, jax.tree.map(np.copy, shown)
+            state, now = step(key_step, state, jnp.asarray(action))
+            shown = game.step(action)
+            np.testing.assert_array_equal(paid(last, shown), paid(before, now))
+
+
+def test_an_agent_that_is_cut_leaves_alone_and_the_fallen_stay():
+    cut = to_pettingzoo(CutAgent())
+    cut.reset(seed=0)
+    ends, actions = [], {"a": 0, "b": 0}
+    while cut.agents:
+        _, rewards, terminations, truncations, _ = cut.step({a: 0 for a in cut.agents})
+        assert not any(terminations.values()) and set(rewards.values()) == {1.0}
+        ends.append(truncations)
+    assert ends == [{"a": False, "b": False}, {"a": True, "b": False}] + [{"b": False}] * 2 + [
+        {"b": True}
+    ]
+    team = to_pettingzoo(FallenAlly())
+    team.reset(seed=0)
+    _, _, terminations, truncations, infos = team.step(actions)
+    assert infos["a"]["active"] is False and team.agents == ["a", "b"]
+    assert not any(terminations.values()) and not any(truncations.values())
+    spare = to_pettingzoo(SpareAgent())
+    assert [*spare.reset(seed=0)[0]] == spare.agents == ["a"]
 
 
 def test_continuous_actions_have_their_own_sizes():

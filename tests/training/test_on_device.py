@@ -56,7 +56,8 @@ def test_successors_are_what_truly_followed_and_steps_go_on_after_a_reset(histor
     for b in range(2):
         np.testing.assert_array_equal(joined(history, "acted_on")[:, b, 0], TIME)
         np.testing.assert_array_equal(joined(history, "successor")[:, b, 0], TIME + 1)
-        np.testing.assert_array_equal(joined(history, "truncated")[:, b, 0], TIME == 2)
+        for flags in joined(history, "truncated")[:, b].T:
+            np.testing.assert_array_equal(flags, TIME == 2)
     following = [report["last"][:, 0] for report in history]
     np.testing.assert_array_equal(following, [[1, 1], [2, 2], [0, 0]])
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from host_worlds import Clock, Failing, Far, Lamp
+from host_worlds import Clock, Failing, Far, Guests, Lamp
 from probes import Watcher
 
 import shoal
+from shoal.analysis.host_recording import record_host
 from shoal.analysis.recording import record
 from shoal.core.errors import UserError
 from shoal.interop.host.vector import WorldFailed
@@ -47,7 +48,8 @@ def test_successors_are_what_truly_followed_and_steps_go_on_after_a_reset(histor
     for b in range(2):
         np.testing.assert_array_equal(joined(history, "acted_on")[:, b, 0], TIME)
         np.testing.assert_array_equal(joined(history, "successor")[:, b, 0], TIME + 1)
-        np.testing.assert_array_equal(joined(history, "truncated")[:, b], TIME == 2)
+        for flags in joined(history, "truncated")[:, b].T:
+            np.testing.assert_array_equal(flags, TIME == 2)
     following = [report["last"][:, 0] for report in history]
     np.testing.assert_array_equal(following, [[1, 1], [2, 2], [0, 0]])
 
@@ -78,6 +80,33 @@ def test_every_environment_plays_its_share_of_an_evaluation():
     with HostStage(shoal.from_pettingzoo(Clock), episodes=19) as stage:
         returns = stage.play_random(jax.random.key(0))
     np.testing.assert_array_equal(returns.per_agent, np.tile([3.0, 6.0], (19, 1)))
+
+
+def test_who_is_cut_alone_comes_later_or_has_ended_is_shown_and_paid_as_that():
+    world = shoal.from_pettingzoo(Guests, in_process=True)
+    learner = OnHost(Watcher(), world, 2, 6)
+    _, report = learner.update(learner.init(jax.random.key(0)))
+    learner.close()
+    per_step = {name: np.asarray(report[name])[:, 0] for name in report if name in FLAGS}
+    truth = {
+        "terminated": [[0, 0, 1], [0, 0, 0], [1, 0, 0]],
+        "truncated": [[0, 1, 0], [0, 1, 0], [0, 1, 1]],
+        "reward": [[1, 1, 0], [1, 0, 0], [1, 0, 1]],  # what came before `c` acted was not earned
+        "acted_on": [[1, 1, 0], [2, 0, 0], [3, 0, 3]],
+        "successor": [[2, 2, 0], [3, 0, 3], [0, 0, 4]],  # each sees its own last observation
+    }
+    for name, steps in truth.items():
+        np.testing.assert_array_equal(per_step[name], np.tile(steps, (2, 1)), name)
+    assert (report["episodes"], report["return_sum"]) == (4, 4 * 5 / 3)
+    with HostStage(world, episodes=5) as stage:
+        returns = stage.play_random(jax.random.key(0))
+    np.testing.assert_array_equal(returns.per_agent, np.tile([3.0, 1.0, 1.0], (5, 1)))
+    act = lambda state, timestep, carry, key: (np.zeros(3, np.int32), carry)  # noqa: E731
+    recording = record_host(act, world, jax.random.key(0), 1)
+    np.testing.assert_array_equal(recording.episodes[0].rewards, truth["reward"])
+
+
+FLAGS = ("terminated", "truncated", "reward", "acted_on", "successor")
 
 
 def train(world, out, steps=4096, **settings):

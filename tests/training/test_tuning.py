@@ -21,7 +21,7 @@ from shoal.cli.declared import fields, leaves
 from shoal.core.errors import UserError
 from shoal.core.limits import Count, Fraction, Natural, NonNegative, Positive, Several
 from shoal.training import presets
-from shoal.training.config import fields_of, from_fields
+from shoal.training.fields import fields_of, from_fields
 from shoal.training.tuning.plan import Plan, keep_plan, read_plan
 from shoal.training.tuning.space import Dimension, around, read_search, search_space
 

@@ -1,11 +1,12 @@
 """Hyper-parameters that families of algorithms have in common, and what they build from them."""
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.agents.scales import Scales
 from shoal.core.env import EnvSpec
-from shoal.core.limits import Natural, Positive
+from shoal.core.limits import Fraction, Natural, Positive, PositiveFraction
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.mlp import Activation
 from shoal.nn.sharing import Groups, Sharing
@@ -72,3 +73,20 @@ class Optimising(eqx.Module):
     def rate(self, progress: Float[Array, ""]) -> Float[Array, ""] | float:
         """The step size after that share of training."""
         return self.learning_rate * (1.0 - progress if self.anneal_learning_rate else 1.0)
+
+
+class Exploring(eqx.Module):
+    """How often an epsilon-greedy learner acts at random."""
+
+    epsilon_start: Fraction = 1.0
+    """Share of random actions at first."""
+    epsilon_end: Fraction = 0.05
+    """Share of random actions in the end."""
+    exploration_fraction: PositiveFraction = 0.2
+    """Share of training over which random actions become rare."""
+
+    def epsilon(self, progress: Float[Array, ""] | float) -> Float[Array, ""]:
+        """The share of random actions after that share of training."""
+        left = jnp.maximum(1 - progress / self.exploration_fraction, 0)
+        share = self.epsilon_end + (self.epsilon_start - self.epsilon_end) * left
+        return jnp.asarray(share, jnp.float32)

@@ -24,7 +24,7 @@ from shoal.core.limits import Count, Fraction, Natural, PositiveFraction
 from shoal.core.parallel import num_shards
 from shoal.core.replay import Replay
 from shoal.core.sequence import starts_of
-from shoal.core.spaces import ActionSpace
+from shoal.core.spaces import ActionSpace, legal_actions
 from shoal.core.target import follow
 from shoal.nn.critics import global_state
 
@@ -231,7 +231,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         self, state: OffPolicyState, trajectory: Trajectory, key: PRNGKeyArray
     ) -> tuple[OffPolicyState, Metrics]:
         steps = trajectory.transitions
-        shape = rollout, num_envs = steps.successor.done.shape
+        rollout, num_envs = steps.successor.done.shape
         reads_state = self.reads_state(state.learned.params)
         assert state.replay is not None
         replay = state.replay.add(_experience_of(trajectory, state.space, reads_state))
@@ -242,7 +242,9 @@ class OffPolicy(Networks, Optimising, Algorithm):
 
         def update(learned: Learned, key: PRNGKeyArray):
             key_sample, key_step = jax.random.split(key)
-            batch = replay.sample(key_sample, count, chunk=shape, length=length, stride=stride)
+            batch = replay.sample(
+                key_sample, count, chunk=(rollout, num_envs), length=length, stride=stride
+            )
             learned, metrics = self.step(learned, self._see(state.scales, batch), key_step, rate)
             updates = learned.updates + 1
             target = {
@@ -293,7 +295,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         seen = (batch.next_active | batch.cut)[..., None]
         next_obs = jnp.where(seen, scales.see(batch.next_obs), 0.0)
         batch = eqx.tree_at(lambda b: (b.obs, b.next_obs), batch, (obs, next_obs))
-        if batch.state is None:
+        if batch.state is None or batch.next_state is None:
             return batch
         states = tuple(scales.see_state(s) for s in (batch.state, batch.next_state))
         return eqx.tree_at(lambda b: (b.state, b.next_state), batch, states)
@@ -340,8 +342,8 @@ def _experience_of(trajectory: Trajectory, space: ActionSpace, reads_state: bool
         reward=then.reward,
         active=now.active,
         next_active=then.active,
-        legal=_legal(now, space),
-        next_legal=_legal(then, space),
+        legal=legal_actions(space, now.action_mask, now.reward.shape),
+        next_legal=legal_actions(space, then.action_mask, then.reward.shape),
         cut=cut,
         gone=then.ended & ~cut,
         done=then.done,
@@ -349,9 +351,3 @@ def _experience_of(trajectory: Trajectory, space: ActionSpace, reads_state: bool
         next_state=global_state(then) if reads_state else None,
         carry=steps.extras,
     )
-
-
-def _legal(timestep: TimeStep, space: ActionSpace) -> Bool[Array, "*L N A"]:
-    """The actions that exist and are allowed; all dimensions of a box that exist."""
-    mask = jnp.broadcast_to(space.mask, (*timestep.reward.shape, space.size))
-    return mask if timestep.action_mask is None else mask & timestep.action_mask

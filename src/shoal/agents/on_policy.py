@@ -94,8 +94,12 @@ class OnPolicy(Networks, Optimising, Algorithm):
 
     # What follows from it.
 
-    def splits(self) -> int:
-        return self.minibatches
+    def check_devices(self, num_envs: int, devices: int) -> None:
+        require(
+            num_envs % (devices * self.minibatches) == 0,
+            f"num_envs is {num_envs}, expected a multiple of minibatches, which is "
+            f"{self.minibatches}",
+        )
 
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> OnPolicyState:
         params, groups, kept = self.start(spec, key)
@@ -160,11 +164,7 @@ class OnPolicy(Networks, Optimising, Algorithm):
     ) -> tuple[Params, Optimizers, Metrics]:
         """`epochs` passes of a gradient step for each of the minibatches."""
         num_envs = batch.weight.shape[1]
-        require(
-            num_envs % self.minibatches == 0,
-            f"{num_envs * num_shards()} environments on {num_shards()} devices do not divide into "
-            f"{self.minibatches} minibatches",
-        )
+        self.check_devices(num_envs * num_shards(), num_shards())
         left = 1.0 - trajectory.progress
         entropy_weight = self.entropy_weight * (left if self.anneal_entropy else 1.0)
         rate = self.rate(trajectory.progress)
@@ -174,13 +174,13 @@ class OnPolicy(Networks, Optimising, Algorithm):
             if self.minibatches > 1:
                 part = jax.tree.map(lambda x: x[:, rows], batch)
                 carry = jax.tree.map(lambda x: x[rows], carry)
-            *loop, metrics = descend(
+            params, optimizers, metrics = descend(
                 lambda params: self.loss(params, part, carry, entropy_weight),
                 *loop,
                 learning_rate=rate,
                 max_grad_norm=self.max_grad_norm,
             )
-            return tuple(loop), metrics
+            return (params, optimizers), metrics
 
         def epoch(loop, key):
             rows = jax.random.permutation(key, num_envs).reshape(self.minibatches, -1)
@@ -188,7 +188,8 @@ class OnPolicy(Networks, Optimising, Algorithm):
 
         keys = jax.random.split(key, self.epochs)
         loop, metrics = jax.lax.scan(epoch, (state.params, state.optimizers), keys)
-        return *loop, jax.tree.map(jnp.mean, metrics)
+        params, optimizers = loop
+        return params, optimizers, jax.tree.map(jnp.mean, metrics)
 
 
 def _seen(scales: Scales, trajectory: Trajectory) -> Trajectory:

@@ -11,11 +11,13 @@ from jaxtyping import PRNGKeyArray
 
 from shoal.analysis.raster import photograph
 from shoal.analysis.recording import PALETTE, Act, Episode, Recording
+from shoal.analysis.teams import rival_teams
 from shoal.core.algorithm import Carry
 from shoal.core.env import paid, to_act_on
 from shoal.core.errors import require
 from shoal.core.spaces import ActionSpace
 from shoal.interop.host.game import Game, Shown
+from shoal.interop.host.order import in_order_of
 from shoal.interop.host.world import HostWorld
 from shoal.training.on_host import seeds_of, timestep_of
 
@@ -42,7 +44,7 @@ def record_host(
     """
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # worlds drawn with pygame open no window
-    game, spec = world.build(), world.spec
+    game, spec = in_order_of(world.facts, world.build()), world.spec
     try:
         keys = jax.random.split(key, episodes)
         each = [_episode(partial(_act, act, spec.action), game, carry, k) for k in keys]
@@ -56,6 +58,7 @@ def record_host(
         episodes=tuple(each),
         algorithm=algorithm,
         seed=seed,
+        teams=rival_teams(spec),
     )
 
 
@@ -65,7 +68,8 @@ def _episode(act: Any, game: Game, carry: Carry, key: PRNGKeyArray) -> Episode:
     while not shown.done:
         key, key_act = jax.random.split(key)
         action, carry = act(shown, carry, key_act)
-        before, shown = shown, game.step(np.asarray(action))
+        before = jax.tree.map(np.copy, shown)  # which the game may write over
+        shown = game.step(np.asarray(action))
         rewards.append(paid(before, shown))
         pictures.append(photograph(game.render()))
     return Episode(tuple(pictures), np.stack(rewards), {}, bool(shown.terminated.all()))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PRNGKeyArray
 
+from shoal.analysis.teams import rival_teams
 from shoal.core.algorithm import Carry, Policy
 from shoal.core.env import Action, Env, EnvState, TimeStep, settle, to_act_on
 from shoal.core.errors import require
@@ -38,7 +39,8 @@ class Episode(NamedTuple):
 
 class Recording(NamedTuple):
     """Episodes of one policy in one environment. `colors` has one an agent; `reductions` says how
-    an episode reduces each metric; `algorithm` and `seed` are shown beside the pictures."""
+    an episode reduces each metric; `algorithm` and `seed` are shown beside the pictures. `teams`
+    has the agents of each of several teams, whose returns are told apart."""
 
     environment: str
     agents: tuple[str, ...]
@@ -47,6 +49,7 @@ class Recording(NamedTuple):
     episodes: tuple[Episode, ...]
     algorithm: str = ""
     seed: int | None = None
+    teams: dict[str, list[int]] = {}  # noqa: RUF012 - nothing writes to it
 
     @property
     def mean_return(self) -> float:
@@ -114,6 +117,7 @@ def record_act(
         episodes=tuple(each),
         algorithm=algorithm,
         seed=seed,
+        teams=rival_teams(spec),
     )
 
 

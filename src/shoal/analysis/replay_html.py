@@ -44,6 +44,7 @@ def to_json(recording: Recording) -> dict[str, Any]:
         "seed": recording.seed,
         "mean_return": number(recording.mean_return),
         "agents": [{"name": a, "short": short[a], "color": c} for a, c in agents],
+        "teams": [[name, agents] for name, agents in recording.teams.items()],
         "metrics": [[name, REDUCTIONS[how]] for name, how in recording.reductions.items()],
         "episodes": [_episode(e, recording) for e in recording.episodes],
     }

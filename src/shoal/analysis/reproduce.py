@@ -35,7 +35,7 @@ def command(config: Json) -> str:
 
 def _changed(make: Any, name: str, fields: Json) -> Json:
     """The fields that are not the default; all where the name is not in the registry."""
-    from shoal.training.config import fields_of
+    from shoal.training.fields import fields_of
 
     try:
         default = fields_of(make(name))

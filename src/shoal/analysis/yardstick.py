@@ -52,8 +52,8 @@ def scripted_yardstick(environment: str, fields: dict[str, Any]) -> Yardstick:
     """
     from shoal import registry
     from shoal.core.errors import UserError
-    from shoal.training.config import from_fields
     from shoal.training.evaluation import has_script
+    from shoal.training.fields import from_fields
     from shoal.training.run import evaluate
 
     try:

@@ -79,6 +79,6 @@ def _training(arguments: list[str]) -> dict:
     options = parse(Bench, rest, f"shoal bench train {algorithm} {name}")
     from shoal.training.speed import training_speed
 
-    return training_speed(
-        options.algo, options.env, options.num_envs, options.unroll, options.seconds
-    )
+    sizes = (options.num_envs, options.unroll, options.seconds)
+    target = registry.ALGORITHMS[algorithm].learner
+    return training_speed(options.algo, options.env, *sizes, target)

@@ -6,6 +6,7 @@ limits stand in plain sight. Types that this reading does not follow are left to
 
 import ast
 import functools
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple, get_args
 
 from shoal import addresses
@@ -13,6 +14,7 @@ from shoal.core import limits
 from shoal.core.errors import unknown
 
 _BARE = ("Module", "Env")  # classes without fields, whatever they are imported from
+OPEN = "*"  # the fields of an object that the source does not tell
 _PLAIN = {"int": int, "float": float, "bool": bool, "str": str}
 
 
@@ -48,6 +50,8 @@ def check_options(arguments: list[str], targets: dict[str, str]) -> None:
         option, equals, value = arguments[start].partition("=")
         values = [value] if equals else arguments[start + 1 : end]
         name = option.replace("_", "-")
+        if any(name.startswith(kind[:-1]) for kind in kinds if kind.endswith(OPEN)):
+            continue
         if name not in kinds:
             raise unknown("option", option, kinds)
         if len(values) == 1:
@@ -92,8 +96,33 @@ def _fields(place: _Place) -> dict[str, _Field]:
         match line:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=default):
                 if "ClassVar" not in ast.unparse(kind):
-                    out[name] = _Field(_type(_Place(module, kind)), _is_static(default))
+                    field = _Field(_type(_Place(module, kind)), _is_static(default))
+                    out[name] = field
+                    for inner, (of, static) in _within(module, kind, default).items():
+                        out[f"{name}.{inner}"] = _Field(of, static or field.static)
     return out
+
+
+def _within(module: str, kind: ast.expr, default: ast.expr | None) -> dict[str, _Field]:
+    """The fields of a field that holds an object: of its default, `ippo()` or
+    `eqx.field(default_factory=ippo)`, or of its declared class; `*` where neither tells."""
+    for maker in _makers(default):
+        with suppress(LookupError):
+            return _fields(_find(module, maker))
+    if not isinstance(kind, ast.Name) or kind.id in _PLAIN:
+        return {}
+    found = _find(module, kind.id)
+    if found.module == limits.__name__ or not isinstance(found.node, ast.ClassDef):
+        return {}
+    return _fields(found) or {OPEN: _Field(None, True)}
+
+
+def _makers(default: ast.expr | None) -> list[str]:
+    """The names of what may make a default."""
+    if not isinstance(default, ast.Call):
+        return []
+    words = [k.value for k in default.keywords if k.arg == "default_factory"]
+    return [node.id for node in (*words, default.func) if isinstance(node, ast.Name)]
 
 
 def _is_static(default: ast.expr | None) -> bool:

@@ -27,10 +27,9 @@ def finish(run: Any, pictures: bool = True) -> None:
         sweep.print_table(run.config, run.evaluation["members"], run.config.eval_episodes)
         print(run.directory)
     else:
-        score = run.evaluation["return"]
         print(
-            f"return per agent {score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}] over "
-            f"{run.config.eval_episodes} episodes, {run.config.seeds} seeds · {run.directory}"
+            f"return per agent {_scores(run)} over {run.config.eval_episodes} episodes, "
+            f"{run.config.seeds} seeds · {run.directory}"
         )
     if pictures:
         from shoal.cli.render import save_curve, save_replay
@@ -43,6 +42,18 @@ def finish(run: Any, pictures: bool = True) -> None:
             print(f"watch it: {path}{which}")
         except UserError as error:  # worlds of others need not be able to draw themselves
             print(f"no replay: {error}")
+
+
+def _scores(run: Any) -> str:
+    """The final score with its interval; of rivals that of each team."""
+    from shoal.analysis.teams import return_names
+
+    report, teams = run.evaluation, return_names(run.env.spec)[1:]
+    found = {f"of {name.split('/')[1]} ": report["metrics"][name] for name in teams}
+    return " · ".join(
+        f"{who}{score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
+        for who, score in (found or {"": report["return"]}).items()
+    )
 
 
 def _shown(env: Any) -> int:

@@ -33,6 +33,8 @@ def _algorithm(name: str) -> None:
 
 
 def _environment(name: str) -> None:
+    from shoal.analysis.teams import rival_teams
+    from shoal.core.env import Env
     from shoal.training import presets
 
     env = registry.make(name)
@@ -44,6 +46,10 @@ def _environment(name: str) -> None:
     for i, row in enumerate(zip(spec.agents, spec.teams, spec.roles, spec.obs_sizes)):
         print("  {:<18}{:>5}{:>5}{:>5}  {}".format(*row, spec.action.describe(i)))
     print(f"metrics: {', '.join(f'{m} ({how})' for m, how in spec.metrics)}")
+    if teams := rival_teams(spec):
+        own = isinstance(env, Env) and type(env).assess is not Env.assess
+        best = "by the environment's own measure, such as nash_conv" if own else "is the newest"
+        print(f"rival teams: {', '.join(teams)}; returns are told by team, and `best` {best}")
     for algorithm in registry.ALGORITHMS:
         tables = presets.matching(algorithm, name, continuous=False)
         print(f"preset of {algorithm}: {' + '.join(tables) or 'none'}")

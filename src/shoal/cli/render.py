@@ -93,22 +93,26 @@ def save_replay(
 
 
 def save_curve(run: Any) -> Path:
-    """Draws `curve.png`: the return during training, one line a setting of a sweep, with the
-    scripted score where there is one."""
+    """Draws `curve.png`: the return during training, one line a setting of a sweep and a team of
+    rivals, with the scripted score where there is one and one team."""
     from shoal import evaluate
     from shoal.analysis.curve import curve_from_rows, save_curve as save
+    from shoal.analysis.teams import return_names
     from shoal.core.env import Env
     from shoal.training.evaluation import has_script
 
     config, rows = run.config, run.metrics
-    scripted = isinstance(run.env, Env) and has_script(run.env)
+    teams = return_names(run.env.spec)[1:]
+    scripted = not teams and isinstance(run.env, Env) and has_script(run.env)
     settings = [{k: v for k, v in m.items() if k != "seed"} for m in config.members()]
     curves = [
         curve_from_rows(
             [row for row in rows if setting.items() <= row.items()],
-            say(setting) or config.algorithm,
+            ", ".join([say(setting) or config.algorithm, *name.split("/")[1:]]),
+            name,
         )
         for setting in settings[:: config.seeds]
+        for name in teams or ("return",)
     ]
     return save(
         run.directory / "curve.png",

@@ -8,10 +8,10 @@ from shoal import addresses, registry
 from shoal.cli.declared import check_options, fields
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import read_sweep
-from shoal.core.errors import UserError, unknown
+from shoal.core.errors import UserError, require, unknown
 from shoal.core.limits import Count, Seed, read_value
 from shoal.training import presets
-from shoal.training.devices import prepare, share_out
+from shoal.training.devices import prepare
 from shoal.training.run_directory import check_empty, check_place
 from shoal.training.trackers.choice import choose
 
@@ -82,7 +82,10 @@ def check_fit(algorithm: str, environment: str, arguments: list[str]) -> None:
         _check_values(preset, table["algo"], registry.ALGORITHMS[algorithm].target)
     if minibatches := _value(arguments, "--algo.minibatches"):
         num_envs = _value(arguments, "--num-envs", "--num_envs") or table["num_envs"]
-        share_out(int(num_envs), int(minibatches), available=1)
+        require(
+            int(num_envs) % int(minibatches) == 0,
+            f"num_envs is {num_envs}, expected a multiple of minibatches, which is {minibatches}",
+        )
 
 
 def _check_values(file: str, values: dict[str, Any], target: str) -> None:
@@ -102,7 +105,7 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     chosen = _value(arguments, "--preset") or "auto"
 
     from shoal.core.spaces import Box
-    from shoal.training.config import from_fields
+    from shoal.training.fields import from_fields
 
     continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
     on_host = registry.on_host(environment)

@@ -86,7 +86,7 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     chosen = _value(arguments, "--preset") or "auto"
 
     from shoal.core.spaces import Box
-    from shoal.training.config import from_fields
+    from shoal.training.fields import from_fields
 
     continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
     on_host = registry.on_host(environment)
@@ -150,14 +150,14 @@ def _plan(
     arguments: list[str],
 ) -> Any:
     """The study as data; mistakes that only the built objects show are found here."""
-    from shoal.training.config import fields_of
     from shoal.training.devices import share_out
+    from shoal.training.fields import fields_of
     from shoal.training.tuning.plan import Plan, check_metric
 
     spec = options.env.spec
     require(spec.name == environment, f"{environment} keeps its name: leave out --env.name")
     options.algo.check(spec)
-    share_out(options.num_envs, getattr(options.algo, "minibatches", 1), available=1)
+    share_out(options.algo, options.num_envs, available=1)
     check_metric(options.metric, ("return", *(name for name, _ in spec.metrics)))
     target = registry.ALGORITHMS[algorithm].target
     values = fields_of(options.algo)

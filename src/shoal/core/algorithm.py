@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.distributions import Distribution
 from shoal.core.env import Action, EnvSpec, TimeStep
+from shoal.core.errors import require
 from shoal.core.limits import check_fields
 
 Carry = Any
@@ -75,10 +76,6 @@ class Algorithm(eqx.Module):
         """Raises `UserError` where the algorithm cannot learn in such an environment, or where
         hyper-parameters do not fit each other."""
 
-    def splits(self) -> int:
-        """Into how many equal parts `learn` cuts the environments of a device."""
-        return 1
-
     @abc.abstractmethod
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> AlgState: ...
 
@@ -101,6 +98,13 @@ class Algorithm(eqx.Module):
     @abc.abstractmethod
     def policy(self, state: AlgState) -> Policy:
         """What is evaluated, saved and exported."""
+
+    def check_devices(self, num_envs: int, devices: int) -> None:
+        """Raises `UserError` where `num_envs` environments cannot be shared out among `devices`,
+        each of which acts in and learns from its own part."""
+        require(
+            num_envs % devices == 0, f"num_envs is {num_envs}, expected a multiple of {devices}"
+        )
 
     def initial_carry(self, acting: Acting) -> Carry:
         """The carry of `act` for one environment at the start of an episode. An algorithm whose

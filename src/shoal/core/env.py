@@ -173,6 +173,11 @@ class Env(eqx.Module):
         beside learned ones. `None` where a world has no such controller."""
         return None
 
+    def assess(self, policy: Any) -> dict[str, float]:
+        """Exact measures of a policy by name, such as how far it is from an equilibrium: the lower
+        the better, and `best` goes by the first. None unless an environment has some."""
+        return {}
+
     def draw(self, state: EnvState) -> Picture:
         """What one (unbatched, concrete) state looks like; nothing unless a world overrides it."""
         return Picture()

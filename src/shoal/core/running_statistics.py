@@ -82,7 +82,7 @@ class RunningStatistics(eqx.Module):
         )
         usable = (added > 0) & jnp.isfinite(variance).all(-1)
         old = (self.weight, self.mean, self.variance)
-        kept = (
+        weight, mean, variance = (
             jnp.where(usable.reshape(-1, *[1] * (b.ndim - 1)), a, b) for a, b in zip(joined, old)
         )
-        return RunningStatistics(*kept, of_agent, self.rate, self.least)
+        return RunningStatistics(weight, mean, variance, of_agent, self.rate, self.least)

@@ -53,9 +53,9 @@ class Discrete(eqx.Module):
         """Rows `[..., A]` as they are: an action is one choice."""
         return rows
 
-    def own(self, i: int) -> "Discrete":
-        """The space of agent `i` alone, without padding."""
-        return Discrete((self.sizes[i],))
+    def part(self, agents: tuple[int, ...]) -> "Discrete":
+        """The space of these agents alone, padded no further than they need."""
+        return Discrete(tuple(self.sizes[i] for i in agents))
 
     def describe(self, i: int) -> str:
         """What agent `i` may do, such as `5`: one of five actions."""
@@ -119,9 +119,9 @@ class Factored(eqx.Module):
         """Rows `[..., F * A]` of outputs or of a mask as `[..., F, A]`."""
         return rows.reshape(*rows.shape[:-1], self.num_factors, self.num_options)
 
-    def own(self, i: int) -> "Factored":
-        """The space of agent `i` alone, without padding."""
-        return Factored((self.sizes[i],))
+    def part(self, agents: tuple[int, ...]) -> "Factored":
+        """The space of these agents alone, padded no further than they need."""
+        return Factored(tuple(self.sizes[i] for i in agents))
 
     def describe(self, i: int) -> str:
         """What agent `i` may do, such as `3 x 2`: one of three options, and one of two."""
@@ -237,14 +237,17 @@ class Box(eqx.Module):
         """Moves what lies outside of the box to its nearest bound."""
         return jnp.clip(action, self.lows, self.highs)
 
-    def own(self, i: int) -> "Box":
-        """The space of agent `i` alone, without padding."""
-        low, high = (b if isinstance(b, float | int) else (b[i],) for b in (self.low, self.high))
-        return Box(low, high, (self.sizes[i],))
+    def part(self, agents: tuple[int, ...]) -> "Box":
+        """The space of these agents alone, padded no further than they need."""
+        low, high = (
+            b if isinstance(b, float | int) else tuple(b[i] for i in agents)
+            for b in (self.low, self.high)
+        )
+        return Box(low, high, tuple(self.sizes[i] for i in agents))
 
     def describe(self, i: int) -> str:
         """What agent `i` may do, such as `2 in [-1, 1]` or `2 in [0, 1] x [-3, 3]`."""
-        own = self.own(i)
+        own = self.part((i,))
         rows = zip(own.lows[0].tolist(), own.highs[0].tolist())
         spans = [f"[{low:g}, {high:g}]" for low, high in rows]
         return f"{self.sizes[i]} in {' x '.join(spans if len(set(spans)) > 1 else spans[:1])}"
@@ -254,7 +257,7 @@ ActionSpace = Discrete | Box | Factored
 
 
 def legal_actions(
-    space: Discrete | Factored,
+    space: ActionSpace,
     action_mask: Bool[Array | np.ndarray, "*B N A"] | None,
     shape: tuple[Any, ...],
 ) -> Bool[Array, "*B N A"]:

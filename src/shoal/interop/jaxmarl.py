@@ -3,7 +3,8 @@
     env = shoal.make("jaxmarl:HeuristicEnemySMAX", scenario="3m")
 
 What JaxMARL calls done is told apart: at the world's time limit an episode is cut, before it an
-agent has truly ended. Rutherford et al., JaxMARL (2023), arXiv:2311.10090.
+agent has left. Units of SMAX and robots of JaxNav are paid by what their team does afterwards: they
+are inactive then, and have ended with their team. Rutherford et al. (2023), arXiv:2311.10090.
 """
 
 import functools
@@ -41,10 +42,10 @@ RIVALS = ("storm", "storm_2p", "storm_np", "coin_game")
 
 
 class Inner(NamedTuple):
-    """A world's own state, and who has truly ended, which its last step does not tell."""
+    """A world's own state, and who has left, which its last step does not tell."""
 
     own: Any
-    ended: Bool[Array, "N"]
+    left: Bool[Array, "N"]
 
 
 class JaxMARLWorld(SuiteWorld):
@@ -107,12 +108,12 @@ class JaxMARLWorld(SuiteWorld):
         over = jnp.asarray(dones["__all__"], bool)
         each = jnp.stack([jnp.asarray(dones.get(agent, over), bool) for agent in agents])
         # At the time limit the worlds call everybody done: that is no end of those who go on.
-        ended = inner.ended | jnp.where(late, each & ~each.all(), each | over)
+        left = inner.left | jnp.where(late, each & ~each.all(), each | over)
         score = _row(rewards, agents)
         reward = score
         if self.shaping:
             reward = score + self.shaping * _row(infos["shaped_reward"], agents)
-        return Inner(own, ended), self._seen(obs, own, score, reward, ended, over)
+        return Inner(own, left), self._seen(obs, own, score, reward, left, over)
 
     def _seen(
         self,
@@ -120,17 +121,19 @@ class JaxMARLWorld(SuiteWorld):
         inner: Any,
         score: Float[Array, "N"],
         reward: Float[Array, "N"],
-        ended: Bool[Array, "N"],
+        left: Bool[Array, "N"],
         over: Bool[Array, ""],
     ) -> Seen:
-        spec = self.spec
+        spec, nobody = self.spec, jnp.zeros_like(left)
+        shared = _shares_reward(self.world)
         views, state = _parts(obs, self.world.agents)
         rows = [flat(view) for view in views]
         return Seen(
             obs=padded(rows, spec.obs_size),
             reward=reward,
-            ended=ended,
+            ended=nobody if shared else left,
             over=over,
+            fallen=left if shared else None,
             action_mask=self._mask(inner),
             global_state=flat(state) if spec.state_size else None,
             metrics=self._metrics(score, inner),
@@ -210,6 +213,13 @@ def _own_limit(world: Any) -> int:
         return int(held["num_inner_steps"]) * int(held["num_outer_steps"])
     one_more = type(world).__module__.startswith(LOOK_FIRST)
     return int(held["max_steps"]) + one_more if "max_steps" in held else 0
+
+
+def _shares_reward(world: Any) -> bool:
+    """Whether who leaves early is still paid by what its team does. Of the worlds in which agents
+    leave one by one only JaxNav can pay each its own, where `rew_lambda` is fixed at 1."""
+    held = _held(world)
+    return not held.get("fixed_lambda") or held["rew_lambda"] < 1
 
 
 def _held(world: Any) -> dict[str, Any]:

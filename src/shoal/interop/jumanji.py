@@ -3,7 +3,8 @@
     env = shoal.make("jumanji:RobotWarehouse-v0", generator={"num_agents": 2})
 
 Each agent sees what is its own of the observation and all that is everybody's, flattened. A reward
-that the team shares is every agent's. Bonnet et al., Jumanji (2023), arXiv:2306.09884.
+that the team shares is every agent's. Agents end one by one in Connector alone, where each is paid
+its own: who is connected or blocked has terminated. Bonnet et al. (2023), arXiv:2306.09884.
 """
 
 import functools

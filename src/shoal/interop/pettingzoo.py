@@ -37,7 +37,8 @@ def to_pettingzoo(env: Env, render_mode: str | None = None) -> "PettingZooEnv":
     Where legal actions change from step to step, observations are dictionaries of `observation`
     and `action_mask`, as in PettingZoo's own classic games; of several factors, a tuple of one mask
     each, as `MultiDiscrete.sample` takes it. An agent that is not due to act has one legal action,
-    which does nothing. `infos` hold the world's metrics, and `active`.
+    which does nothing. `infos` hold the world's metrics, and `active`: an agent that has fallen
+    while its team plays on stays among the agents and is not active.
 
     Args:
         env: the world.
@@ -70,7 +71,7 @@ class PettingZooEnv(ParallelEnv):
         _, first = jax.eval_shape(env.reset, self._key)
         self._masked = first.action_mask is not None and self._masks_change()
         space = self.spec.action
-        self._own_spaces = [space.own(i) for i in range(self.spec.num_agents)]
+        self._own_spaces = [space.part((i,)) for i in range(self.spec.num_agents)]
         self.action_spaces = dict(zip(self.possible_agents, map(_action_space, self._own_spaces)))
         self.observation_spaces = {
             agent: self._observation_space(size, own)
@@ -94,7 +95,8 @@ class PettingZooEnv(ParallelEnv):
             self._key = jax.random.key(seed)
         self._key, key = jax.random.split(self._key)
         self._state, timestep = jax.device_get(_reset(self.env, key))
-        self.agents = list(self.possible_agents)
+        each = zip(self.possible_agents, timestep.terminated | timestep.truncated)
+        self.agents = [agent for agent, ended in each if not ended]
         self._timestep = timestep
         return self._observations(timestep), self._infos(timestep)
 
@@ -113,9 +115,8 @@ class PettingZooEnv(ParallelEnv):
         each = [(i, agent) for i, agent in enumerate(self.possible_agents) if agent in self.agents]
         rewards = {agent: float(timestep.reward[i]) for i, agent in each}
         terminated = {agent: bool(timestep.terminated[i]) for i, agent in each}
-        truncated = {
-            agent: bool(timestep.truncated[i]) and not terminated[agent] for i, agent in each
-        }
+        cut = timestep.truncated & ~timestep.terminated
+        truncated = {agent: bool(cut[i]) for i, agent in each}
         out = self._observations(timestep), rewards, terminated, truncated, self._infos(timestep)
         self.agents = [a for a in self.agents if not (terminated[a] or truncated[a])]
         return out

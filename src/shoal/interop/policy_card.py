@@ -112,7 +112,7 @@ def _actions(spec: EnvSpec, agent: str | None) -> Json:
 def _box(spec: EnvSpec, space: Box, agent: str | None) -> Json:
     """Bounds: of all dimensions alike, or arranged as the file's own actions are."""
     i = None if agent is None else spec.agents.index(agent)
-    space = space if i is None else space.own(i)
+    space = space if i is None else space.part((i,))
     ends = {"low": (space.low, space.lows), "high": (space.high, space.highs)}
     return {
         name: shared if isinstance(shared, float) else (each if i is None else each[0]).tolist()

@@ -90,7 +90,7 @@ def policy_function(policy: Policy, env: World, agent: str | None = None) -> Pol
     _check_no_draws(call, obs, mask)
     if agent is not None:
         i = spec.agents.index(agent)
-        obs, mask = (spec.obs_sizes[i],), (spec.action.own(i).size,)
+        obs, mask = (spec.obs_sizes[i],), (spec.action.part((i,)).size,)
         call = _One(dataclasses.replace(call, policy=_alone(policy, i)), spec, i)
         carry = [leaf[i] if _per_agent(leaf, spec) else leaf for leaf in carry]
     inputs = {"obs": jax.ShapeDtypeStruct(obs, jnp.float32)}
@@ -163,7 +163,7 @@ class _One:
 
     def _padded_mask(self, mask: Array) -> Array:
         """`[B, own size]`; of factors, each padded to the most options of all agents'."""
-        space, own = self.spec.action, self.spec.action.own(self.i)
+        space, own = self.spec.action, self.spec.action.part((self.i,))
         if not (isinstance(space, Factored) and isinstance(own, Factored)):
             return mask
         padding = ((0, 0), (0, 0), (0, space.num_options - own.num_options))
@@ -171,7 +171,7 @@ class _One:
 
     def _unpadded(self, x: Array) -> Array:
         """What is said of actions, `[B, ...]`, without those that the agent lacks."""
-        own = self.spec.action.own(self.i)
+        own = self.spec.action.part((self.i,))
         sizes = (own.size,)
         if isinstance(own, Factored):
             sizes = (own.num_factors, own.num_options)
@@ -222,10 +222,7 @@ def _alone(policy: Policy, agent: int) -> Policy:
     def narrow(network: Any) -> Any:
         if not isinstance(network, AgentNetwork):
             return network
-        group = network.groups.of_agent[agent]
-        stack = jax.tree.map(lambda x: x[group : group + 1], network.stack)
-        single = eqx.tree_at(lambda n: (n.stack, n.groups), network, (stack, Groups((0,))))
-        return _Alone(single, network.groups, agent)
+        return _Alone(network.alone(agent), network.groups, agent)
 
     return jax.tree.map(narrow, policy, is_leaf=lambda x: isinstance(x, AgentNetwork))
 

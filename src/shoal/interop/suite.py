@@ -36,9 +36,12 @@ class Seen(NamedTuple):
     obs: Float[Array, "N D"]
     reward: Float[Array, "N"]
     ended: Bool[Array, "N"]
-    """Who has truly ended, with this step or before."""
+    """Whose own future is worth nothing, with this step or before."""
     over: Bool[Array, ""]
     """Whether the suite calls the episode over, for whatever reason."""
+    fallen: Bool[Array, "N"] | None = None
+    """Who has left, with this step or before, while its team may play on for a reward that it
+    shares; nobody, if not given."""
     action_mask: Bool[Array, "N A"] | None = None
     global_state: Float[Array, "S"] | None = None
     metrics: dict[str, Float[Array, ""]] | None = None
@@ -118,7 +121,7 @@ class SuiteWorld(Env):
     def reset(self, key: PRNGKeyArray) -> tuple[SuiteState, TimeStep]:
         inner, seen = self.begin(key)
         time = jnp.int32(0) if self.clock(inner) is None else None
-        return SuiteState(inner, time), _show(seen, jnp.array(False))
+        return SuiteState(inner, time), self._show(seen, jnp.array(False))
 
     def step(
         self, key: PRNGKeyArray, state: SuiteState, action: Action
@@ -128,27 +131,34 @@ class SuiteWorld(Env):
         late = time >= own if own else jnp.array(False)
         inner, seen = self.advance(key, state.inner, action, late)
         inner = jax.tree.map(_as_before, state.inner, inner)
-        cut = (seen.over | (time >= self.limit)) & ~seen.ended.all()
-        return SuiteState(inner, None if state.time is None else time), _show(seen, cut)
+        late = seen.over | (time >= self.limit)
+        return SuiteState(inner, None if state.time is None else time), self._show(seen, late)
+
+    def _show(self, seen: Seen, late: Bool[Array, ""]) -> TimeStep:
+        """The time step. Who has fallen is no longer active; it has terminated only when all of its
+        team have. At a time limit all are cut who have not terminated."""
+        gone, terminated = seen.ended, seen.ended
+        if seen.fallen is not None:
+            teams = np.asarray(self.spec.teams)
+            gone = seen.ended | seen.fallen
+            plays_on = (teams[:, None] == teams) & ~gone
+            terminated = seen.ended | ~plays_on.any(-1)
+        return TimeStep(
+            obs=seen.obs,
+            reward=seen.reward,
+            terminated=terminated,
+            truncated=late & ~terminated,
+            active=~gone,
+            action_mask=seen.action_mask,
+            global_state=seen.global_state,
+            metrics=seen.metrics or {},
+        )
 
 
 @functools.lru_cache(maxsize=64)
 def _spec(env: SuiteWorld) -> EnvSpec:
     with jax.ensure_compile_time_eval():  # also where it is first asked for inside of a program
         return env.describe()
-
-
-def _show(seen: Seen, cut: Bool[Array, ""]) -> TimeStep:
-    return TimeStep(
-        obs=seen.obs,
-        reward=seen.reward,
-        terminated=seen.ended,
-        truncated=jnp.broadcast_to(cut, seen.ended.shape),
-        active=~seen.ended,
-        action_mask=seen.action_mask,
-        global_state=seen.global_state,
-        metrics=seen.metrics or {},
-    )
 
 
 def _as_before(old: Any, new: Any) -> Any:

@@ -27,6 +27,17 @@ class Choice(eqx.Module):
     state: Float[Array, "*M S"] | None
     """The global state, for mixers that say that they need it."""
 
+    @staticmethod
+    def of(
+        chosen: Float[Array, "*M N"],
+        best: Float[Array, "*M N"],
+        action: Int[Array, "*M N"],
+        acts: Bool[Array, "*M N"],
+        state: Float[Array, "*M S"] | None,
+    ) -> "Choice":
+        """A choice in which those who do not act have the value 0."""
+        return Choice(jnp.where(acts, chosen, 0.0), jnp.where(acts, best, 0.0), action, state)
+
 
 class Mixer(eqx.Module):
     """Maps the values of N agents to those of K units. A unit is what shares a reward: a team, or

@@ -4,14 +4,11 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
-import jax
-
-from shoal.core.errors import UserError
 from shoal.core.limits import Count, NonNegative, Seed, check_fields
+from shoal.training.fields import Json
 
-Json = dict[str, Any]
+__all__ = ["Config", "Json"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,6 @@ class Config:
     devices: int = 1  # that share the environments of one member
     member_devices: int = 1  # groups of them, among which members are shared out
     deterministic: bool = False
-    normalise_observations: bool = False
     evaluations: Count = 10
     eval_episodes: Count = 1000
     checkpoint_seconds: NonNegative = 30.0
@@ -39,15 +35,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check_fields(self)
-
-    @property
-    def steps_per_update(self) -> int:
-        return self.num_envs * self.unroll
-
-    @property
-    def total_updates(self) -> int:
-        """Updates needed to make at least `total_steps` steps."""
-        return -(-self.total_steps // self.steps_per_update)
 
     def members(self) -> list[Json]:
         """The settings of each of the K runs that are trained together: every seed with every
@@ -70,28 +57,3 @@ class Config:
         """Of all that shapes a state or its numbers; a checkpoint of another hash is foreign."""
         text = json.dumps(self.to_json(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def fields_of(thing: Any) -> Json:
-    """The fields of an algorithm or environment as JSON values."""
-    out = {}
-    for f in dataclasses.fields(thing):
-        if not f.metadata.get("saved", True):
-            continue
-        value = getattr(thing, f.name)
-        if isinstance(value, tuple):
-            value = list(value)
-        if isinstance(value, jax.Array):
-            value = value.tolist()
-        if not isinstance(value, (bool, int, float, str, list, type(None))):
-            kind = type(value).__name__
-            raise UserError(
-                f"{type(thing).__name__}.{f.name} is a {kind}: cannot be kept in a config"
-            )
-        out[f.name] = value
-    return out
-
-
-def from_fields(values: Json) -> Json:
-    """The inverse of `fields_of`: lists become tuples again."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

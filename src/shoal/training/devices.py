@@ -1,7 +1,9 @@
 """What must be settled before JAX starts: how many CPU devices, how many cores, the cache."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from shoal.core.errors import UserError
 
@@ -38,10 +40,19 @@ def cache_folder() -> Path:
     return Path(root) / "shoal" / "jax"
 
 
-def share_out(num_envs: int, parts: int, available: int) -> int:
-    """The most devices, at most `available`, among which `num_envs` environments can be shared so
-    that each device's part divides into `parts` minibatches."""
-    for devices in range(min(available, num_envs), 0, -1):
-        if num_envs % (devices * parts) == 0:
+@runtime_checkable
+class Shared(Protocol):
+    """What knows among how many devices its environments can be shared out."""
+
+    def check_devices(self, num_envs: int, devices: int) -> None: ...
+
+
+def share_out(algorithm: Shared, num_envs: int, available: int) -> int:
+    """The most devices, at most `available`, among which an algorithm's environments can be shared.
+    Raises its `UserError` where not even one will do."""
+    for devices in range(min(available, num_envs), 1, -1):
+        with suppress(UserError):
+            algorithm.check_devices(num_envs, devices)
             return devices
-    raise UserError(f"num_envs is {num_envs}, expected a multiple of minibatches, which is {parts}")
+    algorithm.check_devices(num_envs, 1)
+    return 1

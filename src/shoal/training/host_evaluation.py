@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, PRNGKeyArray
 
 from shoal.core.algorithm import Carry, Policy, where_done
-from shoal.core.env import to_act_on
+from shoal.core.env import paid, to_act_on
 from shoal.core.spaces import ActionSpace
 from shoal.interop.host.game import Shown
 from shoal.interop.host.vector import HostVector
@@ -68,9 +68,10 @@ class HostStage:
         seeds = _seeds(key)
         while left.any():
             action, carry = act(shown, carry, done, next(seeds))
+            before = shown
             successor, shown = vector.step(np.asarray(action))
-            done = np.logical_or(successor.truncated, successor.terminated.all(-1))
-            returns += successor.reward
+            done = successor.done
+            returns += paid(before, successor)
             counted = done & (left > 0)
             finished += [returns[i].copy() for i in np.flatnonzero(counted)]
             left[counted] -= 1

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from shoal.analysis.teams import mean_returns, return_names
 from shoal.core.algorithm import (
     Acting,
     Algorithm,
@@ -18,9 +19,10 @@ from shoal.core.algorithm import (
     Transition,
     where_done,
 )
-from shoal.core.env import Env, EnvState, TimeStep, settle, to_act_on
+from shoal.core.env import Env, EnvSpec, EnvState, TimeStep, settle, to_act_on
 from shoal.core.limits import Count, check_fields
 from shoal.core.parallel import num_shards, pmean, shard_index
+from shoal.training.fit import check_action, check_same
 
 
 class Episodes(eqx.Module):
@@ -97,23 +99,27 @@ class OnDevice(eqx.Module):
         acting = self.algorithm.acting(state.algorithm)
         loop, trajectory, finished = self.collect(acting, state.loop, progress, key_collect)
         algorithm, metrics = self.algorithm.learn(state.algorithm, trajectory, key_learn)
-        metrics = pmean(metrics | summarise(finished))
+        check_same(state.algorithm, algorithm, f"{type(self.algorithm).__name__}.learn")
+        metrics = pmean(metrics | summarise(finished, self.env.spec))
         return LearnerState(algorithm, loop, key, state.updates + 1), metrics
 
     def collect(
         self, acting: Acting, loop: Loop, progress: Float[Array, ""], key: PRNGKeyArray
-    ) -> tuple[Loop, Trajectory, tuple[Array, Array, Array]]:
+    ) -> tuple[Loop, Trajectory, tuple[Array, list[Array], Array]]:
         """Steps all environments `unroll` times. Also returns the environments as they are then,
-        and of each step which episodes ended, with what return and length."""
+        and of each step which episodes ended, with what returns and length."""
         n = self._local_envs()
         fresh = batch_carry(self.algorithm.initial_carry(acting), n)
+        name = type(self.algorithm).__name__
 
         def step(loop: Loop, keys):
             key_act, key_step, key_reset = keys
             action, carry, extras = self.algorithm.act(acting, loop.timestep, loop.carry, key_act)
+            check_action(action, self.env.spec, n, f"{name}.act")
+            check_same(loop.carry, carry, f"{name}.act", "carry")
             env, after = jax.vmap(self.env.step)(jax.random.split(key_step, n), loop.env, action)
             successor = settle(loop.timestep, after)
-            episodes, finished = count_episodes(loop.episodes, successor)
+            episodes, finished = count_episodes(loop.episodes, successor, self.env.spec)
             env, timestep = auto_reset(self.env, key_reset, env, successor)
             transition = Transition(loop.timestep, action, extras, successor)
             carry = where_done(successor.done, fresh, carry)
@@ -152,20 +158,27 @@ def auto_reset(
 
 
 def count_episodes(
-    episodes: Episodes, successor: TimeStep
-) -> tuple[Episodes, tuple[Bool[Array, "B"], Float[Array, "B"], Int[Array, "B"]]]:
-    """Adds a step; also returns each environment's (ended, return over agents, length)."""
+    episodes: Episodes, successor: TimeStep, spec: EnvSpec
+) -> tuple[Episodes, tuple[Bool[Array, "B"], list[Float[Array, "B"]], Int[Array, "B"]]]:
+    """Adds a step; also returns each environment's (ended, returns over agents and of each of
+    several teams, length)."""
     returns, length = episodes.returns + successor.reward, episodes.length + 1
     done = successor.done
     kept = Episodes(jnp.where(done[:, None], 0.0, returns), jnp.where(done, 0, length))
-    return kept, (done, returns.mean(-1), length)
+    return kept, (done, mean_returns(returns, spec), length)
 
 
-def summarise(finished: tuple[Array, Array, Array]) -> Metrics:
-    """Sums over the episodes that ended, so that means can be formed later over any stretch."""
+def sum_names(spec: EnvSpec) -> list[str]:
+    """What the sums of `mean_returns` over episodes are called in a learner's metrics."""
+    return [name.replace("return", "return_sum", 1) for name in return_names(spec)]
+
+
+def summarise(finished: tuple[Array, list[Array], Array], spec: EnvSpec) -> Metrics:
+    """Sums over the episodes that ended, so that means can be formed later over any stretch:
+    `return_sum`, and `return_sum/<team>` where teams are rivals."""
     done, returns, length = finished
     return {
         "episodes": done.sum().astype(jnp.float32),
-        "return_sum": jnp.where(done, returns, 0.0).sum(),
+        **{name: jnp.where(done, x, 0.0).sum() for name, x in zip(sum_names(spec), returns)},
         "episode_length_sum": jnp.where(done, length, 0).sum().astype(jnp.float32),
     }

@@ -5,7 +5,7 @@ cannot be saved: after a resume their episodes start anew, with seeds that the s
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,23 +14,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from shoal.analysis.teams import mean_returns
 from shoal.core.algorithm import (
     Algorithm,
     AlgState,
     Carry,
     Metrics,
+    Policy,
     Trajectory,
     Transition,
     where_done,
 )
-from shoal.core.env import TimeStep, settle, to_act_on
+from shoal.core.env import EnvSpec, TimeStep, paid, settle, to_act_on
 from shoal.core.spaces import ActionSpace, Box
 from shoal.interop.host.game import Shown
 from shoal.interop.host.vector import HostVector
 from shoal.interop.host.world import HostWorld
-from shoal.training.on_device import batch_carry
-
-COUNTED = ("episodes", "return_sum", "episode_length_sum")
+from shoal.training.fit import check_action, check_same
+from shoal.training.on_device import batch_carry, sum_names
+from shoal.training.program import policy_of, shapes_of, structure_of, with_axis
 
 
 class HostState(eqx.Module):
@@ -55,8 +57,8 @@ class Steps(NamedTuple):
 class Loop:
     """Where the environments are: outside of JAX, and gone with the process."""
 
-    def __init__(self, vector: HostVector, key: PRNGKeyArray, carry: Carry):
-        self.vector = vector
+    def __init__(self, vector: HostVector, spec: EnvSpec, key: PRNGKeyArray, carry: Carry):
+        self.vector, self.spec = vector, spec
         self.shown = vector.reset(seeds_of(key, vector.num_envs))
         self.carry = carry
         self.done = np.ones(vector.num_envs, bool)  # carries of these are fresh in the next step
@@ -65,13 +67,16 @@ class Loop:
 
     def step(self, action: np.ndarray, totals: dict[str, float]) -> Shown:
         """One step of all environments; returns the true successors, and counts episodes."""
+        before = self.shown
         successor, self.shown = self.vector.step(action)
-        self.done = done = successor.truncated | successor.terminated.all(-1)
-        self.returns += successor.reward
+        self.done = done = successor.done
+        self.returns += paid(before, successor)
         self.length += 1
         if done.any():
             totals["episodes"] += done.sum()
-            totals["return_sum"] += self.returns[done].mean(-1).sum()
+            returns = mean_returns(self.returns[done], self.spec)
+            for name, ended in zip(sum_names(self.spec), returns):
+                totals[name] += ended.sum()
             totals["episode_length_sum"] += self.length[done].sum()
             self.returns[done], self.length[done] = 0.0, 0
         return successor
@@ -115,6 +120,13 @@ class OnHost:
         state = HostState(algorithm, key, state.updates + 1)
         return state, jax.tree.map(np.asarray, metrics) | totals
 
+    @property
+    def steps_per_update(self) -> int:
+        return self.num_envs * self.unroll
+
+    def policy(self, state: HostState) -> Policy:
+        return self._algorithm(self._arrays).policy(state.algorithm)
+
     def compile(self, state: HostState) -> None:
         """Starts the workers and compiles; what is learned is thrown away."""
         key = jax.random.key(0)
@@ -134,12 +146,12 @@ class OnHost:
         vector = old.vector if old else self.world.vector(self.num_envs, self.report)
         carry = self._fresh_carry(self._algorithm(self._arrays), state.algorithm)
         self._structure = jax.tree.structure((self._arrays, state.algorithm))
-        self._loop = Loop(vector, state.key, carry)
+        self._loop = Loop(vector, self.world.spec, state.key, carry)
         return self._loop
 
     def _collect(self, state: HostState, key: PRNGKeyArray) -> tuple[Steps, dict[str, Any]]:
         loop = self._loop or self._start(state)
-        totals: dict[str, float] = dict.fromkeys(COUNTED, 0.0)
+        totals = dict.fromkeys(("episodes", *sum_names(self.world.spec), "episode_length_sum"), 0.0)
         record, rows, carry_0 = None, [], None
         # Once: to take modules apart in every step would cost more than a small network.
         leaves = jax.tree.leaves((self._arrays, state.algorithm))
@@ -186,6 +198,9 @@ class OnHost:
         key = acting_key(seed)
         timestep = to_act_on(self._read(shown))
         action, after, extras = algorithm.act(algorithm.acting(state), timestep, carry, key)
+        name = type(algorithm).__name__
+        check_action(action, self.world.spec, self.num_envs, f"{name}.act")
+        check_same(carry, after, f"{name}.act", "carry")
         return action, carry, after, extras
 
     def _improve(
@@ -201,18 +216,19 @@ class OnHost:
         last = to_act_on(self._read(steps.last))
         progress = jnp.asarray(steps.progress)
         trajectory = Trajectory(transitions, steps.carry, last, last_carry, progress)
-        return algorithm.learn(state.algorithm, trajectory, key)
+        after, metrics = algorithm.learn(state.algorithm, trajectory, key)
+        check_same(state.algorithm, after, f"{type(algorithm).__name__}.learn")
+        return after, metrics
 
 
 class HostProgram:
     """K learners, one after the other: what `Program` is for compiled worlds."""
 
-    def __init__(self, learners: list[OnHost]):
+    def __init__(self, learners: Sequence[OnHost]):
         self.learners, count = learners, range(len(learners))
         self._stack = jax.jit(lambda states: jax.tree.map(_stacked, *states))
-        self._take_apart = jax.jit(
-            lambda state: [jax.tree.map(lambda x, k=k: x[0, k], state) for k in count]
-        )
+        self._take_apart = jax.jit(lambda state: [_member(state, k) for k in count])
+        self._policy_arrays = jax.jit(self._gather_policies)
 
     def init(self, keys: Array) -> HostState:
         """A fresh state for K keys; leaves are `[1, K, ...]`, as those of `Program`."""
@@ -243,6 +259,25 @@ class HostProgram:
         """Puts a state from a checkpoint onto the device."""
         return jax.device_put(state)
 
+    def policies(self, state: HostState) -> Policy:
+        """The policies of all members, as one whose arrays have a leading axis K."""
+        shapes = eqx.filter_eval_shape(policy_of, self.learners[0], shapes_of(state, 2))
+        return eqx.combine(self._policy_arrays(state), structure_of(shapes))
+
+    def policies_template(self, keys: Array) -> Policy:
+        """`policies` with shapes and dtypes for arrays."""
+        shapes = eqx.filter_eval_shape(
+            policy_of, self.learners[0], shapes_of(self.template(keys), 2)
+        )
+        return jax.tree.map(lambda x: with_axis(x, len(keys)), shapes)
+
+    def _gather_policies(self, state: HostState) -> Any:
+        policies = [
+            policy_of(learner, _member(state, k)) for k, learner in enumerate(self.learners)
+        ]
+        arrays = [eqx.filter(policy, eqx.is_array) for policy in policies]
+        return jax.tree.map(lambda *xs: jnp.stack(xs), *arrays)
+
     def __enter__(self) -> "HostProgram":
         return self
 
@@ -258,7 +293,6 @@ def timestep_of(shown: Shown, space: ActionSpace) -> TimeStep:
     if fields["action_mask"] is None and always_masked(space):
         shape = (*fields["reward"].shape, space.size)
         fields["action_mask"] = jnp.broadcast_to(space.mask, shape)
-    fields["truncated"] = jnp.broadcast_to(fields["truncated"][..., None], fields["reward"].shape)
     return TimeStep(**fields, metrics={})
 
 
@@ -288,6 +322,10 @@ _bits = jax.jit(lambda key, steps: jax.random.bits(key, (steps, 4), jnp.uint32),
 def _empty(step: Any, length: int) -> Any:
     """Memory for `length` steps like this one. Workers write over what they showed."""
     return jax.tree.map(lambda x: np.empty((length, *x.shape), x.dtype), step)
+
+
+def _member(state: HostState, k: int) -> HostState:
+    return jax.tree.map(lambda x: x[0, k], state)
 
 
 def _stacked(*leaves: Array) -> Array:

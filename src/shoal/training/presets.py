@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from shoal.addresses import is_address
 from shoal.core.errors import UserError, require, unknown
 
 Table = dict[str, Any]
@@ -27,6 +28,8 @@ HOST = {
 
 def tables(algorithm: str) -> dict[str, Table]:
     """All tables of an algorithm's file, by name, in the file's order."""
+    if is_address(algorithm):
+        return {}
     file = resources.files("shoal.training") / "presets" / f"{algorithm}.toml"
     return tomllib.loads(file.read_text()) if file.is_file() else {}
 

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Key
 
-from shoal.core.algorithm import Learner, Metrics
+from shoal.core.algorithm import Learner, Metrics, Policy
 from shoal.core.errors import require
 from shoal.core.parallel import AXIS
 
@@ -81,6 +81,31 @@ class Program:
         """Puts a state from a checkpoint onto the devices."""
         return jax.device_put(state, NamedSharding(self._mesh, _STATE))
 
+    def policies(self, state: State) -> Policy:
+        """The policies of all members, as one whose arrays have a leading axis K. Devices agree on
+        them; they are on the first."""
+        arrays = jax.device_put(self._policy_arrays(self._arrays, state), jax.devices()[0])
+        return eqx.combine(arrays, structure_of(self._policy_shapes(state)))
+
+    def policies_template(self, keys: Key[Array, "K"]) -> Policy:
+        """`policies` with shapes and dtypes for arrays; computes nothing and needs no devices."""
+        shapes = self._policy_shapes(self.template(keys))
+        return jax.tree.map(lambda x: with_axis(x, len(keys)), shapes)
+
+    @cached_property
+    def _policy_arrays(self) -> Any:
+        def one(x: Any) -> Any:
+            return eqx.filter(policy_of(self._learner(x[0]), x[1]), eqx.is_array)
+
+        return jax.jit(
+            lambda arrays, state: self._map(one, (arrays, jax.tree.map(lambda x: x[0], state)))
+        )
+
+    def _policy_shapes(self, state: State) -> Policy:
+        """The policy of one member, with shapes and dtypes for arrays."""
+        arrays, state = shapes_of(self._arrays, 1), shapes_of(state, 2)
+        return eqx.filter_eval_shape(lambda a, s: policy_of(self._learner(a), s), arrays, state)
+
     def _share(self, fn: Any, mesh: Mesh | AbstractMesh, in_specs: tuple) -> Any:
         # check_vma=False: the average over devices is taken of gradients (core.descend), which is
         # right only without the automatic sums that the check brings along.
@@ -115,6 +140,32 @@ def stack(learners: Sequence[Learner]) -> Learner:
         return jnp.stack([jnp.asarray(x) for x in xs])
 
     return jax.tree.map(join, *learners)
+
+
+def policy_of(learner: Learner, state: State) -> Policy:
+    """A learner's policy, with JAX's arrays for NumPy's: those are data too."""
+    policy = learner.policy(state)
+    return jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, policy)
+
+
+def shapes_of(tree: Any, axes: int) -> Any:
+    """The shapes and dtypes of arrays without that many leading axes."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[axes:], x.dtype), tree)
+
+
+def with_axis(x: Any, size: int) -> Any:
+    """The shape of `size` such arrays, stacked; what is no array stays as it is."""
+    return jax.ShapeDtypeStruct((size, *x.shape), x.dtype) if is_shape(x) else x
+
+
+def structure_of(shapes: Any) -> Any:
+    """What is no array, as `filter_eval_shape` gives it."""
+    return eqx.filter(shapes, is_shape, inverse=True)
+
+
+def is_shape(x: Any) -> bool:
+    """Whether a leaf stands for an array."""
+    return isinstance(x, jax.ShapeDtypeStruct)
 
 
 def _repeat(

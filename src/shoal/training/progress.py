@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_SECONDS = 5.0
+TEAMS = 3  # whose returns a line has room for
 
 
 class Reporter:
@@ -63,7 +64,7 @@ class Reporter:
             return
         numbers = " · ".join(
             [f"{row['steps_per_second']:,.0f} steps/s" + (" in all" if self._each else "")]
-            + [f"{k.replace('_', ' ')} {row[k]:.2f}" for k in _SHOWN if _is_number(row.get(k))]
+            + [f"{_words(k)} {row[k]:.2f}" for k in _shown(row) if _is_number(row.get(k))]
         )
         if self._bar is not None:
             self._bar.update(
@@ -77,7 +78,16 @@ class Reporter:
             print(f"{done} · {numbers} · {max(left, 0):.0f} s left", file=sys.stderr, flush=True)
 
 
-_SHOWN = ("return", "eval_return", "loss", "entropy")
+def _shown(row: dict[str, Any]) -> list[str]:
+    """Of rival teams each one's return: their mean says nothing."""
+    teams = [name for name in row if name.startswith("return/")][:TEAMS]
+    returns = [*teams, *(f"eval_{name}" for name in teams)] or ["return", "eval_return"]
+    return [*returns, "eval_nash_conv", "loss", "entropy"]
+
+
+def _words(name: str) -> str:
+    """`eval_return/good_agent` is the eval return of good agent."""
+    return name.replace("/", " of ").replace("_", " ")
 
 
 def _is_number(x: Any) -> bool:

@@ -1,10 +1,8 @@
 """The Python interface: train, resume, load, evaluate."""
 
 import dataclasses
-import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,13 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from shoal import addresses, registry
-from shoal.analysis.statistics import summary
-from shoal.core.algorithm import Algorithm, Policy
+from shoal.core.algorithm import Algorithm, Learner, Policy
+from shoal.core.env import Env
 from shoal.core.errors import UserError, require, unknown
 from shoal.core.spaces import Box
 from shoal.interop.host.world import HostWorld, World
-from shoal.training import checkpoint, presets
-from shoal.training.config import Config, Json, fields_of, from_fields
+from shoal.training import presets
+from shoal.training.config import Config, Json
 from shoal.training.devices import prepare, share_out
 from shoal.training.durable import read_json
 from shoal.training.evaluation import (
@@ -29,17 +27,22 @@ from shoal.training.evaluation import (
     evaluate_random,
     evaluate_scripted,
 )
+from shoal.training.fields import check_types, fields_of, from_fields, paths
+from shoal.training.fit import check_learner
 from shoal.training.host_evaluation import HostStage
-from shoal.training.program import State
+from shoal.training.learners import Hyperparameters, make_learners, with_settings
+from shoal.training.machine import hardware, versions
 from shoal.training.run_directory import RunDirectory, read_metrics
+from shoal.training.scoring import evaluation_report, evaluation_summaries
 from shoal.training.trackers.choice import Track, choose
 from shoal.training.trackers.tracking import Tracking
-from shoal.training.trainer import Trainer, Watcher, evaluation_report
+from shoal.training.trainer import Trainer, Watcher
 
 RUN_SETTINGS = (
     *("total_steps", "num_envs", "unroll", "evaluations", "eval_episodes"),
     "normalise_observations",
 )
+_SCALED = "normalise_observations"  # a run setting that is a field of algorithms
 CONTROLLERS = {"scripted": evaluate_scripted, "random": evaluate_random}
 
 
@@ -78,7 +81,7 @@ class Run:
 
 
 def train(
-    algorithm: str,
+    algorithm: str | Algorithm,
     env: World | str,
     *,
     total_steps: int | None = None,
@@ -97,7 +100,8 @@ def train(
     """Trains `algorithm` in `env` and returns the finished run.
 
     Args:
-        algorithm: a name from `shoal list algorithms`.
+        algorithm: a name from `shoal list algorithms`, or an algorithm. One of your own class is
+            found again, to resume or load the run, if its module can be imported or is.
         env: an environment, or its name.
         total_steps: environment steps to make (a step moves all agents of one environment).
         seed: the first of `seeds` consecutive seeds, which are trained together.
@@ -115,25 +119,29 @@ def train(
     Raises:
         UserError: a name, value or directory that will not do; nothing has been written.
     """
-    registry.find("algorithm", algorithm, registry.ALGORITHMS)
+    name = algorithm_name(algorithm)
     prepare(deterministic)
     world: World = registry.make(env) if isinstance(env, str) else env
     spec = world.spec
     continuous = isinstance(spec.action, Box)
     on_host = isinstance(world, HostWorld)
-    table = presets.resolve(algorithm, spec.name, continuous, preset, on_host)
-    algo = registry.make_algorithm(algorithm, **from_fields(table.pop("algo") | (settings or {})))
-    for name in run_settings:
-        if name not in RUN_SETTINGS:
-            raise unknown("run setting", name, RUN_SETTINGS)
+    table = presets.resolve(name, spec.name, continuous, preset, on_host)
+    fields = from_fields(table.pop("algo") | (settings or {}))
+    if isinstance(algorithm, str):
+        algo = registry.make_algorithm(algorithm, **fields)
+    else:
+        algo = dataclasses.replace(algorithm, **fields)
+    for setting in run_settings:
+        if setting not in RUN_SETTINGS:
+            raise unknown("run setting", setting, RUN_SETTINGS)
     chosen = table | {k: v for k, v in run_settings.items() if v is not None}
     if total_steps is not None:
         chosen["total_steps"] = total_steps
     return start(
-        algorithm,
+        name,
         algo,
         world,
-        Path(out) if out else free_directory(algorithm, spec.name),
+        Path(out) if out else free_directory(name, spec.name),
         quiet=quiet,
         watchers=watchers,
         track=track,
@@ -146,9 +154,26 @@ def train(
     )
 
 
+def algorithm_name(algorithm: Any) -> str:
+    """What a run remembers an algorithm by: its name, or where its class is.
+
+    Raises:
+        UserError: there is no such name, or the object is no algorithm.
+    """
+    if isinstance(algorithm, str):
+        registry.find("algorithm", algorithm, registry.ALGORITHMS)
+        return algorithm
+    if isinstance(algorithm, type):
+        raise UserError(f"{algorithm.__name__} is a class, expected an algorithm made of it")
+    name = type(algorithm).__name__
+    good = isinstance(algorithm, Algorithm)
+    require(good, f"{name} is no algorithm, expected a name or an object of shoal.Algorithm")
+    return addresses.address_of(type(algorithm))
+
+
 def start(
     name: str,
-    algorithm: Algorithm,
+    algorithm: Hyperparameters,
     env: World,
     out: Path,
     *,
@@ -160,6 +185,8 @@ def start(
     """Trains an algorithm that is built already; `settings` are fields of `Config`."""
     trackers = choose(track)
     spec = env.spec
+    if settings.pop(_SCALED, False):
+        algorithm = _with_scales(name, algorithm)
     algorithm.check(spec)
     settings["sweep"] = _numbers(algorithm, settings.get("sweep", {}))
     config = Config(
@@ -170,28 +197,36 @@ def start(
         **settings,
     )
     for member in config.members():
-        values = {name: member[name] for name in config.sweep}
-        dataclasses.replace(algorithm, **values).check(spec)
-    parts = getattr(algorithm, "minibatches", 1)
+        with_settings(algorithm, member).check(spec)
     one = config.deterministic or isinstance(env, HostWorld)  # whose loop is Python's
     available = 1 if one else jax.local_device_count()
     groups = max(d for d in range(1, available + 1) if len(config.members()) % d == 0)
-    devices = share_out(config.num_envs, parts, available // groups)
+    devices = share_out(algorithm, config.num_envs, available // groups)
     config = dataclasses.replace(config, devices=devices, member_devices=groups)
+    learners = make_learners(config, algorithm, env)
+    if isinstance(env, Env):
+        check_learner(learners[0], env)
     with RunDirectory.create(out) as directory:
         tracking = Tracking(trackers, directory, config, quiet)
-        trainer = Trainer(config, algorithm, env, directory, [*watchers, tracking.watch])
+        trainer = Trainer(config, learners, env, directory, [*watchers, tracking.watch])
         directory.write_config(config.to_json() | {"versions": versions(), "hardware": hardware()})
         with tracking:
             state = trainer.run(quiet=quiet)
-        return _run(trainer, state)
+        return _run(trainer, trainer.policies(state))
+
+
+def _with_scales(name: str, algorithm: Any) -> Any:
+    """The algorithm with networks that see observations at mean 0, deviation 1."""
+    known = {f.name for f in dataclasses.fields(algorithm)}
+    require(_SCALED in known, f"{name} cannot normalise observations: it has no field {_SCALED}")
+    return dataclasses.replace(algorithm, **{_SCALED: True})
 
 
 def _numbers(
-    algorithm: Algorithm, sweep: dict[str, Sequence[int | float]]
+    algorithm: Any, sweep: dict[str, Sequence[int | float]]
 ) -> dict[str, list[int | float]]:
     """The swept values as plain numbers. Raises `UserError` for what cannot be swept."""
-    static = {f.name: bool(f.metadata.get("static")) for f in dataclasses.fields(algorithm)}
+    static = dict(paths(algorithm))
     leaves = [name for name, shapes in static.items() if not shapes]
     for name, values in sweep.items():
         if static.get(name):
@@ -225,7 +260,7 @@ def resume(
         trainer = Trainer(config, *rebuild(config, env), run, [*watchers, tracking.watch])
         with tracking:
             state = trainer.run(resume=True, quiet=quiet)
-        return _run(trainer, state)
+        return _run(trainer, trainer.policies(state))
 
 
 def load(directory: Path | str, *, best: bool = False, env: World | None = None) -> Run:
@@ -234,13 +269,7 @@ def load(directory: Path | str, *, best: bool = False, env: World | None = None)
     config = read_config(run)
     prepare(config.deterministic)
     trainer = Trainer(config, *rebuild(config, env), run)
-    loaded = checkpoint.load(
-        run.checkpoints,
-        trainer.program.template(trainer.keys),
-        config_hash=config.hash,
-        name="best" if best else None,
-    )
-    return _run(trainer, loaded.state)
+    return _run(trainer, trainer.load_best()[0] if best else trainer.load())
 
 
 def evaluate(
@@ -249,10 +278,8 @@ def evaluate(
     """Plays whole episodes and summarises them. `policy` may be `"scripted"` or `"random"`."""
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
     returns = _episodes(policy, env, jax.random.key(seed), episodes, greedy)
-    metrics = {name: summary(np.asarray(v)[None]) for name, v in returns.metrics.items()}
-    for i, agent in enumerate(env.spec.agents):
-        metrics[f"return/{agent}"] = summary(np.asarray(returns.per_agent)[None, :, i])
-    return Evaluation(**summary(np.asarray(returns.mean)[None]), metrics=metrics)
+    found = evaluation_summaries(env.spec, jax.tree.map(lambda x: np.asarray(x)[None], returns))
+    return Evaluation(**found.pop("return"), metrics=found)
 
 
 def _episodes(
@@ -312,47 +339,30 @@ def read_config(run: RunDirectory) -> Config:
         ) from error
 
 
-def rebuild(config: Config, env: World | None = None) -> tuple[Algorithm, World]:
-    """The algorithm and environment that a configuration names."""
-    algorithm = registry.make_algorithm(config.algorithm, **from_fields(config.algorithm_fields))
-    if env is not None:
-        return algorithm, env
-    return algorithm, registry.make(config.environment, **from_fields(config.environment_fields))
+def rebuild(config: Config, env: World | None = None) -> tuple[list[Learner], World]:
+    """The learners and the environment that a configuration names."""
+    algorithm = _made("algorithm", registry.make_algorithm, config.algorithm, config)
+    world = env or _made("environment", registry.make, config.environment, config)
+    algorithm.check(world.spec)
+    return make_learners(config, algorithm, world), world
+
+
+def _made(kind: str, make: Callable[..., Any], name: str, config: Config) -> Any:
+    """An algorithm or environment as `config.json` has it; a `UserError` that says where not."""
+    key = f"{kind}_fields"
+    place, home = f"config.json: {key}", name.rpartition(":")[0]
+    made = make(name, **from_fields(getattr(config, key), place=place, home=home))
+    check_types(made, place)
+    return made
 
 
 def free_directory(algorithm: str, environment: str) -> Path:
     """`runs/<algorithm>_<world>_<n>` with the first n that is free."""
-    stem, n = f"{algorithm}_{addresses.short_name(environment)}", 0
+    stem, n = "_".join(map(addresses.short_name, (algorithm, environment))), 0
     while (path := Path("runs") / f"{stem}_{n}").exists():
         n += 1
     return path
 
 
-def versions() -> dict[str, str]:
-    """Of everything that shapes a number."""
-    names = ("shoal", "jax", "jaxlib", "equinox", "optax", "numpy")
-    return {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
-
-
-def hardware() -> dict[str, Any]:
-    """The machine, in words."""
-    device = jax.devices()[0]
-    return {
-        "platform": device.platform,
-        "device": device.device_kind if device.platform != "cpu" else _processor(),
-        "devices": jax.local_device_count(),
-        "system": platform.platform(),
-    }
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _run(trainer: Trainer, state: State) -> Run:
-    policies = trainer.policies(state)
+def _run(trainer: Trainer, policies: list[Policy]) -> Run:
     return Run(trainer.directory.path, trainer.config, trainer.env, policies[0], policies)

@@ -9,12 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from shoal.core.algorithm import Algorithm
+from shoal import registry
 from shoal.core.env import Env
 from shoal.core.errors import require
 from shoal.training.devices import share_out
 from shoal.training.evaluation import random_action
-from shoal.training.on_device import OnDevice, auto_reset
+from shoal.training.learners import Hyperparameters, make_learner
+from shoal.training.on_device import auto_reset
 from shoal.training.program import Program, stack
 
 REPEATS = 5
@@ -42,10 +43,15 @@ def environment_speed(env: Env, num_envs: int, seconds: float = 3.0) -> dict[str
 
 
 def training_speed(
-    algorithm: Algorithm, env: Env, num_envs: int, unroll: int, seconds: float = 5.0
+    algorithm: Hyperparameters,
+    env: Env,
+    num_envs: int,
+    unroll: int,
+    seconds: float = 5.0,
+    target: str = registry.ON_DEVICE,
 ) -> dict[str, Any]:
-    """Whole updates, on as many devices as there are."""
-    return _measure(training_work(algorithm, env, num_envs, unroll), seconds)
+    """Whole updates of the learner `target`, on as many devices as there are."""
+    return _measure(training_work(algorithm, env, num_envs, unroll, target), seconds)
 
 
 def environment_work(env: Env, num_envs: int) -> Work:
@@ -84,15 +90,23 @@ def environment_work(env: Env, num_envs: int) -> Work:
     return Work(lambda loop: run(loop, key), loop, num_envs * UNROLL * rollouts)
 
 
-def training_work(algorithm: Algorithm, env: Env, num_envs: int, unroll: int) -> Work:
+def training_work(
+    algorithm: Hyperparameters,
+    env: Env,
+    num_envs: int,
+    unroll: int,
+    target: str = registry.ON_DEVICE,
+) -> Work:
     """What `training_speed` times."""
     algorithm.check(env.spec)
-    devices = share_out(num_envs, getattr(algorithm, "minibatches", 1), jax.local_device_count())
-    algorithm = jax.tree.map(jnp.asarray, algorithm)
-    program = Program(stack([OnDevice(algorithm, env, num_envs, unroll, 1e6)]), devices)
+    devices = share_out(algorithm, num_envs, jax.local_device_count())
+    much = 1_000_000 * num_envs * unroll  # schedules hardly move
+    learner = make_learner(algorithm, env, num_envs, unroll, much, target)
+    program = Program(stack([learner]), devices)
     state = jax.block_until_ready(program.init(jax.random.split(jax.random.key(0), 1)))
     updates = max(1, 30_000 // (num_envs * unroll))
-    return Work(lambda state: program.run(state, updates)[0], state, num_envs * unroll * updates)
+    steps = learner.steps_per_update * updates
+    return Work(lambda state: program.run(state, updates)[0], state, steps)
 
 
 def _measure(work: Work, seconds: float) -> dict[str, Any]:

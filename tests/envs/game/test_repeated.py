@@ -9,8 +9,8 @@ import shoal
 from shoal.core.errors import UserError
 from shoal.envs.game.repeated import RepeatedGame, repeated
 from shoal.games import NormalForm, classic, random_game, regret
-from shoal.training.config import fields_of, from_fields
 from shoal.training.evaluation import evaluate_policy
+from shoal.training.fields import fields_of, from_fields
 
 PENNIES = classic("matching_pennies")
 FAIR = ([0.5, 0.5], [0.5, 0.5])
@@ -32,7 +32,7 @@ def test_each_cell_pays_what_the_game_says():
     for cell in np.ndindex(*game.num_actions):
         _, shown = steps(world, [cell])
         assert np.allclose(shown.reward, game.payoffs[(slice(None), *cell)], atol=1e-6)
-        assert shown.terminated.all() and not shown.truncated and not shown.active.any()
+        assert shown.terminated.all() and not shown.truncated.any() and not shown.active.any()
 
 
 def test_memory_shows_own_action_first_and_the_last_round_first():

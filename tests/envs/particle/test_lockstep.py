@@ -126,7 +126,7 @@ def differences(world: ParticleWorld, recording: mpe2_recordings.Recording) -> d
         "velocity": (after.velocity, recording.velocity[:, 1:]),
         "message": (after.message, recording.message[:, 1:]),
         "reward": (timestep.reward, recording.reward),
-        "truncated": (timestep.truncated[:, None], recording.truncated),
+        "truncated": (timestep.truncated, recording.truncated),
         "terminated": (timestep.terminated, np.zeros_like(recording.truncated)),
     }
     return {

@@ -17,8 +17,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
+from shoal.agents.fields import Exploring
 from shoal.agents.off_policy import Experience, Learned, OffPolicy, OffPolicyState
 from shoal.agents.policies import QPolicy
 from shoal.core.algorithm import Metrics
@@ -35,7 +36,7 @@ from shoal.nn.mlp import Activation
 LOSSES = {"huber": optax.huber_loss, "squared": optax.l2_loss}
 
 
-class QLearning(OffPolicy):
+class QLearning(Exploring, OffPolicy):
     """Q-learning from replay, with a mixer that makes the values of agents those of their units:
     each agent on its own, or its team."""
 
@@ -50,12 +51,6 @@ class QLearning(OffPolicy):
     td_lambda: Fraction = 0.0
     """Mixing of horizons in targets: 0 looks one step ahead, 1 to the end of the sequence. It is
     not corrected for actions that the policy would no longer take (Peng and Williams 1996)."""
-    epsilon_start: Fraction = 1.0
-    """Share of random actions at first."""
-    epsilon_end: Fraction = 0.05
-    """Share of random actions in the end."""
-    exploration_fraction: PositiveFraction = 0.2
-    """Share of training over which random actions become rare."""
     loss: Literal["huber", "squared"] = eqx.field(static=True, default="huber")
     """What is done to an error."""
     double: bool = eqx.field(static=True, default=True)
@@ -100,7 +95,7 @@ class QLearning(OffPolicy):
         returns, settled = settled_returns(
             mixer.mean(batch.reward),
             self.discount * (1.0 - ended),
-            mixer(_choice(value, best, action, batch.present, batch.next_state)),
+            mixer(Choice.of(value, best, action, batch.present, batch.next_state)),
             mixer.any(batch.present) | ended,
             # What follows the cut of a member does not hold what it would have been worth.
             batch.done[..., None] | mixer.any(batch.cut),
@@ -119,7 +114,7 @@ class QLearning(OffPolicy):
         """The loss: how far the units' values are from their targets."""
         q = params["q"].unroll(batch.obs, batch.first_carry[0], batch.starts)
         chosen, best = action_value(q, batch.action), double_q_value(q, q, batch.legal)
-        value = params["mixer"](_choice(chosen, best, batch.action, batch.active, batch.state))
+        value = params["mixer"](Choice.of(chosen, best, batch.action, batch.active, batch.state))
         loss = weighted_mean(LOSSES[self.loss](value - returns), weight)
         return loss, {"q_mean": weighted_mean(value, weight)}
 
@@ -153,23 +148,6 @@ class QLearning(OffPolicy):
 
     def schedules(self, progress: Float[Array, ""]) -> Metrics:
         return {"epsilon": self.epsilon(progress)}
-
-    def epsilon(self, progress: Float[Array, ""] | float) -> Float[Array, ""]:
-        """The share of random actions after that share of training."""
-        left = jnp.maximum(1 - progress / self.exploration_fraction, 0)
-        share = self.epsilon_end + (self.epsilon_start - self.epsilon_end) * left
-        return jnp.asarray(share, jnp.float32)
-
-
-def _choice(
-    chosen: Float[Array, "L M N"],
-    best: Float[Array, "L M N"],
-    action: Int[Array, "L M N"],
-    acts: Bool[Array, "L M N"],
-    state: Float[Array, "L M S"] | None,
-) -> Choice:
-    """What a mixer reads: who does not act has the value 0."""
-    return Choice(jnp.where(acts, chosen, 0.0), jnp.where(acts, best, 0.0), action, state)
 
 
 def iql(**overrides: Any) -> QLearning:

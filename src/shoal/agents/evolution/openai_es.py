@@ -62,6 +62,7 @@ class EvolvedPolicy(Policy):
             return found
         if isinstance(found, FactoredCategorical):
             return eqx.tree_at(lambda f: f.choice, found, _certain(found.choice))
+        assert isinstance(found, Categorical)
         return _certain(found)
 
 
@@ -111,6 +112,13 @@ class OpenAIES(Algorithm):
             self.population % 2 == 0, f"population is {self.population}, expected an even number"
         )
 
+    def check_devices(self, num_envs: int, devices: int) -> None:
+        require(
+            num_envs % self.population == 0 and self.population % devices == 0,
+            f"num_envs is {num_envs}, expected a multiple of population, which is "
+            f"{self.population}",
+        )
+
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> ESState:
         key_network, key_noise = jax.random.split(key)
         network = AgentNetwork(
@@ -155,9 +163,6 @@ class OpenAIES(Algorithm):
 
     def initial_carry(self, acting: EvolvedPolicy) -> Carry:
         return acting.initial_carry()
-
-    def splits(self) -> int:
-        return self.population
 
     def act(
         self, acting: EvolvedPolicy, timestep: TimeStep, carry: Carry, key: PRNGKeyArray

@@ -117,6 +117,7 @@ class SAC(OffPolicy):
             )
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
+        assert isinstance(spec.action, Box)
         key_actor, *keys = jax.random.split(key, 1 + self.critics)
         size = spec.action.size
         network = self.network(spec, 2 * size, head_gain=0.01, key=key_actor)

@@ -26,7 +26,7 @@ CHECKS = {
     "carry": "a step returns what a reset returns: it compiles once, and loops",
     "keys": "each key is used once",
     "batch": "a batch is its members, one by one",
-    "end": "true ends stay, and a step never resets",
+    "end": "who has ended stays so, does not act and is paid nothing; a step never resets",
     "limit": "the time limit falls on the horizon",
     "masks": "every agent has a legal action at all times",
     "inactive": "who is not active changes nothing",
@@ -141,7 +141,7 @@ def _plays(env: Env, report: Report, episodes: int, seed: int) -> None:
         report.findings.append(error("pure", seen, "the same each time", mend))
     on_play: tuple[Callable[[Any], list[Finding]], ...] = (
         ends.check_start,
-        ends.check_terminated,
+        ends.check_ended,
         ends.check_no_reset,
         values.check_masks,
         values.check_finite,

@@ -1,4 +1,4 @@
-"""How episodes end: true ends stay, the time limit is the spec's, and no step starts anew."""
+"""How episodes end: who has ended stays so, the time limit is the spec's, no step starts anew."""
 
 from typing import Any
 
@@ -20,26 +20,45 @@ def check_start(play: Play) -> list[Finding]:
     if not over.any():
         return []
     seen = "the episode is over before its first step"
-    mend = "reset returns truncated=False, and terminated False for someone"
+    mend = "reset returns truncated False for all, and terminated False for someone"
     return [error("end", seen, "an episode has a step at least", mend, **play.place(over))]
 
 
-def check_terminated(play: Play) -> list[Finding]:
-    """An agent that has terminated stays so, and no longer acts."""
-    timestep, before = play.timestep, play.before[:-1, :, None]
+def check_ended(play: Play) -> list[Finding]:
+    """An agent that has terminated or was cut stays so, does not act, and is paid nothing."""
+    timestep, going_on = play.timestep, play.before[:, :, None]
     found = []
-    back = timestep.terminated[:-1] & ~timestep.terminated[1:] & before
-    if back.any():
-        place = play.place(back)
-        seen = "terminated is true, and false again a step later"
-        mend = "keep in the state who has terminated, and return that"
-        found.append(error("end", seen, "true until the episode ends", mend, **place))
-    acting = timestep.terminated & timestep.active & play.before[:, :, None]
+    for name in ("terminated", "truncated"):
+        flag = getattr(timestep, name)
+        back = flag[:-1] & ~flag[1:] & going_on[:-1]
+        if back.any():
+            seen = f"{name} is true, and false again a step later"
+            mend = (
+                f"keep in the state who has {'terminated' if name == 'terminated' else 'been cut'}"
+            )
+            expected = "true until the episode ends"
+            found.append(
+                error("end", seen, expected, f"{mend}, and return that", **play.place(back))
+            )
+    gone = (timestep.terminated | timestep.truncated) & going_on
+    acting = gone & timestep.active
     if acting.any():
-        seen = "the agent has terminated, and is active though the episode goes on"
-        mend = "return active=alive & ~terminated"
+        how = "has terminated" if (acting & timestep.terminated).any() else "was cut"
+        seen = f"the agent {how}, and is active though the episode goes on"
+        mend = "return active=alive & ~(terminated | truncated)"
         place = play.place(acting)
-        found.append(error("end", seen, "who has terminated does not act", mend, **place))
+        found.append(error("end", seen, "who has ended does not act", mend, **place))
+    paid = np.zeros_like(gone)
+    paid[1:] = gone[:-1] & (timestep.reward[1:] != 0)
+    if paid.any():
+        reward = float(timestep.reward[tuple(np.argwhere(paid)[0])])
+        seen = f"the agent had ended, and is paid {reward:g}, which nobody learns from"
+        mend = (
+            "pay 0; or, if what its team earns later is its own, let it be inactive, and terminate "
+            "with its team"
+        )
+        expected = "who has ended is paid nothing"
+        found.append(warning("end", seen, expected, mend, **play.place(paid)))
     idle = ~timestep.active.any(-1) & play.before
     if idle.any():
         seen = "nobody is active, but the episode goes on"
@@ -49,9 +68,10 @@ def check_terminated(play: Play) -> list[Finding]:
 
 
 def check_limit(play: Play) -> tuple[list[Finding], bool]:
-    """The time limit falls on the horizon; also whether any episode came as far."""
+    """The time limit falls on the horizon; also whether any episode came as far. Agents may be cut
+    one by one before; what counts is a cut that ends the episode."""
     horizon, steps = play.spec.horizon, play.done.shape[0] - 1
-    early = play.timestep.truncated & play.inside
+    early = _cut_with(play) & play.done & play.inside
     early[horizon:] = False
     early[0] = False
     if early.any():
@@ -62,6 +82,14 @@ def check_limit(play: Play) -> tuple[list[Finding], bool]:
     if late.any():
         return [_late(play, late)], True
     return _mistaken_limit(play), bool((play.last == horizon).any())
+
+
+def _cut_with(play: Play) -> np.ndarray:
+    """Bool `[T + 1, B]`: whether some agent was cut with this very step."""
+    cut = play.timestep.truncated & ~play.timestep.terminated
+    new = cut.copy()
+    new[1:] &= ~cut[:-1]
+    return new.any(-1)
 
 
 def _early(play: Play, early: np.ndarray) -> Finding:
@@ -95,11 +123,11 @@ def _mistaken_limit(play: Play) -> list[Finding]:
     """A clock that terminates: either a game of fixed length, or a bug."""
     horizon = play.spec.horizon
     reached = play.last == horizon
-    cut = play.timestep.truncated[: horizon + 1].any()
+    cut = _cut_with(play)[: horizon + 1].any()
     if horizon == 1 or not reached.any() or cut or not _has_clock(play):
         return []
     seen = f"every episode that comes to step {horizon}, the horizon, terminates there"
-    mend = "return truncated, not terminated, if the world could go on; learners value what follows"
+    mend = "return truncated, not terminated, if it could go on; learners value what follows"
     return [warning("limit", seen, "a time limit truncates", mend, step=horizon)]
 
 

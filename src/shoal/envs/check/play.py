@@ -35,7 +35,7 @@ class Play(NamedTuple):
     @property
     def done(self) -> np.ndarray:
         """Bool `[T + 1, B]`: whether the world says that the episode ended there."""
-        return np.asarray((self.timestep.truncated | self.timestep.terminated).all(-1))
+        return np.asarray((self.timestep.terminated | self.timestep.truncated).all(-1))
 
     @property
     def last(self) -> np.ndarray:

@@ -87,7 +87,10 @@ def _mend_shape(field: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> 
         case "action_mask":
             return "return a row for each agent, and in it a truth value for each action"
         case "truncated":
-            return "the time limit is everyone's: return one truth value, time >= horizon"
+            return (
+                "return one truth value for each agent; a time limit is everyone's: "
+                f"jnp.full({wanted[0]}, time >= horizon), or TimeStep.of(truncated=time >= horizon)"
+            )
         case "global_state":
             return f"return a row of {wanted[0]} numbers, or mend spec.state_size"
         case "reward" | "terminated" | "active":

@@ -22,7 +22,10 @@ from shoal.core.errors import require
 from shoal.core.picture import Picture, Text
 from shoal.core.spaces import Discrete
 from shoal.envs.game.behaviour import TablePolicy, probabilities
+from shoal.games.extensive.policy_values import nash_conv
 from shoal.games.extensive.tree import CHANCE, ExtensiveForm, check_policy
+
+EXACT = 30_000_000  # numbers in what a policy is shown to read all of it off
 
 
 class TreeState(eqx.Module):
@@ -136,6 +139,15 @@ class TreeGame(Env):
         out = np.asarray(found, np.float64)
         chosen = np.where(form.legal, out[each, form.owner][:, : form.legal.shape[1]], 0.0)
         return chosen / chosen.sum(1, keepdims=True)
+
+    def assess(self, policy: Policy) -> dict[str, float]:
+        """`nash_conv`: what the players could gain by best responses, each alone, in sum; 0 at an
+        equilibrium. Only of a policy that does not remember, and where the tree is small enough to
+        tell in about a second."""
+        shown = self.form.num_infosets * self.form.num_players * self.spec.obs_size
+        if policy.initial_carry() is not None or shown > EXACT:
+            return {}
+        return {"nash_conv": float(nash_conv(self.form, self.behaviour(policy)))}
 
     def as_policy(self, policy: Float[np.ndarray, "I A"]) -> TablePolicy:
         """A policy of the tree, as a solver gives it, as one that acts in this world."""

@@ -19,7 +19,9 @@ class AECGame(Game):
     """The `AECEnv` that `make_fn` makes.
 
     In PettingZoo an agent that is gone has a last turn, in which it does nothing. These turns are
-    taken here, within the step that ended it; the agent sees then how it ended.
+    taken here as soon as they come; how it ended the agent sees within the step that ended it.
+    Agents that have not appeared, come back, or leave without a word are what they are in a
+    `ParallelGame`.
 
     Raises:
         UserError: it does not name its agents, or its spaces will not do.
@@ -34,9 +36,12 @@ class AECGame(Game):
         self.state = GlobalState(env)
         turns = cycles_of(env) * len(self.players.names)
         self.facts = self.players.facts(self.state.size, turns)
+        self.living: set[Any] = set()
+        self.unseen: set[Any] = set()  # whose end it has not seen
 
     def reset(self, seed: int) -> Shown:
         self.players.begin()
+        self.living, self.unseen = set(), set()
         self.env.reset(seed=int(seed))
         return self._turn()
 
@@ -58,19 +63,17 @@ class AECGame(Game):
     def _turn(self) -> Shown:
         """What is shown before the next turn, or at the end of the episode."""
         env, players = self.env, self.players
-        self._note_deaths()
-        due = env.agent_selection if env.agents else None
-        stopped = due is not None and env.truncations[due] and not env.terminations[due]
+        self._note_ends()
         self._take_last_turns()
-        ended = not env.agents
+        for agent in self.unseen.intersection(env.agents):  # its last turn comes later
+            self._observe(agent)
+        self.unseen.clear()
         players.active[:] = False
-        if not ended:
+        if env.agents:
             due = env.agent_selection
             self._observe(due)
-        if not ended or stopped:  # whom nothing but a limit stopped would have acted next
             players.active[players.index_of(due)] = True
-        truncated = ended and not players.terminated.all()
-        return players.shown(bool(truncated), self.state.read(ended))
+        return players.shown(self.state.read(ended=not env.agents))
 
     def _take_last_turns(self) -> None:
         """Lets those who are gone leave, until someone who lives is due."""
@@ -80,16 +83,28 @@ class AECGame(Game):
             if not patience:
                 raise UserError(f"{env} keeps {env.agent_selection}, whose step(None) is to end it")
             patience -= 1
-            self._observe(env.agent_selection)
+            if env.agent_selection in self.unseen:
+                self.unseen.discard(env.agent_selection)
+                self._observe(env.agent_selection)
             env.step(None)
-            self._note_deaths()
+            self._note_ends()
 
     def _gone(self, agent: Any) -> bool:
         return bool(self.env.terminations[agent] or self.env.truncations[agent])
 
-    def _note_deaths(self) -> None:
-        for agent, dead in self.env.terminations.items():
-            self.players.terminated[self.players.index_of(agent)] = dead
+    def _note_ends(self) -> None:
+        """Writes down who lives, who has died, and who was cut, of those who are or were there."""
+        env, players, there = self.env, self.players, set(self.env.agents)
+        for agent in self.living | there:
+            i = players.index_of(agent)
+            dead, cut = env.terminations.get(agent), env.truncations.get(agent)
+            players.eyes[i].fresh |= agent not in self.living and not (dead or cut)
+            players.terminated[i] = bool(dead)
+            players.truncated[i] = not dead and bool(cut or agent not in there)
+        ended = players.terminated | players.truncated
+        living = {agent for agent in there if not ended[players.index_of(agent)]}
+        self.unseen |= self.living - living
+        self.living = living
 
     def _observe(self, agent: Any) -> None:
         observation, info = self.env.observe(agent), self.env.infos.get(agent)

@@ -49,7 +49,7 @@ def wrap(world: Any, make: Make, view: Any) -> Game:
 
 
 class Limited(Game):
-    """A game whose episodes are cut after `limit` steps."""
+    """A game whose episodes are cut after `limit` steps, for all who have not terminated."""
 
     def __init__(self, game: Game, limit: int):
         self.game, self.facts, self.limit, self.time = game, game.facts, limit, 0
@@ -61,7 +61,7 @@ class Limited(Game):
     def step(self, action: np.ndarray) -> Shown:
         self.time += 1
         shown = self.game.step(action)
-        return shown if self.time < self.limit else shown._replace(truncated=True)
+        return shown if self.time < self.limit else shown._replace(truncated=~shown.terminated)
 
     def render(self) -> np.ndarray:
         return self.game.render()

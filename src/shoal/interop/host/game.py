@@ -6,7 +6,7 @@ A `Game` is one such world. It lives in a worker process, so nothing here import
 
 import abc
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,21 +39,31 @@ class Facts:
 
 
 class Shown(NamedTuple):
-    """What a game shows after a reset or a step; the fields mean what `TimeStep`'s do. Arrays hold
-    until the game is called again, which may write over them."""
+    """What a game shows after a reset or a step, or many games with a leading axis; all fields mean
+    what `TimeStep`'s do. Arrays hold until the game is called again, which may write over them.
+
+    An agent has ended exactly while it is not in the game: it has died or was cut, or it has not
+    appeared yet, which counts as terminated. One that appears later, or comes back, has not ended
+    from then on. So a game is done when nobody is left in it.
+    """
 
     obs: np.ndarray  # float32 [N, D]
     reward: np.ndarray  # float32 [N]
     terminated: np.ndarray  # bool [N]
-    truncated: bool
+    truncated: np.ndarray  # bool [N]
     active: np.ndarray  # bool [N]
     action_mask: np.ndarray | None  # bool [N, A]
     global_state: np.ndarray | None  # float32 [S]
 
     @property
-    def done(self) -> bool:
-        """Whether the episode ended."""
-        return bool(self.truncated or self.terminated.all())
+    def ended(self) -> np.ndarray:
+        """Whose part of the episode is over."""
+        return self.terminated | self.truncated
+
+    @property
+    def done(self) -> Any:
+        """Whether the episode ended with this step: everyone has terminated or was cut."""
+        return self.ended.all(-1)
 
 
 class Game(abc.ABC):

@@ -35,9 +35,9 @@ class GymnasiumGame(Game):
         players = self.players
         players.begin()
         observation, info = self.env.reset(seed=int(seed))
-        players.active[0] = True
         players.see(0, observation, info)
-        return players.shown(False)
+        players.terminated[0], players.active[0] = False, True
+        return players.shown()
 
     def step(self, action: np.ndarray) -> Shown:
         players = self.players
@@ -46,8 +46,9 @@ class GymnasiumGame(Game):
         players.see(0, observation, info)
         players.reward[0] = reward
         players.terminated[0] = terminated
-        players.active[0] = not terminated  # at a time limit it would have gone on
-        return players.shown(bool(truncated and not terminated))
+        players.truncated[0] = truncated and not terminated
+        players.active[0] = not (terminated or truncated)
+        return players.shown()
 
     def render(self) -> np.ndarray:
         return picture(self.env.render, self.name)

@@ -1,7 +1,7 @@
 """A world of PettingZoo's in which all agents act at once. Terry et al. (2021), arXiv:2009.14471.
 
 Agents that die, are cut, or have not appeared yet keep their place in every array, and are not
-active. The world ends when nobody is left in it.
+active. An episode ends when nobody is left in `agents`.
 """
 
 from collections.abc import Callable, Hashable, Set
@@ -19,7 +19,8 @@ NOBODY: Set[Hashable] = frozenset()
 class ParallelGame(Game):
     """The `ParallelEnv` that `make_fn` makes.
 
-    An agent that comes back after its death begins anew: it is no longer terminated.
+    An agent that appears later, or comes back, begins anew: it has not terminated from then on. One
+    that leaves without a word, neither terminated nor truncated, was taken out: it counts as cut.
 
     Raises:
         UserError: it does not name its agents, or its spaces will not do.
@@ -39,7 +40,7 @@ class ParallelGame(Game):
         self.living = NOBODY
         observations, infos = self.env.reset(seed=int(seed))
         self._show(observations, infos, NOBODY, NOBODY)
-        return self.players.shown(False, self.state.read(ended=False))
+        return self.players.shown(self.state.read(ended=False))
 
     def step(self, action: np.ndarray) -> Shown:
         players, before = self.players, self.living
@@ -52,12 +53,7 @@ class ParallelGame(Game):
         players.reward[:] = 0
         for agent in rewards.keys() & (before | self.living):
             players.reward[players.index_of(agent)] = rewards[agent]
-        ended = not self.living
-        if ended:  # whom nothing but a limit stopped would have acted next
-            for agent in cut & before:
-                players.active[players.index_of(agent)] = True
-        truncated = ended and not players.terminated.all()
-        return players.shown(bool(truncated), self.state.read(ended))
+        return players.shown(self.state.read(ended=not self.living))
 
     def render(self) -> np.ndarray:
         return picture(self.env.render, str(self.env))
@@ -72,7 +68,7 @@ class ParallelGame(Game):
         dead: Set[Hashable],
         cut: Set[Hashable],
     ) -> None:
-        """Writes down who sees what, who has died, and who acts next.
+        """Writes down who sees what, who has died or was cut, and who acts next.
 
         Some worlds go on naming those who are gone: they count no more.
         """
@@ -87,3 +83,4 @@ class ParallelGame(Game):
                 able = players.see(i, observations[agent], infos.get(agent))
             players.active[i] = able and agent in living
             players.terminated[i] = agent in dead
+            players.truncated[i] = agent not in living and agent not in dead

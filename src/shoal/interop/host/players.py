@@ -11,11 +11,14 @@ from shoal.interop.host.game import Facts, Image, Shown
 from shoal.interop.host.spaces import MASK, Part, parts, split_mask
 from shoal.interop.host.views import View
 
+ACTIVE = "active"  # in an info: `False` where an agent lives and is not to act
+
 
 class Players:
     """All agents of a world: `see` writes down what one of them is shown, `shown` gives it all.
 
-    Attributes that games set: `reward`, `terminated`, `active`, all `[N]`, and `masked`.
+    Attributes that games set: `reward`, `terminated`, `truncated`, `active`, all `[N]`, and
+    `masked`.
 
     Raises:
         UserError: a space is not supported, or agents see images of different shapes.
@@ -48,11 +51,12 @@ class Players:
         self.begin()
 
     def begin(self) -> None:
-        """Before an episode: nobody has appeared yet."""
+        """Before an episode: nobody has appeared yet, and counts as terminated until then."""
         count = len(self.names)
         self.obs[:] = 0
         self.reward = np.zeros(count, np.float32)
-        self.terminated, self.active = np.zeros(count, bool), np.zeros(count, bool)
+        self.terminated, self.truncated = np.ones(count, bool), np.zeros(count, bool)
+        self.active = np.zeros(count, bool)
         for eyes in self.eyes:
             eyes.fresh = True
 
@@ -72,26 +76,30 @@ class Players:
         self.masked = self.act.discrete and (self.masked or given)
 
     def see(self, i: int, observation: Any, info: Any) -> bool:
-        """Agent `i` sees this. Whether it may do anything, so far as its mask says."""
-        eyes = self.eyes[i]
+        """Agent `i` sees this. Whether it may do anything, so far as its info and its mask say."""
+        eyes, info = self.eyes[i], info or {}
         eyes.look(observation)
+        told = info.get(ACTIVE, True)
+        able = not isinstance(told, bool | np.bool_) or bool(told)
         if not self.masked:
-            return True
-        given = observation[MASK] if eyes.masks else (info or {}).get(MASK)
+            return able
+        given = observation[MASK] if eyes.masks else info.get(MASK)
         if given is None:
             self.mask[i] = self.exists[i]
-            return True
+            return able
         legal = self.act.legal(i, given)
         self.mask[i, : legal.size] = legal
-        return bool(legal.any())
+        return able and bool(legal.any())
 
-    def shown(self, truncated: bool, state: np.ndarray | None = None) -> Shown:
-        """What the game shows now. Who may do nothing has one legal action, which does nothing."""
+    def shown(self, state: np.ndarray | None = None) -> Shown:
+        """What the game shows now. Who may do nothing has one legal action, which does nothing; who
+        was cut keeps those of its last observation, from which it is valued."""
         mask = None
         if self.masked:
-            able = self.active & self.mask.any(axis=1)
+            able = (self.active | self.truncated) & self.mask.any(axis=1)
             mask = np.where(able[:, None], self.mask, self.idle)
-        return Shown(self.obs, self.reward, self.terminated, truncated, self.active, mask, state)
+        ends = self.terminated, self.truncated
+        return Shown(self.obs, self.reward, *ends, self.active, mask, state)
 
     def facts(self, state_size: int = 0, limit: int = 0) -> Facts:
         """What is known of the world before it runs."""

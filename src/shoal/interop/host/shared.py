@@ -82,7 +82,7 @@ def fields(facts: Facts) -> Fields:
         "obs": (np.float32, (agents, max(facts.obs_sizes))),
         "reward": (np.float32, (agents,)),
         "terminated": (np.bool_, (agents,)),
-        "truncated": (np.bool_, ()),
+        "truncated": (np.bool_, (agents,)),
         "active": (np.bool_, (agents,)),
     }
     if facts.masked:

@@ -233,11 +233,12 @@ class HostVector:
             self._report(line)
 
     def _cut(self, block: slice) -> None:
-        """Ends the episodes of a block after what was shown last."""
+        """Ends the episodes of a block after what was shown last, for all who have not terminated:
+        nothing but its process stopped them."""
         successor = self._memory.successor[self._slot]
         _copy(self._last, successor, block)
         successor.reward[block] = 0
-        successor.truncated[block] = True
+        successor.truncated[block] = ~successor.terminated[block]
 
     def _fail(self, failed: Iterable[int], line: str) -> NoReturn:
         for w in failed:

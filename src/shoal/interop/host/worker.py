@@ -22,8 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from shoal.core.errors import UserError
 from shoal.interop.host import shared
 from shoal.interop.host.game import Game, Shown
+from shoal.interop.host.order import in_order_of
 from shoal.interop.host.shared import Job, Memory, Rows, Status
 
 _NAMES = {
@@ -32,9 +34,6 @@ _NAMES = {
     "action_mask": "action mask",
     "global_state": "global state",
 }
-
-
-_TRUTH = (bool, np.bool_)
 
 
 class Broken(Exception):
@@ -54,7 +53,6 @@ class Worker:
         self._fields = [
             (Shown._fields.index(name), shape, np.dtype(dtype))
             for name, (dtype, shape) in shared.fields(job.facts).items()
-            if name != "truncated"
         ]
         self._games: list[Game] = []
         self._given = [0] * (job.last - job.first)  # the seed an environment was reset with
@@ -65,10 +63,10 @@ class Worker:
         self._fitting: list[list[Any]] = [[None] * len(self._fields) for _ in self._given]
 
     def make(self, make: Callable[[], Game]) -> tuple[int, bytes]:
-        """Makes the games."""
+        """Makes the games, each with its agents in the order of the facts."""
         for j in range(len(self._given)):
             self._mark(j, shared.MAKING)
-            self._games.append(make())
+            self._games.append(in_order_of(self._facts, make()))
         return shared.RUNNING, b""
 
     def reset(self, slot: int) -> tuple[int, bytes]:
@@ -87,7 +85,7 @@ class Worker:
             self._mark(j, shared.STEPPING)
             self._write(shown, j, game.step(action[j]))
         self._check(shown)
-        done = (shown.truncated | shown.terminated.all(-1)).tolist()
+        done: list[bool] = np.all(shown.terminated | shown.truncated, axis=-1).tolist()
         if True not in done:
             return shared.RUNNING, b""
         fresh = self._next[slot]
@@ -126,7 +124,7 @@ class Worker:
     def line(self, error: BaseException) -> str:
         """What to say of an error of the game that was last called."""
         status = Status(*self._status)
-        if isinstance(error, Broken):
+        if isinstance(error, Broken | UserError):
             return status.tell(str(error))
         return status.tell(("" if status.phase == shared.MAKING else "raised ") + _told(error))
 
@@ -143,14 +141,13 @@ class Worker:
         self._step[j] = 0
         self._mark(j, shared.RESETTING)
         self._write(rows, j, self._games[j].reset(self._seed[j]))
+        if (rows.terminated[j] | rows.truncated[j]).all():
+            raise Broken("its episode is over before the first step")
 
     def _write(self, rows: Rows, j: int, shown: Shown) -> None:
         """Copies what a game shows to row `j`, if its shapes and dtypes are as they should be."""
         if not isinstance(shown, Shown):
             raise Broken(f"returned {type(shown).__name__}, expected Shown")
-        if not isinstance(shown.truncated, _TRUTH):
-            raise Broken(f"its truncated is {shown.truncated!r}, expected True or False")
-        rows.truncated[j] = shown.truncated
         fitting = self._fitting[j]
         for k, (position, shape, dtype) in enumerate(self._fields):
             value: Any = shown[position]

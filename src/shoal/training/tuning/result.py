@@ -17,8 +17,8 @@ from typing import Any
 
 from shoal import registry
 from shoal.core.errors import require
-from shoal.training.config import fields_of
 from shoal.training.durable import TEMPORARY, write_json_atomic, write_synced
+from shoal.training.fields import fields_of
 from shoal.training.tuning.plan import Json, Plan
 from shoal.training.tuning.study import Study, TrialState, was_lost
 from shoal.training.tuning.worker import trial_directory

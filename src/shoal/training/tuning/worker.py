@@ -21,7 +21,7 @@ import numpy as np
 
 from shoal import registry
 from shoal.core.errors import UserError
-from shoal.training.config import from_fields
+from shoal.training.fields import from_fields
 from shoal.training.run import start
 from shoal.training.trainer import Diverged, Interrupted
 from shoal.training.tuning.plan import Json, Plan, read_plan

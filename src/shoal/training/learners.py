@@ -1,0 +1,78 @@
+"""Learners, built: the one place that knows which one an algorithm needs.
+
+A learner's class is called with (algorithm, env, num_envs, unroll, total_updates). The registry
+says which class a name needs; where processes of the host step the environment, `OnHost` takes the
+place of `OnDevice`.
+"""
+
+import importlib
+import math
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+
+from shoal import registry
+from shoal.core.algorithm import Learner
+from shoal.core.env import EnvSpec
+from shoal.core.errors import require
+from shoal.interop.host.world import HostWorld, World
+from shoal.training.config import Config, Json
+from shoal.training.fields import replace_at
+
+_ON_HOST = "shoal.training.on_host:OnHost"
+
+
+@runtime_checkable
+class Hyperparameters(Protocol):
+    """What a learner learns with: an algorithm, or what a learner of its own makes of several."""
+
+    def check(self, spec: EnvSpec) -> None: ...
+
+    def check_devices(self, num_envs: int, devices: int) -> None: ...
+
+
+def make_learner(
+    algorithm: Hyperparameters,
+    env: World,
+    num_envs: int,
+    unroll: int,
+    total_steps: int | None = None,
+    target: str = registry.ON_DEVICE,
+) -> Learner:
+    """A learner of the class `target`, `module:Class`, whose schedules end with the update that
+    reaches `total_steps`; without them they stay where they start."""
+    if isinstance(env, HostWorld):
+        require(
+            target == registry.ON_DEVICE,
+            f"{target.rpartition(':')[2]} compiles whole updates, which an environment of worker "
+            "processes does not allow",
+        )
+        target = _ON_HOST
+    module, name = target.split(":")
+    kind = getattr(importlib.import_module(module), name)
+    algorithm = jax.tree.map(jnp.asarray, algorithm)
+    if total_steps is None:
+        return kind(algorithm, env, num_envs, unroll, math.inf)
+    per_update = kind(algorithm, env, num_envs, unroll, math.inf).steps_per_update
+    return kind(algorithm, env, num_envs, unroll, float(-(-total_steps // per_update)))
+
+
+def make_learners(config: Config, algorithm: Hyperparameters, env: World) -> list[Learner]:
+    """The learner of every member of a run."""
+    target = registry.find_algorithm(config.algorithm).learner
+    return [
+        make_learner(
+            with_settings(algorithm, member),
+            *(env, config.num_envs, config.unroll, config.total_steps, target),
+        )
+        for member in config.members()
+    ]
+
+
+def with_settings(algorithm: Any, member: Json) -> Any:
+    """A member's algorithm: with its own values of the swept hyper-parameters."""
+    for path, value in member.items():
+        if path != "seed":
+            algorithm = replace_at(algorithm, path, value)
+    return algorithm

@@ -1,0 +1,144 @@
+"""Evaluations during and after training: what is played, what is reported, which one is the best.
+
+In an environment of rival teams a mean over all agents says nothing, so that returns are told by
+team, and the newest evaluation counts as the best, unless the environment measures policies itself
+(`Env.assess`).
+"""
+
+import math
+from typing import Any, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from shoal.analysis.statistics import summaries
+from shoal.analysis.teams import (
+    MOST,
+    are_rivals,
+    mean_returns,
+    members,
+    return_names,
+    role_names,
+)
+from shoal.core.algorithm import Policy
+from shoal.core.env import Env, EnvSpec
+from shoal.interop.host.world import HostWorld, World
+from shoal.training.config import Config, Json
+from shoal.training.evaluation import Returns, evaluate_policy
+from shoal.training.host_evaluation import HostStage
+
+
+class Stage:
+    """Plays the episodes of evaluations, all members on the same starts; to be closed."""
+
+    def __init__(self, env: World, episodes: int, members: int):
+        self.env, self.episodes, self.members = env, episodes, members
+        self._host = HostStage(env, episodes) if isinstance(env, HostWorld) else None
+        self._compiled = eqx.filter_jit(self._play)
+
+    def play(self, policies: Policy, key: Key[Array, ""]) -> tuple[Returns, Returns]:
+        """Greedy and sampled, `[K, E]`, of policies whose arrays have a leading axis K."""
+        greedy, sampled = jax.random.split(key)
+        if self._host is None:
+            return jax.device_get(self._compiled(policies, greedy, sampled))
+        each = [
+            (
+                self._host.play_policy(policy, greedy, greedy=True),
+                self._host.play_policy(policy, sampled, greedy=False),
+            )
+            for policy in apart(policies, self.members)
+        ]
+        return jax.tree.map(lambda *xs: np.stack(xs), *each)
+
+    def _play(self, policies: Policy, greedy: Any, sampled: Any) -> tuple[Returns, Returns]:
+        arrays, structure = eqx.partition(policies, eqx.is_array)
+
+        def one(member: Any) -> tuple[Returns, Returns]:
+            policy, env, n = eqx.combine(member[0], structure), cast(Env, self.env), self.episodes
+            return (
+                evaluate_policy(policy, env, greedy, n, greedy=True),
+                evaluate_policy(policy, env, sampled, n, greedy=False),
+            )
+
+        return jax.lax.map(one, (arrays, jnp.arange(self.members)))
+
+    def assess(self, policies: Policy) -> list[dict[str, float]]:
+        """What the environment measures of each member's policy by itself."""
+        known = self.env.assess if isinstance(self.env, Env) else lambda _: {}
+        return [known(policy) for policy in apart(policies, self.members)]
+
+    def __enter__(self) -> "Stage":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._host is not None:
+            self._host.close()
+
+
+def apart(policies: Policy, count: int) -> list[Policy]:
+    """The policies of the members, of one whose arrays have a leading axis K."""
+    arrays, structure = eqx.partition(policies, eqx.is_array)
+    return [eqx.combine(jax.tree.map(lambda x, k=k: x[k], arrays), structure) for k in range(count)]
+
+
+def evaluation_columns(
+    spec: EnvSpec, greedy: Returns, sampled: Returns, assessed: list[dict[str, float]]
+) -> list[Json]:
+    """What an evaluation adds to each member's row of metrics."""
+    played = dict(zip(return_names(spec), mean_returns(np.asarray(greedy.per_agent), spec)))
+    metrics = {f"eval_{name}": v for name, v in (played | greedy.metrics).items()}
+    metrics["eval_return_sampled"] = np.asarray(sampled.mean)
+    return [
+        {name: float(value[k].mean()) for name, value in metrics.items()}
+        | {f"eval_{name}": float(value) for name, value in found.items()}
+        for k, found in enumerate(assessed)
+    ]
+
+
+def score(spec: EnvSpec, rows: list[Json], assessed: list[dict[str, float]]) -> float | None:
+    """What `best` goes by, over all members: the higher the better. `None` where nothing tells
+    evaluations of rivals apart: then the newest is the best."""
+    if assessed[0]:
+        return -float(np.mean([next(iter(found.values())) for found in assessed]))
+    return None if are_rivals(spec) else float(np.mean([row["eval_return"] for row in rows]))
+
+
+def is_better(new: float | None, best: float | None) -> bool:
+    """Whether an evaluation of that score takes the place of the best one so far."""
+    return new is None or (math.isfinite(new) and (best is None or new > best))
+
+
+def evaluation_report(config: Config, env: World, returns: Returns) -> Json:
+    """The public form of an evaluation; `returns` has axes `[K, E]`."""
+    found = evaluation_summaries(env.spec, returns)
+    return {
+        "algorithm": config.algorithm,
+        "environment": config.environment,
+        "episodes": config.eval_episodes,
+        "seed": config.seed,
+        "seeds": config.seeds,
+        "return": found.pop("return"),
+        "metrics": found,
+    }
+
+
+def evaluation_summaries(spec: EnvSpec, returns: Returns) -> dict[str, dict[str, float]]:
+    """The score of an evaluation `[K, E]`, `return`, and of what else it has by name."""
+    columns = {"return": np.asarray(returns.mean)}
+    columns |= {name: np.asarray(value) for name, value in returns.metrics.items()}
+    return summaries(columns | return_columns(spec, np.asarray(returns.per_agent)))
+
+
+def return_columns(spec: EnvSpec, per_agent: np.ndarray) -> dict[str, np.ndarray]:
+    """The returns of an evaluation by name: of each team where there are several, and of each
+    agent, or of each role where agents are too many to tell."""
+    out = dict(list(zip(return_names(spec), mean_returns(per_agent, spec)))[1:])
+    if spec.num_agents <= MOST:
+        return out | {f"return/{a}": per_agent[..., i] for i, a in enumerate(spec.agents)}
+    if 1 < len(set(spec.roles)) <= MOST:
+        for name, places in zip(role_names(spec), members(spec.roles)):
+            out[f"return/{name}"] = per_agent[..., np.array(places)].mean(-1)
+    return out
