@@ -221,6 +221,7 @@ def test_what_is_saved_and_loaded_acts_the_same(once, name, tmp_path):
     loaded = load(tmp_path, jax.eval_shape(run.init, KEY), config_hash="x").state
     now = run.last.loop.timestep
 
+    @jax.jit
     def act(state):
         policy = run.learner.policy(state)
         carry = jax.tree.map(lambda x: jnp.stack([x] * ENVS), policy.initial_carry())

@@ -156,7 +156,7 @@ def test_the_whole_state_of_a_learner_comes_back_bit_for_bit(tmp_path):
     names = safetensors.numpy.load_file(loaded.path / "state.safetensors").keys()
     for part in ("params['actor']", "optimizers['critic'].moments", "kept.mean"):
         assert any(name.startswith(f".algorithm.{part}") for name in names)
-    assert {".key", ".updates", ".episodes.returns", ".timestep.obs"} <= names
+    assert {".key", ".updates", ".loop.episodes.returns", ".loop.timestep.obs"} <= names
 
 
 # Series.
