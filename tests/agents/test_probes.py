@@ -32,12 +32,11 @@ from probes import (
 )
 
 from shoal.agents.cooperative.iql import iql
-from shoal.agents.cooperative.mappo import mappo
-from shoal.agents.cooperative.q_policy import QPolicy
 from shoal.agents.cooperative.vdn import vdn
 from shoal.agents.evolution.openai_es import openai_es
+from shoal.agents.policies import QPolicy
 from shoal.agents.policy_gradient.a2c import a2c
-from shoal.agents.policy_gradient.ippo import ippo
+from shoal.agents.policy_gradient.ppo import ippo, mappo
 from shoal.core.algorithm import Transition
 
 ACTOR_CRITIC = dict(
@@ -59,7 +58,7 @@ Q_LEARNING = dict(
     exploration_fraction=0.5,
     epsilon_end=0.0,
     target_rate=1.0,
-    updates_per_learn=8,
+    gradient_steps=8,
 )
 FAMILIES = {
     "ippo": ippo(**ACTOR_CRITIC),
@@ -68,7 +67,7 @@ FAMILIES = {
     "a2c": a2c(**{**ACTOR_CRITIC, "learning_rate": 0.02, "minibatches": 1}),
     "iql_gru": iql(**Q_LEARNING, recurrent=16),
     # In turns, what the next to act expects does not show what was done before: longer returns do.
-    "vdn": vdn(**Q_LEARNING, window=4, td_lambda=0.8),
+    "vdn": vdn(**Q_LEARNING, sequence_length=4, td_lambda=0.8),
     # Wide noise: with narrow noise nearly half of all seeds stop at the first choice in common.
     "openai_es": openai_es(population=64, hidden=(8,), sigma=1.0, learning_rate=0.05),
 }
@@ -105,9 +104,9 @@ TRUTHS = {
     Coordination: Truth((1, 1), [(1, 1)]),
     TakingTurns: Truth((2, 2), [(g + g**3, _), (_, 1 + g**2), (g, _), (_, 1)]),
     CutAgent: Truth(
-        (2, 5),
-        [(1 / (1 - g), 1 / (1 - g))] * 2 + [(_, 1 / (1 - g))] * 3,
-        [1 / (1 - g)] * 2 + [1 / (1 - g) / 2] * 3,
+        (3, 5),
+        [(1 / (1 - g), 1 / (1 - g))] * 3 + [(_, 1 / (1 - g))] * 2,
+        [1 / (1 - g)] * 3 + [1 / (1 - g) / 2] * 2,
     ),
     FallenAlly: Truth((1, 1), [(g**2, g**2), (_, g), (_, 1)], [g**2, g, 1]),
     SpareAgent: Truth((1, 0), [(1, _)], [1 / 2]),
@@ -178,12 +177,12 @@ def test_agents_of_two_kinds_learn_side_by_side(trained, family):
 @eqx.filter_jit
 def critic_values(state, steps: Transition):
     """What the critic says of each step, in units of returns, `[T, B, N]`."""
-    critic = state.params.critic
-    carry = critic.network.initial_carry()
+    critic = state.params["critic"]
+    carry = critic.initial_carry()
     if carry is not None:
         carry = jnp.broadcast_to(carry, (steps.action.shape[1], *carry.shape))
     starts = jnp.zeros(steps.action.shape[:2], bool)
-    return state.scale.restore(critic.unroll(critic.inputs(steps.timestep), carry, starts))
+    return state.kept.restore(critic.unroll(steps.timestep, carry, starts)[..., None])[..., 0]
 
 
 @eqx.filter_jit
@@ -193,7 +192,7 @@ def greedy_values(policy: QPolicy, steps: Transition):
     if carry is not None:
         carry = jnp.broadcast_to(carry, (steps.action.shape[1], *carry.shape))
     starts = jnp.zeros(steps.action.shape[:2], bool)
-    q = policy.q.unroll(steps.timestep.obs, carry, starts)
+    q = policy.network.unroll(steps.timestep.obs, carry, starts)
     return jnp.where(steps.timestep.action_mask, q, -jnp.inf).max(-1)
 
 

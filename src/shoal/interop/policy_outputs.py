@@ -9,7 +9,6 @@ import functools
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from shoal.agents.cooperative import q_policy
 from shoal.core.distributions import (
     Categorical,
     DiagonalNormal,
@@ -42,7 +41,6 @@ def _(distribution: Categorical | FactoredCategorical, space: ActionSpace) -> di
 
 
 @decide.register(EpsilonGreedy)
-@decide.register(q_policy.EpsilonGreedy)
 def _(distribution: EpsilonGreedy, space: ActionSpace) -> dict[str, Array]:
     probs = distribution.probs
     log_probs = jnp.maximum(jnp.log(probs), LEAST_LOG_PROB)
