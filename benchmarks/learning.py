@@ -21,6 +21,7 @@ from shoal import registry
 from shoal.training.devices import prepare
 from shoal.training.run import hardware, versions
 
+FIRST_SEED = 100  # of seeds on which no preset was chosen
 TABLE = Path(__file__).parent / "learning" / "mpe.csv"
 MAIN_METRIC = {
     "mpe/simple_spread": "landmarks_covered",
@@ -29,7 +30,7 @@ MAIN_METRIC = {
     "mpe/simple_crypto": "secrecy",
 }
 COLUMNS = [
-    *("algorithm", "environment", "actions", "steps", "seeds"),
+    *("algorithm", "environment", "actions", "steps", "seeds", "first_seed"),
     *("return_mean", "return_low", "return_high", "return_iqm", "return_sampled", "return_by_seed"),
     *("metric", "metric_mean", "metric_scripted", "metrics", "scripted", "random"),
     *("seconds", "device", "versions"),
@@ -43,13 +44,15 @@ def main() -> None:
     parser.add_argument("--environments", nargs="+", default=list(registry.ENVIRONMENTS))
     parser.add_argument("--actions", default="discrete", choices=["discrete", "continuous"])
     parser.add_argument("--steps", type=int, default=2_000_000)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--table", type=Path, default=TABLE)
     options = parser.parse_args()
     prepare()
     for algorithm in options.algorithms:
         for environment in options.environments:
-            key = (algorithm, environment, options.actions, options.steps, options.seeds)
+            key = (algorithm, environment, options.actions, options.steps)
+            key += (options.seeds, options.first_seed)
             if key in _known(options.table):
                 continue
             try:
@@ -61,11 +64,13 @@ def main() -> None:
             print(*(row[c] for c in COLUMNS[:9]), f"{row['seconds']} s", flush=True)
 
 
-def measure(algorithm: str, environment: str, actions: str, steps: int, seeds: int) -> dict:
+def measure(
+    algorithm: str, environment: str, actions: str, steps: int, seeds: int, first_seed: int
+) -> dict:
     """Trains and evaluates; one row of the table."""
     env = shoal.make(environment, continuous_actions=actions == "continuous")
     out = Path(tempfile.mkdtemp(prefix="shoal-")) / "run"
-    run = shoal.train(algorithm, env, total_steps=steps, seeds=seeds, out=out)
+    run = shoal.train(algorithm, env, total_steps=steps, seed=first_seed, seeds=seeds, out=out)
     report, last = run.evaluation, run.metrics[-1]
     assert report is not None
     shutil.rmtree(out.parent)
@@ -79,6 +84,7 @@ def measure(algorithm: str, environment: str, actions: str, steps: int, seeds: i
         "actions": actions,
         "steps": steps,
         "seeds": seeds,
+        "first_seed": first_seed,
         "return_mean": f"{score['mean']:.3f}",
         "return_low": f"{score['low']:.3f}",
         "return_high": f"{score['high']:.3f}",
@@ -102,7 +108,10 @@ def _known(table: Path) -> set[tuple]:
         return set()
     with open(table, newline="") as file:
         return {
-            (r["algorithm"], r["environment"], r["actions"], int(r["steps"]), int(r["seeds"]))
+            (
+                *(r["algorithm"], r["environment"], r["actions"]),
+                *(int(r["steps"]), int(r["seeds"]), int(r["first_seed"])),
+            )
             for r in csv.DictReader(file)
         }
 

@@ -255,13 +255,13 @@ class SpareAgent(Probe):
 
 
 class UnseenNaN(Probe):
-    """1 at each of three steps. In the second and after the last it is not the first agent's turn:
-    it sees NaN there."""
+    """1 at each of three steps. The first agent sees NaN where it is not its turn, which is the
+    second step alone."""
 
     length = 3
 
     def active(self, state):
-        return jnp.stack([state.time % 2 == 0, jnp.ones((), bool)])
+        return jnp.stack([state.time == 1, jnp.ones((), bool)])
 
     def obs(self, state):
         return jnp.where(self.active(state)[:, None], self._see(0, state.time / 2), jnp.nan)

@@ -2,14 +2,15 @@
 
 import importlib.util
 from pathlib import Path
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from probes import collect
 
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.ppo import PPO
 from shoal.training.on_device import OnDevice
 
 _GUIDES = Path(__file__).parents[1] / "docs" / "guides"
@@ -23,7 +24,7 @@ def _load(name):
 
 
 guide = _load("rendezvous")
-Reinforce = _load("reinforce").Reinforce
+AWR = _load("awr").AWR
 
 
 @pytest.fixture(scope="module")
@@ -77,25 +78,28 @@ def _train(algorithm, env, updates):
 def test_ippo_learns_to_meet(env):
     """The best team meets in 1 step from distances 0, 1 and 2 and in 2 steps from 3 and 4. Of the 9
     distances around the ring 5 are of the first kind and 4 of the second."""
-    returns = _train(ActorCritic(learning_rate=5e-3, hidden=(32,)), env, updates=30)
+    returns = _train(PPO(learning_rate=5e-3, hidden=(32,)), env, updates=30)
     best = (5 * 0.9 + 4 * 0.8) / 9
     assert returns[0] < 0.2
     assert sum(returns[-5:]) / 5 == pytest.approx(best, abs=0.03)
 
 
-def test_reinforce_learns_too(env):
-    returns = _train(Reinforce(), env, updates=40)
+def test_awr_learns_too(env):
+    returns = _train(AWR(hidden=(32,)), env, updates=40)
     assert returns[0] < 0.2
     assert sum(returns[-5:]) / 5 > 0.7
 
 
-class _Ends(NamedTuple):
-    reward: jax.Array
-    done: jax.Array
-
-
-def test_returns_of_reinforce_stop_at_the_end_of_an_episode():
-    reward = jnp.array([1.0, 2.0, 4.0, 8.0])[:, None, None]
-    done = jnp.array([False, True, False, False])[:, None]
-    returns = Reinforce(discount=0.5)._returns(_Ends(reward, done))
-    assert returns[:, 0, 0].tolist() == [1 + 1, 2, 4 + 4, 8]
+def test_awr_weighs_actions_by_their_advantage(env):
+    """Before the first step actions are as likely as when they were taken: the loss by hand."""
+    settings = dict(hidden=(8,), entropy_weight=0.0, value_weight=0.0)
+    algorithm, plain = AWR(beta=0.25, largest_weight=4.0, **settings), PPO(**settings)
+    state, trajectory = collect(algorithm, env, num_envs=4, unroll=25)
+    batch, _ = algorithm.targets(state, trajectory)
+    advantage = np.asarray(plain.targets(state, trajectory)[0].advantage)
+    weight = np.minimum(np.exp(advantage / 0.25), 4)
+    assert (weight == 4).any() and (weight < 1).any()
+    np.testing.assert_allclose(batch.advantage, weight, rtol=1e-5)
+    loss, _ = algorithm.loss(state.params, batch, trajectory.carry, 0.0)
+    log_prob = np.asarray(trajectory.transitions.extras["log_prob"])
+    np.testing.assert_allclose(loss, -(weight * log_prob).mean(), rtol=1e-4)

@@ -110,7 +110,7 @@ TRUTHS = {
     ),
     FallenAlly: Truth((1, 1), [(g**2, g**2), (_, g), (_, 1)], [g**2, g, 1]),
     SpareAgent: Truth((1, 0), [(1, _)], [1 / 2]),
-    UnseenNaN: Truth((3, 3), [(1 + g + g**2,) * 2, (_, 1 + g), (1, 1)], [1 + g + g**2, 1 + g, 1]),
+    UnseenNaN: Truth((3, 3), [(_, 1 + g + g**2), (1 + g, 1 + g), (_, 1)], [1 + g + g**2, 1 + g, 1]),
 }
 
 

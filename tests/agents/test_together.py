@@ -110,7 +110,7 @@ def test_ppo_and_q_learning_learn_side_by_side():
 
     @jax.jit
     def run(key):
-        state, metrics = jax.lax.scan(lambda s, _: learner.update(s), learner.init(key), None, 60)
+        _, metrics = jax.lax.scan(lambda s, _: learner.update(s), learner.init(key), None, 60)
         return metrics["return_sum"] / metrics["episodes"]
 
     assert run(jax.random.key(0))[-1] > 0.9

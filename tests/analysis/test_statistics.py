@@ -47,7 +47,10 @@ def test_summary():
     assert wide["mean"] == pytest.approx(15, abs=0.2)
     assert wide["iqm"] == pytest.approx(15, abs=0.2)
     # Four seeds that differ by 10: the interval speaks of seeds, however many episodes there are.
-    assert wide["high"] - wide["low"] > 15
+    expected = stats.t.interval(0.95, 3, 15, stats.sem([0, 10, 20, 30]))
+    np.testing.assert_allclose([wide["low"], wide["high"]], expected, atol=0.5)
+    many = summary(rng.normal(size=(12, 3)))  # ten and more are resampled
+    assert many["high"] - many["low"] < 2 * 2.0 * 3**-0.5 / 12**0.5
     one = summary(noise[:1])
     half_width = 1.96 / np.sqrt(500)
     assert one["high"] - one["mean"] == pytest.approx(half_width, rel=0.15)

@@ -378,8 +378,8 @@ class Odd(Policy):
     def initial_carry(self) -> Float[Array, "N 1"] | None:
         return jnp.ones((3, 1)) if self.kind == "carry" else None
 
-    def __call__(self, obs, carry, *, action_mask, key) -> tuple[Distribution, Any]:
-        logits = obs[..., :5]
+    def __call__(self, timestep, carry, key) -> tuple[Distribution, Any]:
+        logits = timestep.obs[..., :5]
         if self.kind == "noise":
             logits += jax.random.normal(key, logits.shape)
         return (Unheard() if self.kind == "distribution" else Categorical(logits)), carry
@@ -391,7 +391,7 @@ class Unheard(Distribution):
     def sample(self, key):
         raise NotImplementedError
 
-    mode = log_prob = entropy = sample
+    mode = log_prob = entropy = kl = sample
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from shoal import registry
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.ppo import PPO
 from shoal.core.algorithm import Algorithm, Policy, Trajectory
 from shoal.core.distributions import Categorical
 from shoal.core.env import Env, EnvSpec
@@ -20,8 +20,8 @@ from shoal.training.on_device import Loop, OnDevice, summarise
 class Duel(eqx.Module):
     """What each of two teams learns with."""
 
-    first: ActorCritic
-    second: ActorCritic
+    first: PPO
+    second: PPO
 
     def check(self, spec: EnvSpec) -> None:
         assert len(set(spec.teams)) == 2
@@ -35,7 +35,7 @@ SMALL = dict(hidden=(8,), minibatches=2, epochs=1, recurrent=4)
 
 
 def duel(**fields: Any) -> Duel:
-    return Duel(**{name: ActorCritic(**SMALL) for name in ("first", "second")} | fields)
+    return Duel(**{name: PPO(**SMALL) for name in ("first", "second")} | fields)
 
 
 ENTRY = registry.Entry("duel:duel", "rivals that learn apart", learner="duel:DuelLearner")

@@ -11,7 +11,7 @@ import pytest
 
 import shoal
 from shoal import registry
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.ppo import PPO
 from shoal.core.algorithm import Algorithm
 from shoal.core.env import Env
 from shoal.core.errors import UserError
@@ -21,7 +21,7 @@ from shoal.training.fields import check_types, fields_of, from_fields, paths, re
 
 
 class Wrapper(eqx.Module):
-    inner: ActorCritic
+    inner: PPO
     parts: tuple[Algorithm, ...] = ()
     bounds: tuple[tuple[float, ...], ...] = eqx.field(static=True, default=((0.0, 1.0), (-0.1, 3)))
     share: Fraction = 0.1
@@ -30,7 +30,7 @@ class Wrapper(eqx.Module):
 
 
 def wrapper(**fields) -> Wrapper:
-    return Wrapper(ActorCritic(hidden=(8, 4)), **fields)
+    return Wrapper(PPO(hidden=(8, 4)), **fields)
 
 
 def through_json(thing) -> object:
@@ -40,7 +40,7 @@ def through_json(thing) -> object:
 
 def test_objects_within_objects_come_back_as_they_were() -> None:
     deep = wrapper(
-        parts=(ActorCritic(learning_rate=1 / 3), shoal.make_algorithm("vdn", hidden=(3,))),
+        parts=(PPO(learning_rate=1 / 3), shoal.make_algorithm("vdn", hidden=(3,))),
         env=Simple(damping=0.1 + 0.2),
         share=float("1e-300"),
     )
@@ -76,7 +76,7 @@ def test_arrays_are_kept_where_they_become_arrays_again() -> None:
 
 
 INNER = "config.json: algorithm_fields.inner"
-KIND = "shoal.agents.policy_gradient.actor_critic:ActorCritic"
+KIND = "shoal.agents.policy_gradient.ppo:PPO"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ KIND = "shoal.agents.policy_gradient.actor_critic:ActorCritic"
         ({"type": 3, "fields": {}}, f"{INNER}: expected a type and its fields"),
         (
             {"type": KIND, "fields": {"clap": 1}},
-            f"{INNER}: unknown field of ActorCritic 'clap': did you mean 'clip'?",
+            f"{INNER}: unknown field of PPO 'clap': did you mean 'clip'?",
         ),
         (
             {"type": KIND, "fields": {"learning_rate": "fast"}},
@@ -131,8 +131,8 @@ def test_an_object_of_another_class_is_named() -> None:
     other = dataclasses.replace(wrapper(), parts=(Simple(),))
     with pytest.raises(UserError, match=r"^top.parts is \(Simple.*expected tuple\[.*Algorithm"):
         check_types(other, "top")
-    env = dataclasses.replace(wrapper(), env=ActorCritic())
-    with pytest.raises(UserError, match=r"^top.env is a ActorCritic, expected "):
+    env = dataclasses.replace(wrapper(), env=PPO())
+    with pytest.raises(UserError, match=r"^top.env is a PPO, expected "):
         check_types(env, "top")
 
 
@@ -157,7 +157,7 @@ def test_classes_of_ones_own_file_are_found_by_it(tmp_path: Path) -> None:
 
 
 def test_a_path_leads_to_a_field_however_deep() -> None:
-    deep = wrapper(parts=(ActorCritic(), ActorCritic()))
+    deep = wrapper(parts=(PPO(), PPO()))
     changed = replace_at(replace_at(deep, "parts.1.clip", 0.3), "inner.learning_rate", 0.5)
     assert (changed.inner.learning_rate, deep.inner.learning_rate) == (0.5, 7e-4)
     assert [part.clip for part in changed.parts] == [0.2, 0.3]

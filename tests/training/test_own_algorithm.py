@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import shoal
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.ppo import PPO
 from shoal.core.errors import UserError
 from shoal.core.limits import Positive
 from shoal.training import run as runs
@@ -19,7 +19,7 @@ SETTINGS = dict(total_steps=200, num_envs=8, unroll=5, evaluations=1, eval_episo
 SMALL = dict(hidden=(8,), minibatches=2, epochs=1)
 
 
-class Mine(ActorCritic):
+class Mine(PPO):
     """One field more."""
 
     bonus: Positive = 0.5
@@ -51,9 +51,9 @@ def test_new_runs_of_an_object_have_a_name(tmp_path: Path, monkeypatch: pytest.M
 SCRIPT = """
 import sys
 import shoal
-from shoal.agents.policy_gradient.actor_critic import ActorCritic
+from shoal.agents.policy_gradient.ppo import PPO
 
-class Ours(ActorCritic):
+class Ours(PPO):
     pass
 
 if __name__ == "__main__":
@@ -82,7 +82,7 @@ def test_observations_are_normalised_by_a_field_of_the_algorithm(tmp_path: Path)
     assert str(error.value) == f"openai_es cannot normalise observations: it has no field {field}"
     assert not (tmp_path / "x").exists()
 
-    class Scaling(ActorCritic):
+    class Scaling(PPO):
         normalise_observations: bool = False
 
     run = shoal.train(

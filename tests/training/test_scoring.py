@@ -1,12 +1,14 @@
 """What evaluations report: by team, by role where agents are many, by what a tree says exactly."""
 
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 import shoal
+from shoal.analysis.curve import Curve
 from shoal.analysis.statistics import summaries, summary
 from shoal.core.env import EnvSpec
 from shoal.core.spaces import Discrete
@@ -14,6 +16,7 @@ from shoal.envs.particle.simple_push import SimplePush
 from shoal.games import kuhn
 from shoal.training import run as runs
 from shoal.training.evaluation import Returns
+from shoal.training.progress import Reporter
 from shoal.training.scoring import evaluation_summaries, is_better, return_columns, score
 from shoal.training.trainer import Trainer
 
@@ -134,3 +137,36 @@ def test_saving_takes_its_share_of_the_time_at_most(
     for seconds, due in ((2.9, False), (3.1, True)):
         clock[0] = 100.0 + seconds
         assert trainer._save_due() is due
+
+
+def test_pictures_tell_rivals_apart(push: runs.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shoal.analysis.recording import record
+    from shoal.analysis.replay_html import to_json
+    from shoal.cli import finish, render
+
+    drawn: list[Curve] = []
+
+    def draw(path: Path, curves: list[Curve], **_: object) -> Path:
+        drawn.extend(curves)
+        return path
+
+    monkeypatch.setattr("shoal.analysis.curve.save_curve", draw)
+    render.save_curve(push)
+    assert [curve.label for curve in drawn] == ["ippo, adversary", "ippo, agent"]
+    last = push.metrics[-1]
+    assert [c.returns[-1, 0] for c in drawn] == [last["return/adversary"], last["return/agent"]]
+    replay = to_json(record(push.policy, push.env, jax.random.key(0), 1))
+    assert replay["teams"] == [["adversary", [0]], ["agent", [1]]]
+    said = finish._scores(push)
+    assert said.startswith("of adversary ") and " · of agent " in said
+
+
+def test_the_progress_line_has_each_team(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"step": 500.0, "steps_per_second": 100.0, "return": 0.0, "eval_return": 0.0}
+    row |= {"return/wolf": 1.5, "return/good_hare": -1.5, "eval_return/wolf": 2.0}
+    with Reporter(1000) as reporter:
+        reporter.update(row | {"eval_nash_conv": 0.25, "loss": 3.0}, last=True)
+    assert capsys.readouterr().err.split(" · ")[2:-1] == [
+        *("return of wolf 1.50", "return of good hare -1.50", "eval return of wolf 2.00"),
+        *("eval nash conv 0.25", "loss 3.00"),
+    ]

@@ -4,8 +4,8 @@ statistical precipice" (arXiv:2108.13264).
 Returns are `[K, E]`: E evaluation episodes of each of K training seeds. What varies independently
 is a training run, so a run's score is the mean of its episodes, and runs are resampled; with one
 run there is nothing to say about training, and its episodes are resampled instead: the interval
-then speaks of this one policy. (The paper's bootstrap is stratified by task; `summary` speaks of
-one task, so that the stratum is the table.)
+then speaks of this one policy. With two to nine runs the interval is Student's t. (The paper's
+bootstrap is stratified by task; `summary` speaks of one task, so that the stratum is the table.)
 
 Comparisons speak of seeds alone. Their scores are `[W, U]`: U seeds in each of W worlds, and seeds
 are resampled within each world.
@@ -14,6 +14,7 @@ are resampled within each world.
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import scipy.special
 from jaxtyping import Float, Int
 
 LEVEL = 0.95
@@ -53,6 +54,17 @@ def bootstrap_interval(
     return low, high
 
 
+def student_interval(
+    x: Float[np.ndarray, "*P U"], *, level: float = LEVEL
+) -> tuple[Float[Numbers, "*P"], Float[Numbers, "*P"]]:
+    """Student's t interval of the mean over the last axis, for few scores of about normal spread:
+    their bootstrap draws from too few values to be wide enough."""
+    count = x.shape[-1]
+    quantile = scipy.special.stdtrit(count - 1, (1 + level) / 2)
+    half = quantile * x.std(-1, ddof=1) / count**0.5
+    return x.mean(-1) - half, x.mean(-1) + half
+
+
 def summary(
     returns: Float[np.ndarray, "K E"], *, seed: int = 0, level: float = LEVEL
 ) -> dict[str, float]:
@@ -63,11 +75,16 @@ def summary(
 def summaries(
     columns: Mapping[str, Float[np.ndarray, "K E"]], *, seed: int = 0, level: float = LEVEL
 ) -> dict[str, dict[str, float]]:
-    """`summary` of each of many columns of the same seeds and episodes, by one bootstrap."""
+    """`summary` of each of many columns of the same seeds and episodes, by one bootstrap, or with
+    fewer than ten seeds by Student's t."""
     if not columns:
         return {}
-    x = scores(np.stack([np.asarray(column, float) for column in columns.values()]))
-    low, high = bootstrap_interval(x, seed=seed, level=level)
+    returns = np.stack([np.asarray(column, float) for column in columns.values()])
+    x, seeds = scores(returns), returns.shape[-2]
+    if 1 < seeds < ENOUGH_SEEDS:
+        low, high = student_interval(x, level=level)
+    else:
+        low, high = bootstrap_interval(x, seed=seed, level=level)
     found = np.stack([x.mean(-1), iqm(x), low, high], -1).tolist()
     words = ("mean", "iqm", "low", "high")
     return {name: dict(zip(words, each)) for name, each in zip(columns, found)}

@@ -39,10 +39,10 @@ class Distribution(eqx.Module):
     def entropy(self) -> Float[Array, "*B N"]:
         """The entropy of each agent's distribution, in nats."""
 
+    @abc.abstractmethod
     def kl(self, other: Any) -> Float[Array, "*B N"]:
         """The Kullback-Leibler divergence of another distribution of this kind from this one, for
         each agent: E[log p(a) - log q(a)] over actions a of this one, p."""
-        raise NotImplementedError(f"{type(self).__name__} has no Kullback-Leibler divergence")
 
 
 # Discrete actions -------------------------------------------------------------------------------

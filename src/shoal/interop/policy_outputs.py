@@ -20,8 +20,6 @@ from shoal.core.distributions import (
 from shoal.core.errors import UserError
 from shoal.core.spaces import ActionSpace, Box
 
-LEAST_LOG_PROB = -1e9  # of an action that is never taken, as `Categorical` has it
-
 
 @functools.singledispatch
 def decide(distribution: Distribution, space: ActionSpace) -> dict[str, Array]:
@@ -40,10 +38,9 @@ def _(distribution: Categorical | FactoredCategorical, space: ActionSpace) -> di
     return {"action": distribution.mode(), "probs": jnp.exp(log_probs), "log_probs": log_probs}
 
 
-@decide.register(EpsilonGreedy)
+@decide.register
 def _(distribution: EpsilonGreedy, space: ActionSpace) -> dict[str, Array]:
-    probs = distribution.probs
-    log_probs = jnp.maximum(jnp.log(probs), LEAST_LOG_PROB)
+    probs, log_probs = distribution.probs, distribution.log_probs
     out = {"action": distribution.mode(), "probs": probs, "log_probs": log_probs}
     return out | {"values": distribution.q}
 

@@ -214,6 +214,41 @@ def test_a_turn_that_is_not_mine_passes_rewards_on():
     np.testing.assert_array_equal(weight, [(1, 0), (0, 1), (1, 0), (0, 1), (0, 0)])
 
 
+# Agent 1 is cut by step 1, where it last sees 20; agent 0 goes on and terminates by step 3.
+ALONE = [NO, NO, (False, True), (False, True), NO]
+LEFT = (True, False)
+CUT_ALONE = dict(
+    now_terminated=[NO] * 5,
+    now_truncated=ALONE,
+    now_active=[YES, YES, LEFT, LEFT, YES],
+    terminated=[NO, NO, NO, LEFT, NO],
+    truncated=[NO, (False, True), (False, True), (False, True), NO],
+    active=[YES, LEFT, LEFT, NO, YES],
+)
+
+
+def test_an_agent_that_is_cut_alone_bootstraps_from_its_own_last_observation():
+    returns, weight, _, _ = targets(plain(), trajectory(**CUT_ALONE))
+    expected = [(1 + 9 * 2, 10 + 9 * 3), (2 + 9 * 10, 20 + 9 * 20), (3 + 9 * 4, 0), (4, 0)]
+    np.testing.assert_allclose(returns[:4, 0], np.array(expected)[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(returns[:2, 1], np.array(expected)[:2, 1], rtol=1e-6)
+    np.testing.assert_array_equal(weight, [YES, YES, LEFT, LEFT, YES])
+    # A longer return stops there too.
+    longer, *_ = targets(plain(td_lambda=1.0), trajectory(**CUT_ALONE))
+    np.testing.assert_allclose(longer[:2, 1], [10 + 0.9 * 200, 200], rtol=1e-6)
+
+
+def test_a_team_counts_the_last_value_of_a_member_that_was_cut_and_then_plays_on_without_it():
+    returns, weight, _, _ = targets(plain(vdn), trajectory(**CUT_ALONE))
+    expected = [5.5 + 9 * 5, 11 + 9 * (10 + 20), 1.5 + 9 * 4, 2, 27.5 + 9 * 17]
+    np.testing.assert_allclose(returns[:, 0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(weight, np.ones((5, 1)))
+    # A longer return stops there: what follows is not of the same team.
+    longer, *_ = targets(plain(vdn, td_lambda=1.0), trajectory(**CUT_ALONE))
+    third = 1.5 + 0.9 * 2
+    np.testing.assert_allclose(longer[:4, 0], [5.5 + 0.9 * 281, 281, third, 2], rtol=1e-6)
+
+
 class StateMixer(TeamMixer):
     """Weighs a team's sum by the global state, to see that the right one arrives."""
 

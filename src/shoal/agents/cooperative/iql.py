@@ -97,7 +97,8 @@ class QLearning(Exploring, OffPolicy):
             self.discount * (1.0 - ended),
             mixer(Choice.of(value, best, action, batch.present, batch.next_state)),
             mixer.any(batch.present) | ended,
-            jnp.broadcast_to(batch.done[..., None], ended.shape),
+            # What follows the cut of a member does not hold what it would have been worth.
+            batch.done[..., None] | mixer.any(batch.cut),
             self.td_lambda,
         )
         weight = settled & mixer.any(self.weight_of(batch) > 0)
