@@ -1,15 +1,20 @@
-"""Policies that families share: what exists, what is best, and one environment or many."""
+"""Policies that families share, and those of all algorithms: what exists, what is best, who sees
+what, and one environment or many."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from shoal.agents.policies import NARROWEST, WIDEST, Actor, QPolicy, SquashedActor
+from shoal.core.algorithm import Policy
 from shoal.core.env import EnvSpec, TimeStep
+from shoal.core.errors import UserError
 from shoal.core.spaces import Box, Discrete
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.sharing import Groups
+from shoal.registry import ALGORITHMS, make_algorithm
 
 B, N, D, A = 3, 2, 2, 3
 KEY = jax.random.key(0)
@@ -79,3 +84,85 @@ def test_a_squashed_actor_reads_means_and_then_widths_within_bounds():
     normal = policy._squashed(out).normal
     np.testing.assert_allclose(normal.mean[0], [1, 2, 3])
     np.testing.assert_allclose(normal.log_std[0], [NARROWEST, 0.5, WIDEST])
+
+
+# Of all algorithms.
+
+
+def made(name: str, space, **settings):
+    """An algorithm of two agents, and a state of it; nothing where it has other actions."""
+    fields = {"hidden": (4,), "population": 4, "capacity": 8, "learning_starts": 8}
+    entry = make_algorithm(name)
+    settings = {k: v for k, v in (fields | settings).items() if hasattr(entry, k)}
+    algorithm = make_algorithm(name, **settings)
+    spec = EnvSpec("tiny", ("a", "b"), (D, D), space, 10)
+    try:
+        algorithm.check(spec)
+    except UserError:
+        return None
+    return algorithm, algorithm.init(spec, KEY)
+
+
+DISCRETE = [name for name in ALGORITHMS if made(name, Discrete((2, 2)))]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [*((name, {}) for name in DISCRETE), ("openai_es", {"stochastic": True})],
+)
+def test_no_algorithm_takes_an_action_that_an_agent_lacks(name, settings):
+    """Agent 0 has two actions, agent 1 has three, and the environment gives no mask; neither in
+    acting nor by the policy, its best action or its draws, in 512 cases."""
+    algorithm, state = made(name, Discrete((2, 3)), **settings)
+    acting = algorithm.acting(state)
+    now = TimeStep.of(3 * draw(512, N, D))
+    carry = jax.tree.map(lambda x: jnp.stack([x] * 512), algorithm.initial_carry(acting))
+    action, _, _ = algorithm.act(acting, now, carry, KEY)
+    distribution, _ = algorithm.policy(state)(now, None, KEY)
+    taken = [np.asarray(x) for x in (action, distribution.sample(KEY), distribution.mode())]
+    assert all(x[:, 0].max() <= 1 and x.min() >= 0 for x in taken)
+    assert any(x[:, 1].max() == 2 for x in taken)
+
+
+class Gossip(Policy):
+    """Each agent acts on what all see, and does not say so."""
+
+    network: AgentNetwork
+
+    def initial_carry(self):
+        return self.network.initial_carry()
+
+    def __call__(self, timestep, carry, key):
+        heard = timestep.obs + 0.1 * timestep.obs.sum(-2, keepdims=True)
+        return Actor(self.network, None, Discrete((A, A)))(
+            eqx.tree_at(lambda t: t.obs, timestep, heard), carry
+        )
+
+
+def crosstalk(policy: Policy, timestep: TimeStep, carry) -> float:
+    """The largest slope of what one agent does, or remembers, by what another one sees."""
+
+    def outputs(obs):
+        now = eqx.tree_at(lambda t: t.obs, timestep, obs)
+        distribution, after = policy(now, carry, KEY)
+        parts = eqx.filter((distribution, after), eqx.is_inexact_array)
+        rows = [x.reshape(N, -1) for x in jax.tree.leaves(parts) if x.shape[:1] == (N,)]
+        return jnp.concatenate(rows, -1)
+
+    slopes = np.abs(jax.jit(jax.jacobian(outputs))(timestep.obs)).max((1, 3))  # [N, N]
+    assert np.diag(slopes).min() > 0  # each answers to what it sees itself
+    return float((slopes - np.diag(np.diag(slopes))).max())
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_what_an_agent_does_depends_on_what_it_sees_alone_unless_the_class_says_so(name):
+    space = Discrete((A, A)) if name in DISCRETE else Box(-1.0, 1.0, (A, A))
+    algorithm, state = made(name, space, recurrent=3, normalise_observations=True)
+    policy, now = algorithm.policy(state), TimeStep.of(draw(N, D))
+    carry = jax.tree.map(lambda x: 0.3 + x, policy.initial_carry())
+    assert policy.centralised or crosstalk(policy, now, carry) == 0
+
+
+def test_crosstalk_is_found():
+    policy = Gossip(network())
+    assert not policy.centralised and crosstalk(policy, TimeStep.of(draw(N, D)), None) > 0
