@@ -47,10 +47,12 @@ class PaidAim(Paid):
         return None
 
 
-OFF_POLICY = dict(hidden=(4,), learning_starts=16, capacity=96, batch_size=16, gradient_steps=4)
+# Gradients are clipped throughout: a norm of all groups would show.
+CLIPPED = dict(hidden=(4,), max_grad_norm=0.01)
+OFF_POLICY = dict(learning_starts=16, capacity=96, batch_size=16, gradient_steps=4, **CLIPPED)
 ALGORITHMS = {
-    "ippo": dict(hidden=(4,), epochs=2, minibatches=2),
-    "reinforce": dict(hidden=(4,)),
+    "ippo": dict(epochs=2, minibatches=2, **CLIPPED),
+    "reinforce": CLIPPED,
     "iql": OFF_POLICY,
     "sac": OFF_POLICY,
     "openai_es": dict(hidden=(4,), population=4),
