@@ -9,17 +9,9 @@ from jaxtyping import Array, Float
 
 from shoal.core.env import Action
 from shoal.envs.particle import palette
+from shoal.envs.particle.scene import Number, Scene, distance
 from shoal.envs.particle.scripted import steer
-from shoal.envs.particle.world import (
-    REACHED,
-    Body,
-    Number,
-    ParticleState,
-    ParticleWorld,
-    Scene,
-    distance,
-    landmark,
-)
+from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
 
 class Simple(ParticleWorld):

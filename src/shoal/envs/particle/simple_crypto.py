@@ -12,15 +12,9 @@ from shoal.core.env import Action
 from shoal.core.picture import Shape
 from shoal.envs.particle import palette
 from shoal.envs.particle.drawing import ring
+from shoal.envs.particle.scene import Number, Scene
 from shoal.envs.particle.scripted import steer
-from shoal.envs.particle.world import (
-    Body,
-    Number,
-    ParticleState,
-    ParticleWorld,
-    Scene,
-    landmark,
-)
+from shoal.envs.particle.world import Body, ParticleState, ParticleWorld, landmark
 
 EVE, BOB, ALICE = range(3)
 BITS = 2  # what there is to say: 0 or 1, and as many keys

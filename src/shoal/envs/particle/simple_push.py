@@ -10,19 +10,9 @@ from jaxtyping import Array, Float
 from shoal.core.env import Action
 from shoal.core.limits import Positive
 from shoal.envs.particle import palette
+from shoal.envs.particle.scene import Number, Scene, choose, distance, overlap
 from shoal.envs.particle.scripted import steer
-from shoal.envs.particle.world import (
-    REACHED,
-    Body,
-    Number,
-    ParticleState,
-    ParticleWorld,
-    Scene,
-    choose,
-    distance,
-    landmark,
-    overlap,
-)
+from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
 SEEN = ((0.1, 0.9, 0.1), (0.1, 0.1, 0.9))  # the landmarks' colours
 WORN = ((0.25, 0.75, 0.25), (0.25, 0.25, 0.75))  # the agent's colour, by its goal

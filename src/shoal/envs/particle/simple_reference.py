@@ -12,18 +12,9 @@ from shoal.core.limits import Fraction
 from shoal.core.picture import Shape
 from shoal.envs.particle import palette
 from shoal.envs.particle.drawing import agent_colors, ring
+from shoal.envs.particle.scene import Number, Scene, choose, distance
 from shoal.envs.particle.scripted import steer
-from shoal.envs.particle.world import (
-    REACHED,
-    Body,
-    Number,
-    ParticleState,
-    ParticleWorld,
-    Scene,
-    choose,
-    distance,
-    landmark,
-)
+from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
 SEEN = ((0.75, 0.25, 0.25), (0.25, 0.75, 0.25), (0.25, 0.25, 0.75))  # the landmarks' colours
 DRAWN = (palette.RED, palette.GREEN, palette.BLUE)

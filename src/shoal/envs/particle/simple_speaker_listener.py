@@ -10,18 +10,9 @@ from jaxtyping import Array, Float
 
 from shoal.core.env import Action
 from shoal.envs.particle import palette
+from shoal.envs.particle.scene import Number, Scene, choose, distance
 from shoal.envs.particle.scripted import steer
-from shoal.envs.particle.world import (
-    REACHED,
-    Body,
-    Number,
-    ParticleState,
-    ParticleWorld,
-    Scene,
-    choose,
-    distance,
-    landmark,
-)
+from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
 SEEN = ((0.65, 0.15, 0.15), (0.15, 0.65, 0.15), (0.15, 0.15, 0.65))  # the landmarks' colours
 DRAWN = (palette.RED, palette.GREEN, palette.BLUE)
