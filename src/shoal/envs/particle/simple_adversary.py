@@ -58,7 +58,7 @@ class SimpleAdversary(ParticleWorld):
     def goals(self) -> tuple[int, ...]:
         return (self.num_agents - 1,)
 
-    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
+    def observe(self, scene: Scene) -> Many:
         goal = scene.pick(scene.goal[0])
 
         def good(i: Index) -> Float[Array, "D"]:
@@ -74,7 +74,7 @@ class SimpleAdversary(ParticleWorld):
         adversary, *good = scene.agents
         return nearest(goal, good), distance(adversary, goal)
 
-    def reward(self, scene: Scene) -> list[Number]:
+    def reward(self, scene: Scene) -> Many:
         good, adversary = self._away(scene)
         return [-adversary] + [adversary - good] * (self.num_agents - 1)
 

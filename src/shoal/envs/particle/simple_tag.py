@@ -82,7 +82,7 @@ class SimpleTag(ParticleWorld):
         obstacle = landmark("landmark {}", self.obstacle_size, True, palette.SLATE)
         return copies(obstacle, self.num_obstacles)
 
-    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
+    def observe(self, scene: Scene) -> Many:
         first = self.num_adversaries
         speed = scene.velocity[first:]
 
@@ -104,7 +104,7 @@ class SimpleTag(ParticleWorld):
         reach = self.adversary_size + self.agent_size
         return each(lambda me: overlaps(me, predators, reach), prey)
 
-    def reward(self, scene: Scene) -> list[Number]:
+    def reward(self, scene: Scene) -> Many:
         caught, prey = self._caught(scene), scene.agents[self.num_adversaries :]
         paid = each(lambda c, me: -10 * c - outside(me), caught, prey)
         return chain([10 * sum(caught)] * self.num_adversaries, paid)

@@ -133,7 +133,7 @@ class SimpleWorldComm(ParticleWorld):
 
         return each(inside, scene.agents, [self.forest_size + body.size for body in self.agents])
 
-    def observe(self, scene: Scene) -> list[Array]:
+    def observe(self, scene: Scene) -> Many:
         inside, first, said = self._inside(scene), self.num_adversaries, scene.message[LEADER]
 
         def look(i: Index, prey: int, leads: bool = False) -> tuple[Array, Array, Array]:
@@ -164,7 +164,7 @@ class SimpleWorldComm(ParticleWorld):
         """How many pieces of food a prey touches."""
         return overlaps(me, side.food, self.agent_size + self.food_size)
 
-    def reward(self, scene: Scene) -> list[Number]:
+    def reward(self, scene: Scene) -> Many:
         side = self._sides(scene)
         caught = self._caught(side)
         captures = sum(caught)

@@ -21,7 +21,7 @@ from shoal.core.spaces import Box, Discrete
 from shoal.envs.particle import palette
 from shoal.envs.particle.drawing import default_goal_marks, draw_world
 from shoal.envs.particle.physics import MOVES, advance
-from shoal.envs.particle.scene import Number, Scene, chain
+from shoal.envs.particle.scene import Many, Number, Scene, chain
 
 UNROLLED = 12  # a world of at most so many bodies goes from body to body
 REACHED = 0.1  # who is this near to a place is there: what `success` means, not what is paid
@@ -85,11 +85,11 @@ class ParticleWorld(Env):
     def landmarks(self) -> tuple[Body, ...]: ...
 
     @abc.abstractmethod
-    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
+    def observe(self, scene: Scene) -> Many:
         """What each agent sees."""
 
     @abc.abstractmethod
-    def reward(self, scene: Scene) -> list[Number]:
+    def reward(self, scene: Scene) -> Many:
         """What each agent is paid."""
 
     @abc.abstractmethod
