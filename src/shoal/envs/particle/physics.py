@@ -96,8 +96,8 @@ def _at_once(world: ParticleWorld, scene: Scene, action: Action) -> Motion:
         most = [jnp.inf if body.max_speed is None else body.max_speed for body in bodies]
         faster = each(limit, faster, most)
     movable = np.array([[body.movable] for body in bodies])
-    position = jnp.concatenate([jnp.where(movable, moved, p), scene.landmarks])
-    return Motion(position, jnp.where(movable, faster, v), message)
+    position = jnp.concatenate([jnp.where(movable, moved, p), jnp.asarray(scene.landmarks)])
+    return Motion(position, jnp.where(movable, jnp.asarray(faster), v), message)
 
 
 def _controls_at_once(
@@ -133,7 +133,7 @@ def _contacts_at_once(
     for row, (i, j) in zip(signs, pairs):
         row[i], row[j] = 1.0, -1.0
     bodies = (world.agents + world.landmarks)[:involved]
-    points = jnp.concatenate([scene.agents, scene.landmarks])[:involved]
+    points = jnp.concatenate([jnp.asarray(scene.agents), jnp.asarray(scene.landmarks)])[:involved]
     apart = jnp.stack([_product(signs, x) for x in points.T])
     gap = jnp.maximum(norm(apart), 1e-8)
     push = _push(world, gap, _product(abs(signs), jnp.asarray([body.size for body in bodies])))
