@@ -37,7 +37,7 @@ def trainings() -> Iterator[tuple[str, str, str, int, dict]]:
                 algorithm,
                 "game/two_step",
                 seed,
-                {"settings": TWO_STEP["algo"], **run},
+                {"preset": "none", "settings": TWO_STEP["algo"], **run},
             )
     for seed in range(3):
         yield "pendulum", "sac", "gymnasium:Pendulum-v1", seed, {"total_steps": 20_000}

@@ -1,13 +1,14 @@
 """MAPPO and VDN in worlds of other suites, trained inside the compiled scan.
 
     python benchmarks/suites.py                          # what is missing from the table
-    python benchmarks/suites.py --algorithms vdn --worlds "SMAX 3m"
+    python benchmarks/suites.py --algorithms mappo --worlds "SMAX 3m" --seeds 3 --episodes 256
 
 Writes suites/learning.csv. Runs use the presets, for the steps that `WORLDS` gives. `random`,
-`first` and `final` are mean returns over agents of 64 episodes a seed: of uniformly random legal
-actions, of the first evaluation during training (after `first_step` steps), and of the final
+`first` and `final` are mean returns over agents of `episodes` episodes a seed: of uniformly random
+legal actions, of the first evaluation during training (after `first_step` steps), and of the final
 parameters, greedily; `final_sampled` samples. Where a world tells more than its reward, `metric` is
-that. Overcooked's returns hold the rewards that it names for training; `score` does not.
+that, greedily too. Overcooked's returns hold the rewards that it names for training; `score` does
+not.
 """
 
 import argparse
@@ -24,7 +25,6 @@ from shoal.training.devices import prepare
 from shoal.training.run import hardware, versions
 
 TABLE = Path(__file__).parent / "suites" / "learning.csv"
-EPISODES = 64
 
 
 class World(NamedTuple):
@@ -49,7 +49,7 @@ SUITES = ("jaxmarl", "jumanji")  # packages
 COLUMNS = [
     *("algorithm", "world", "steps", "seeds", "random", "first", "first_step", "final"),
     *("final_by_seed", "final_sampled", "metric", "metric_random", "metric_final", "settings"),
-    *("seconds", "device", "versions"),
+    *("seconds", "device", "versions", "episodes", "metric_by_seed"),
 ]
 
 
@@ -59,18 +59,19 @@ def main() -> None:
     parser.add_argument("--algorithms", nargs="+", default=["mappo", "vdn"])
     parser.add_argument("--worlds", nargs="+", default=list(WORLDS))
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--episodes", type=int, default=64)
     parser.add_argument("--table", type=Path, default=TABLE)
     options = parser.parse_args()
     prepare()
     for world in options.worlds:
         for algorithm in options.algorithms:
             if (algorithm, world) not in _known(options.table):
-                row = measure(algorithm, world, options.seeds)
+                row = measure(algorithm, world, options.seeds, options.episodes)
                 _append(options.table, row)
                 print(*(row[c] for c in COLUMNS[:13]), f"{row['seconds']} s", flush=True)
 
 
-def measure(algorithm: str, name: str, seeds: int) -> dict[str, Any]:
+def measure(algorithm: str, name: str, seeds: int, episodes: int) -> dict[str, Any]:
     """Trains and evaluates; one row of the table."""
     world = WORLDS[name]
     env = shoal.make(world.name, **world.settings)
@@ -88,12 +89,13 @@ def measure(algorithm: str, name: str, seeds: int) -> dict[str, Any]:
             seeds=seeds,
             out=Path(folder) / "run",
             evaluations=5,
-            eval_episodes=EPISODES,
+            eval_episodes=episodes,
             watchers=[watch],
         )
         report, seconds = run.evaluation, run.metrics[-1]["seconds"]
-    random = shoal.evaluate("random", env, episodes=EPISODES)
+    random = shoal.evaluate("random", env, episodes=episodes)
     assert report is not None
+    each = [shoal.evaluate(policy, env, episodes=episodes).metrics for policy in run.policies]
     told = {k: v["mean"] for k, v in report["metrics"].items() if not k.startswith("return/")}
     machine = hardware()
     return {
@@ -114,6 +116,10 @@ def measure(algorithm: str, name: str, seeds: int) -> dict[str, Any]:
         "seconds": f"{seconds:.0f}",
         "device": f"{machine['device']} x {machine['devices']}",
         "versions": json.dumps(versions() | {n: metadata.version(n) for n in SUITES}),
+        "episodes": episodes,
+        "metric_by_seed": json.dumps([round(m[world.metric]["mean"], 3) for m in each])
+        if world.metric
+        else "",
     }
 
 

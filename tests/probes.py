@@ -199,7 +199,7 @@ class DyingAgent(Probe):
 
 
 class CutAgent(Probe):
-    """1 at each step of an endless stream, but the first agent is taken out by the second of five
+    """1 at each step of an endless stream, but the first agent is taken out by the third of five
     steps, and the time limit cuts the other: 1 / (1 - gamma) for both. What the first sees and is
     paid afterwards is garbage."""
 
@@ -207,16 +207,16 @@ class CutAgent(Probe):
     limit = True
 
     def cut(self, state):
-        return jnp.stack([state.time >= 2, jnp.zeros((), bool)])
+        return jnp.stack([state.time >= 3, jnp.zeros((), bool)])
 
     def active(self, state):
         return ~self.cut(state)
 
     def obs(self, state):
-        return self._see(jnp.stack([10.0 * (state.time > 2), jnp.zeros(())]), 0)
+        return self._see(jnp.stack([10.0 * (state.time > 3), jnp.zeros(())]), 0)
 
     def reward(self, state, action):
-        return jnp.stack([jnp.where(state.time < 2, 1.0, 50.0), jnp.ones(())])
+        return jnp.stack([jnp.where(state.time < 3, 1.0, 50.0), jnp.ones(())])
 
 
 class FallenAlly(Probe):
@@ -255,13 +255,13 @@ class SpareAgent(Probe):
 
 
 class UnseenNaN(Probe):
-    """1 at each of three steps. In the second and after the last it is not the first agent's turn:
-    it sees NaN there."""
+    """1 at each of three steps. The first agent sees NaN where it is not its turn, which is the
+    second step alone."""
 
     length = 3
 
     def active(self, state):
-        return jnp.stack([state.time % 2 == 0, jnp.ones((), bool)])
+        return jnp.stack([state.time == 1, jnp.ones((), bool)])
 
     def obs(self, state):
         return jnp.where(self.active(state)[:, None], self._see(0, state.time / 2), jnp.nan)

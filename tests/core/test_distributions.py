@@ -45,6 +45,13 @@ def test_categorical_matches_scipy():
         np.testing.assert_array_equal(ours.mode(), exact.argmax(-1))
 
 
+def test_log_probs_keep_the_action_axis_last():
+    exact = np.log(probabilities(LOGITS, True))
+    batch = Categorical(jnp.broadcast_to(LOGITS, (3, 7, *LOGITS.shape)))
+    np.testing.assert_allclose(batch.log_probs[2, 5], exact, rtol=1e-5)
+    np.testing.assert_allclose(batch.probs[0, 6], np.exp(exact), rtol=1e-5)
+
+
 def test_illegal_actions_are_never_drawn_and_others_as_often_as_they_should(draws):
     exact = probabilities(LOGITS.astype(float), MASK)
     for agent in range(2):

@@ -15,7 +15,10 @@ from shoal.core.algorithm import Trajectory
 from shoal.core.descend import descend, init_optimizer
 from shoal.core.parallel import (
     AXIS,
+    MEMBERS,
     all_gather,
+    any_member,
+    cond,
     group_mean,
     num_shards,
     pmean,
@@ -44,6 +47,28 @@ def test_helpers_know_how_many_devices_there_are():
     one = jnp.arange(6.0)
     np.testing.assert_array_equal(all_gather(one), one)
     assert (num_shards(), shard_index(), pmean(one.sum())) == (1, 0, 15)
+
+
+def test_any_member_asks_those_that_run_side_by_side():
+    """One answer for all, without their axis; alone a member answers for itself."""
+    truth = jnp.array([False, True, False])
+    asked = jax.vmap(any_member, axis_name=MEMBERS, out_axes=None)
+    assert asked(truth) and not asked(jnp.zeros(3, bool))
+    assert any_member(truth[1]) and not any_member(truth[0])
+
+
+def test_a_cond_gives_each_member_its_own_branch_and_stays_one():
+    def run(x, operand):
+        return cond(x, lambda y: (2 * y, y + 1), lambda y: (y, -y), operand)
+
+    truth, operand = jnp.array([False, True]), jnp.array([3.0, 5.0])
+    both = jax.vmap(run, axis_name=MEMBERS)
+    for asked in (truth, ~truth, truth & False, truth | True):
+        expected = np.where(asked, (2 * operand, operand + 1), (operand, -operand))
+        np.testing.assert_array_equal(both(asked, operand), expected)
+        np.testing.assert_array_equal([run(*x) for x in zip(asked, operand)], expected.T)
+    names = [equation.primitive.name for equation in jax.make_jaxpr(both)(truth, operand).eqns]
+    assert names.count("cond") == 1
 
 
 X = jnp.array([1.0, 2.0, 3.0, 4.0])

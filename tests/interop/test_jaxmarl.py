@@ -252,7 +252,9 @@ def test_algorithms_train_inside_the_scan(task, algorithm):
     state = jax.jit(learner.init)(jax.random.key(0))
     state, metrics = jax.jit(learner.update)(state)
     assert all(np.isfinite(v).all() for v in metrics.values())
-    assert metrics["episodes"] == 4 and metrics["grad_norm"] > 0
+    assert metrics["episodes"] == 4 and any(
+        v > 0 for k, v in metrics.items() if k.endswith("grad_norm")
+    )
 
 
 def test_a_run_keeps_the_world():

@@ -106,9 +106,8 @@ def test_an_agent_that_is_cut_leaves_alone_and_the_fallen_stay():
         _, rewards, terminations, truncations, _ = cut.step({a: 0 for a in cut.agents})
         assert not any(terminations.values()) and set(rewards.values()) == {1.0}
         ends.append(truncations)
-    assert ends == [{"a": False, "b": False}, {"a": True, "b": False}] + [{"b": False}] * 2 + [
-        {"b": True}
-    ]
+    both, alone = {"a": False, "b": False}, {"b": False}
+    assert ends == [both, both, {"a": True, "b": False}, alone, {"b": True}]
     team = to_pettingzoo(FallenAlly())
     team.reset(seed=0)
     _, _, terminations, truncations, infos = team.step(actions)

@@ -15,7 +15,7 @@ from shoal.core.algorithm import Carry, Extras, Metrics, Trajectory
 from shoal.core.descend import Params
 from shoal.core.env import Action, EnvSpec, TimeStep, cut_now
 from shoal.core.limits import Fraction, NonNegative
-from shoal.core.parallel import group_mean, weighted_mean
+from shoal.core.parallel import any_member, group_mean, weighted_mean
 from shoal.core.running_statistics import RunningStatistics
 from shoal.core.sequence import carries_after, starts_of
 from shoal.math.gae import gae
@@ -113,7 +113,7 @@ class ActorCritic(OnPolicy):
             return jnp.where(cut, critic.step(successor, carry)[0], known)
 
         def each(inputs):
-            return jax.lax.cond(inputs[3].any(), evaluate, lambda x: x[2], inputs)
+            return jax.lax.cond(any_member(inputs[3].any()), evaluate, lambda x: x[2], inputs)
 
         inputs = (steps.successor, carries, known, cut)
         if jax.default_backend() == "cpu":  # where a step without a cut costs nothing

@@ -21,7 +21,7 @@ from shoal.core.descend import Optimizers, Params, descend, init_optimizer, skip
 from shoal.core.env import Action, EnvSpec, TimeStep, cut_now
 from shoal.core.errors import require
 from shoal.core.limits import Count, Fraction, Natural, PositiveFraction
-from shoal.core.parallel import num_shards
+from shoal.core.parallel import cond, num_shards
 from shoal.core.replay import Replay
 from shoal.core.sequence import starts_of
 from shoal.core.spaces import ActionSpace, legal_actions
@@ -266,7 +266,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
 
         collected = replay.chunks * (rollout * num_envs * num_shards())
         ready = (collected >= self.learning_starts) & (replay.chunks * rollout >= length)
-        learned, metrics = jax.lax.cond(ready, train, wait, state.learned)
+        learned, metrics = cond(ready, train, wait, state.learned)
         scales = state.scales and state.scales.update(steps.timestep)
         # Of a plain type: what an update gives must fit the program that it came from.
         progress = jnp.asarray(trajectory.progress, jnp.float32)

@@ -5,6 +5,7 @@
 
 import abc
 import functools
+import itertools
 from typing import Any
 
 import equinox as eqx
@@ -49,14 +50,24 @@ class Distribution(eqx.Module):
 
 
 class Categorical(Distribution):
-    """Softmax over legal actions. `log_probs` is normalised; an illegal action has about -1e9."""
+    """Softmax over legal actions.
 
-    log_probs: Float[Array, "*B N A"]
+    Actions come first inside: a vector unit then works on many samples of one action, and not on
+    the few actions of one sample.
+    """
+
+    by_action: Float[Array, "A *B N"]  # log_probs with the last axis first
 
     def __init__(self, logits: Float[Array, "*B N A"], mask: Bool[Array, "*B N A"] | None = None):
+        logits = jnp.moveaxis(logits, -1, 0)
         if mask is not None:
-            logits = jnp.where(mask, logits, _ILLEGAL)
-        self.log_probs = jax.nn.log_softmax(logits)
+            logits = jnp.where(jnp.moveaxis(mask, -1, 0), logits, _ILLEGAL)
+        self.by_action = jax.nn.log_softmax(logits, 0)
+
+    @property
+    def log_probs(self) -> Float[Array, "*B N A"]:
+        """The logarithm of each action's probability; about -1e9 where it is illegal."""
+        return jnp.moveaxis(self.by_action, 0, -1)
 
     @property
     def probs(self) -> Float[Array, "*B N A"]:
@@ -67,27 +78,27 @@ class Categorical(Distribution):
         """Inverts the distribution function: one uniform number a sample, a tenth of the time of
         one Gumbel number an action. Sums run in order, so that an action of probability 0 adds
         nothing and can never be drawn."""
-        probs = self.probs
-        if probs.shape[-1] > _UNROLLED:
-            uniform = jax.random.uniform(key, probs.shape[:-1])
-            return _invert(probs, jnp.cumsum(probs, -1), uniform)
-        sums = [probs[..., 0]]
-        for k in range(1, probs.shape[-1]):
-            sums.append(sums[-1] + probs[..., k])
-        point = jax.random.uniform(key, probs.shape[:-1]) * sums[-1]
+        probs = jnp.exp(self.by_action)
+        uniform = jax.random.uniform(key, probs.shape[1:])
+        if len(probs) > _UNROLLED:
+            last = jnp.moveaxis(probs, 0, -1)
+            return _invert(last, jnp.cumsum(last, -1), uniform)
+        sums = list(itertools.accumulate(probs))
+        point = uniform * sums[-1]
         return jnp.stack([point >= s for s in sums]).sum(0, dtype=jnp.int32)
 
     def mode(self) -> Int[Array, "*B N"]:
-        return jnp.argmax(self.log_probs, -1)
+        return jnp.argmax(self.by_action, 0)
 
     def log_prob(self, action: Int[Array, "*B N"]) -> Float[Array, "*B N"]:
-        return _taken(self.log_probs, action)
+        number = jnp.arange(len(self.by_action)).reshape(-1, *(1 for _ in action.shape))
+        return jnp.where(action == number, self.by_action, 0.0).sum(0)
 
     def entropy(self) -> Float[Array, "*B N"]:
-        return -(self.probs * self.log_probs).sum(-1)
+        return -(jnp.exp(self.by_action) * self.by_action).sum(0)
 
     def kl(self, other: "Categorical") -> Float[Array, "*B N"]:
-        return (self.probs * (self.log_probs - other.log_probs)).sum(-1)
+        return (jnp.exp(self.by_action) * (self.by_action - other.by_action)).sum(0)
 
 
 def _taken(values: Float[Array, "*B A"], action: Int[Array, "*B"]) -> Float[Array, "*B"]:

@@ -1,14 +1,17 @@
-"""Averages across devices. An algorithm calls these without knowing how many devices run it:
-on one device, and outside `jax.shard_map`, they are the identity."""
+"""Averages across devices, and branches across members. An algorithm calls these without knowing
+how many devices or members run it: for one, and outside `Program`, they are the identity."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 AXIS = "shards"
+MEMBERS = "side by side"  # the axis of members that one device runs as one batch
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def num_shards() -> int:
@@ -32,6 +35,34 @@ def all_gather(x: Array) -> Array:
 def shard_index() -> Array | int:
     """Which device this is: 0 on a single one."""
     return 0 if num_shards() == 1 else jax.lax.axis_index(AXIS)
+
+
+def any_member(x: Bool[Array, ""]) -> Bool[Array, ""]:
+    """Whether `x` holds of any of the members that run side by side: the predicate of a `cond`.
+
+    A predicate with a member axis turns a `cond` into a `select`, which always computes both
+    branches. Whoever asks for any member must leave alone those of whom `x` does not hold.
+    """
+    try:
+        return jax.lax.pmax(x.astype(jnp.int32), MEMBERS) > 0
+    except NameError:  # the axis is not bound: one member
+        return x
+
+
+def cond(
+    x: Bool[Array, ""], true_fn: Callable[[T], R], false_fn: Callable[[T], R], operand: T
+) -> R:
+    """`jax.lax.cond` that computes `true_fn` only where `x` holds of any member side by side, and
+    then gives each member its own branch's result."""
+    some = any_member(x)
+    if some is x:
+        return jax.lax.cond(x, true_fn, false_fn, operand)
+
+    def each(operand: T) -> R:
+        new, old = true_fn(operand), false_fn(operand)
+        return jax.tree.map(lambda a, b: jnp.where(x, a, b), new, old)
+
+    return jax.lax.cond(some, each, false_fn, operand)
 
 
 def weighted_mean(x: Float[Array, "..."], weight: Float[Array, "..."]) -> Float[Array, ""]:

@@ -266,7 +266,7 @@ def legal_actions(
     Args:
         space: the actions.
         action_mask: `TimeStep.action_mask`; `None` allows all that exist.
-        shape: (*B, N), that of a reward.
+        shape: `(*B, N)`, that of a reward.
     """
     if action_mask is None:
         return jnp.broadcast_to(space.mask, (*shape, space.size))

@@ -202,6 +202,6 @@ def _views(observation: Any, count: int, limit: int) -> Float[Array, "N D"]:
     own = [jnp.reshape(v, (count, -1)) for k, v in fields if "view" in k]
     if not own:  # nobody has a view of its own: all see all, and who they are
         own = [jnp.eye(count)]
-    seen = [v for k, v in fields if "view" not in k]
+    seen = [v / limit if k == CLOCK else v for k, v in fields if "view" not in k]
     common = [jnp.broadcast_to(jnp.ravel(x), (count, np.size(x))) for x in jax.tree.leaves(seen)]
     return jnp.concatenate([x.astype(jnp.float32) for x in (*own, *common)], axis=1)

@@ -13,6 +13,27 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 Activation = Literal["tanh", "relu", "gelu", "silu"]
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu}
+MAX_COPIED = 2**20  # numbers: copying more takes as long as it saves
+
+
+@jax.custom_jvp
+def _product(x: Float[Array, "M in"], weight: Float[Array, "in out"]) -> Float[Array, "M out"]:
+    """`x @ weight`. Its weight gradient `x.T @ g` is made of a transposed copy of x on a CPU, which
+    takes three quarters of the time: XLA's fast product does not read its left side by columns."""
+    return x @ weight
+
+
+@_product.defjvp
+def _product_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Float[Array, "M out"], Float[Array, "M out"]]:
+    (x, weight), (dx, dweight) = primals, tangents
+    product, by_input = _product(x, weight), _product(dx, weight)
+    if x.shape[1] % 64 or x.size > MAX_COPIED or jax.default_backend() != "cpu":
+        return product, by_input + x @ dweight
+    columns = jax.lax.optimization_barrier(x.T)
+    by_weight = jax.lax.dot_general(columns, dweight, (((0,), (0,)), ((), ())))
+    return product, by_input + by_weight
 
 
 class Linear(eqx.Module):
@@ -28,7 +49,7 @@ class Linear(eqx.Module):
     def __call__(self, x: Float[Array, "M in"]) -> Float[Array, "M out"]:
         size_in, size_out = self.weight.shape
         if size_out >= size_in:
-            return x @ self.weight + self.bias
+            return _product(x, self.weight) + self.bias
         # Against the turned weight the gradient is g.T @ x, five times as fast on a CPU as x.T @ g
         # where g is narrow. The barrier keeps the compiler from turning it back.
         turned = jax.lax.optimization_barrier(self.weight.T)

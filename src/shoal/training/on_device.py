@@ -21,7 +21,7 @@ from shoal.core.algorithm import (
 )
 from shoal.core.env import Env, EnvSpec, EnvState, TimeStep, settle, to_act_on
 from shoal.core.limits import Count, check_fields
-from shoal.core.parallel import num_shards, pmean, shard_index
+from shoal.core.parallel import any_member, num_shards, pmean, shard_index
 from shoal.training.fit import check_action, check_same
 
 
@@ -154,7 +154,7 @@ def auto_reset(
         fresh_state, fresh = jax.vmap(env.reset)(jax.random.split(key, done.shape[0]))
         return where_done(done, (fresh_state, fresh), (state, successor))
 
-    return jax.lax.cond(done.any(), reset, lambda _: (state, successor), None)
+    return jax.lax.cond(any_member(done.any()), reset, lambda _: (state, successor), None)
 
 
 def count_episodes(

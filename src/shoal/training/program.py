@@ -3,7 +3,8 @@
 Every leaf of a state has two leading axes `[D, K, ...]`: D devices that share the environments of
 one learner, and K members (seeds, or a sweep's settings) that know nothing of each other. Members
 that are shared out among devices never wait for each other. Those of one device run one after
-another on a CPU, which keeps branches branches, and elsewhere side by side.
+another on a CPU, and elsewhere side by side, as one batch. Branches stay branches in both: see
+`core.parallel.any_member`.
 """
 
 import math
@@ -20,20 +21,30 @@ from jaxtyping import Array, Int, Key
 
 from shoal.core.algorithm import Learner, Metrics, Policy
 from shoal.core.errors import require
-from shoal.core.parallel import AXIS
+from shoal.core.parallel import AXIS, MEMBERS
 
 State = Any
 Fetched = dict[str, np.ndarray]
 _AXES, _AXIS_TYPES = (AXIS, "members"), (AxisType.Auto, AxisType.Auto)
+# Compiles in a quarter of the time, for what runs once.
+_COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 _STATE, _MEMBERS, _REPLICATED = PartitionSpec(*_AXES), PartitionSpec("members"), PartitionSpec()
 
 
 class Program:
     """`learners` is a learner whose array leaves have a leading axis K (see `stack`)."""
 
-    def __init__(self, learners: Learner, devices: int = 1, member_devices: int = 1):
-        """Members are shared out among `member_devices` groups of `devices` devices each."""
+    def __init__(
+        self,
+        learners: Learner,
+        devices: int = 1,
+        member_devices: int = 1,
+        side_by_side: bool | None = None,
+    ):
+        """Members are shared out among `member_devices` groups of `devices` devices each. Those of
+        one device run `side_by_side`, or else one after another; not said, the backend decides."""
         self._shape = (devices, member_devices)
+        self._side_by_side = side_by_side
         self._arrays, self._static = eqx.partition(learners, eqx.is_array)
 
     @cached_property
@@ -48,7 +59,8 @@ class Program:
 
     @cached_property
     def _init(self) -> Any:
-        return jax.jit(self._share(self._init_members, self._mesh, (_MEMBERS, _MEMBERS)))
+        init = self._share(self._init_members, self._mesh, (_MEMBERS, _MEMBERS))
+        return jax.jit(init, compiler_options=_COMPILE_FAST if _on_cpu() else None)
 
     @cached_property
     def _run(self) -> Any:
@@ -112,22 +124,25 @@ class Program:
         return jax.shard_map(fn, mesh=mesh, in_specs=in_specs, out_specs=_STATE, check_vma=False)
 
     def _map(self, fn: Any, xs: Any) -> Any:
-        """Over members: one after another on a CPU, which keeps branches branches."""
-        return jax.lax.map(fn, xs) if jax.default_backend() == "cpu" else jax.vmap(fn)(xs)
+        """Over the members of this device."""
+        if jax.tree.leaves(xs)[0].shape[0] == 1:
+            return _add_axis(fn(jax.tree.map(lambda x: x[0], xs)))
+        side_by_side = not _on_cpu() if self._side_by_side is None else self._side_by_side
+        return jax.vmap(fn, axis_name=MEMBERS)(xs) if side_by_side else jax.lax.map(fn, xs)
 
     def _learner(self, arrays: Any) -> Learner:
         return eqx.combine(arrays, self._static)
 
     def _init_members(self, arrays: Any, keys: Key[Array, "K"]) -> State:
         states = self._map(lambda x: self._learner(x[0]).init(x[1]), (arrays, keys))
-        return _add_device_axis(states)
+        return _add_axis(states)
 
     def _run_members(
         self, arrays: Any, states: State, updates: Int[Array, ""]
     ) -> tuple[State, tuple[Metrics, Metrics]]:
         states = jax.tree.map(lambda x: x[0], states)
         out = self._map(lambda x: _repeat(self._learner(x[0]), x[1], updates), (arrays, states))
-        return _add_device_axis(out)
+        return _add_axis(out)
 
 
 def stack(learners: Sequence[Learner]) -> Learner:
@@ -184,5 +199,9 @@ def _repeat(
     return state, (total, last)
 
 
-def _add_device_axis(tree: Any) -> Any:
+def _add_axis(tree: Any) -> Any:
     return jax.tree.map(lambda x: x[None], tree)
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from shoal.core.picture import Circle, Line, Picture, Ring, Shape, shades
+from shoal.envs.particle.scene import Many
 
 if TYPE_CHECKING:
     from shoal.envs.particle.world import Body, ParticleState, ParticleWorld
@@ -52,7 +53,7 @@ def ring(body: Body, place: Array, color: str = GOAL, layer: int = 0) -> Ring:
     return Ring(x, y, float(body.size) + 0.04 * (1 + layer), color, 0.8)
 
 
-def default_goal_marks(world: ParticleWorld, goal: list, places: list) -> list[Shape]:
+def default_goal_marks(world: ParticleWorld, goal: list, places: Many) -> list[Shape]:
     """A ring around the landmark of each choice that is made among all landmarks."""
     count = len(world.landmarks)
     chosen = [int(g) for g, among in zip(goal, world.goals) if among == count]

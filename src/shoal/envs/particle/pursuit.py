@@ -11,17 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from shoal.envs.particle.scene import Many, Number, Scene, Vector, distance, each, limit
 from shoal.envs.particle.scripted import pull
-from shoal.envs.particle.world import (
-    Body,
-    Number,
-    ParticleWorld,
-    Scene,
-    Vector,
-    distance,
-    limit,
-    overlap,
-)
+from shoal.envs.particle.world import Body, ParticleWorld
 
 LEAD = 0.5  # how many seconds ahead of its prey a predator runs at most
 FORESIGHT = 5  # how many steps ahead prey looks
@@ -35,35 +27,32 @@ def copies(body: Body, count: int) -> tuple[Body, ...]:
     return tuple(body._replace(name=body.name.format(i)) for i in range(count))
 
 
-def contacts(some: list[Vector], others: list[Vector], reach: Number) -> Number:
-    """How many pairs, one of each, are nearer than `reach`."""
-    return sum((overlap(a, b, reach) for a in some for b in others), 0.0)
-
-
 def outside(place: Vector) -> Float[Array, ""]:
     """What it costs to leave: on each axis nothing up to 0.9, then a ramp that reaches 1 at the
     edge, then `exp(2 x - 2)`, but no more than 10."""
     x = jnp.abs(place)
     cost = jnp.where(x < 1.0, 10 * (x - 0.9), jnp.minimum(jnp.exp(2 * x - 2), 10.0))
-    return jnp.where(x < 0.9, 0.0, cost).sum()
+    cost = jnp.where(x < 0.9, 0.0, cost)
+    return cost[0] + cost[1]  # as in all that is measured here: a reduction would not be fused
 
 
-def escaped(prey: list[Vector]) -> Float[Array, ""]:
+def escaped(prey: Many) -> Float[Array, ""]:
     """The share of prey that is outside of the arena."""
-    return jnp.stack([jnp.abs(me).max() > 1.0 for me in prey]).mean()
+    return jnp.stack(each(lambda me: jnp.maximum(*jnp.abs(me)) > 1.0, prey)).mean()
 
 
-def chase(scene: Scene, predators: int, speed: Number) -> list[Vector]:
+def chase(scene: Scene, predators: int, speed: Number) -> Many:
     """The forces of predators that run with `speed`: each to where it meets the prey nearest to it,
     which is ahead of the prey by the time that the way there takes."""
     prey, velocity = jnp.stack(scene.agents[predators:]), jnp.stack(scene.velocity[predators:])
-    forces = []
-    for me, v in zip(scene.agents[:predators], scene.velocity):
+
+    def hunt(me: Vector, v: Vector) -> Vector:
         away = jax.vmap(distance, (None, 0))(me, prey)
         k = away.argmin()
         meeting = prey[k] + jnp.minimum(away[k] / speed, LEAD) * velocity[k]
-        forces.append(pull(meeting - me, v))
-    return forces
+        return pull(meeting - me, v)
+
+    return each(hunt, scene.agents[:predators], scene.velocity[:predators])
 
 
 def escape(
@@ -72,7 +61,7 @@ def escape(
     predators: int,
     speed: Number,
     worth: Callable[[Vector], Number],
-) -> list[Vector]:
+) -> Many:
     """The prey's forces: each takes the one that serves it best if kept up for `FORESIGHT` steps.
 
     All predators are taken to run straight at it with `speed`. A place is worth what `worth` says
@@ -81,24 +70,26 @@ def escape(
     forces = jnp.asarray(
         FORCES if world.continuous_actions else FORCES[np.abs(FORCES).sum(-1) <= 1]
     )
-    chosen = []
-    for i in range(predators, len(scene.agents)):
-        value = jax.vmap(partial(_outlook, world, scene, predators, i, speed, worth))(forces)
-        chosen.append(forces[value.argmax()])
-    return chosen
+    hunters = jnp.stack(scene.agents[:predators])
+
+    def flee(me: Vector, v: Vector) -> Vector:
+        value = jax.vmap(partial(_outlook, world, hunters, me, v, speed, worth))(forces)
+        return forces[value.argmax()]
+
+    return each(flee, scene.agents[predators:], scene.velocity[predators:])
 
 
 def _outlook(
     world: ParticleWorld,
-    scene: Scene,
-    predators: int,
-    prey: int,
+    hunters: Float[Array, "P 2"],
+    place: Vector,
+    velocity: Vector,
     speed: Number,
     worth: Callable[[Vector], Number],
     force: Vector,
 ) -> Float[Array, ""]:
     """What the next places of a prey are worth together, if it keeps up `force`."""
-    hunter, body = world.agents[predators - 1], world.agents[prey]
+    hunter, body = world.agents[len(hunters) - 1], world.agents[-1]
 
     def ahead(carry, _):
         p, v, hunters = carry
@@ -110,5 +101,5 @@ def _outlook(
         value = worth(p) - outside(p) - FEAR * jnp.exp(-gap / SHY).sum()
         return (p, limit(v, body.max_speed), hunters + stride * (p - hunters)), value
 
-    start = (scene.agents[prey], scene.velocity[prey], jnp.stack(scene.agents[:predators]))
+    start = (place, velocity, hunters)
     return jax.lax.scan(ahead, start, None, FORESIGHT)[1].sum()

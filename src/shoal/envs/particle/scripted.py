@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from shoal.envs.particle.scene import Many, Scene, each
+
 if TYPE_CHECKING:
-    from shoal.envs.particle.world import ParticleWorld, Scene
+    from shoal.envs.particle.world import ParticleWorld
 
 EXHAUSTIVE = 6  # up to this many agents every assignment is tried
 GAIN, DAMPING = 12.0, 2.4  # full force until 0.08 from the target; brakes for a fifth of a second
@@ -18,11 +20,11 @@ REPULSION = 24.0
 REST = 0.3  # a discrete agent whose wanted force is below this stays
 
 
-def assign(agents: list[Array], marks: list[Array]) -> Int[Array, "N"]:
+def assign(agents: Many, marks: Many) -> Int[Array, "N"]:
     """For each of N agents the index of one of N landmarks, all different, by least total distance
     (for many agents greedily, the closest free pair first)."""
     n = len(agents)
-    cost = jnp.stack([jnp.stack([jnp.hypot(*(a - m)) for m in marks]) for a in agents])
+    cost = jnp.stack(each(lambda a: jnp.stack([jnp.hypot(*(a - m)) for m in marks]), agents))
     if n <= EXHAUSTIVE:
         orders = jnp.array(list(itertools.permutations(range(n))))
         return orders[cost[jnp.arange(n), orders].sum(-1).argmin()]
@@ -37,22 +39,22 @@ def assign(agents: list[Array], marks: list[Array]) -> Int[Array, "N"]:
 def steer(
     world: ParticleWorld,
     scene: Scene,
-    targets: list[Array],
+    targets: Many,
     words: dict[int, Array] | None = None,
     clearance: Array | float = 0.0,
 ) -> Array:
     """Everyone's action: towards its target by PD control, off whoever is (or will be, a step
     later) nearer than `clearance`, and saying its word, the index of a symbol, if it has one."""
-    forces = []
-    for i, (me, v, target) in enumerate(zip(scene.agents, scene.velocity, targets)):
+
+    def drive(me: Array, v: Array, target: Array) -> Array:
         force = pull(target - me, v)
-        for j, (other, u) in enumerate(zip(scene.agents, scene.velocity)):
-            if j != i:
-                apart = me - other + world.dt * (v - u)
-                gap = jnp.maximum(jnp.hypot(*apart), 1e-8)
-                force = force + REPULSION * jnp.maximum(clearance - gap, 0.0) * apart / gap
-        forces.append(force)
-    return act(world, forces, words)
+        for other, u in zip(scene.agents, scene.velocity):
+            apart = me - other + world.dt * (v - u)  # from itself 0: it does not push itself
+            gap = jnp.maximum(jnp.hypot(*apart), 1e-8)
+            force = force + REPULSION * jnp.maximum(clearance - gap, 0.0) * apart / gap
+        return force
+
+    return act(world, each(drive, scene.agents, scene.velocity, targets), words)
 
 
 def pull(error: Float[Array, "2"], velocity: Float[Array, "2"]) -> Float[Array, "2"]:
@@ -60,7 +62,7 @@ def pull(error: Float[Array, "2"], velocity: Float[Array, "2"]) -> Float[Array, 
     return GAIN * error - DAMPING * velocity
 
 
-def act(world: ParticleWorld, forces: list[Array], words: dict[int, Array] | None = None) -> Array:
+def act(world: ParticleWorld, forces: Many, words: dict[int, Array] | None = None) -> Array:
     """Forces, where 1 is all that an agent can give along an axis, and words as actions."""
     words = words or {}
     actions = []

@@ -5,21 +5,13 @@ whether a learner works at all.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from shoal.core.env import Action
 from shoal.envs.particle import palette
+from shoal.envs.particle.scene import Many, Scene, distance
 from shoal.envs.particle.scripted import steer
-from shoal.envs.particle.world import (
-    REACHED,
-    Body,
-    Number,
-    ParticleState,
-    ParticleWorld,
-    Scene,
-    distance,
-    landmark,
-)
+from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
 
 class Simple(ParticleWorld):
@@ -38,10 +30,10 @@ class Simple(ParticleWorld):
     def landmarks(self) -> tuple[Body, ...]:
         return (landmark("landmark 0", color=palette.RED),)
 
-    def observe(self, scene: Scene) -> list[Float[Array, "D"]]:
+    def observe(self, scene: Scene) -> Many:
         return [jnp.concatenate([scene.velocity[0], *scene.to_landmarks(0)])]
 
-    def reward(self, scene: Scene) -> list[Number]:
+    def reward(self, scene: Scene) -> Many:
         return [-(distance(scene.agents[0], scene.landmarks[0]) ** 2)]
 
     def measure(self, scene: Scene) -> dict[str, Array | float]:

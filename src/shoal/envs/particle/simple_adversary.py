@@ -12,20 +12,19 @@ from jaxtyping import Array, Float
 from shoal.core.env import Action
 from shoal.core.limits import Several
 from shoal.envs.particle import palette
-from shoal.envs.particle.scripted import assign, steer
-from shoal.envs.particle.world import (
-    REACHED,
-    Body,
+from shoal.envs.particle.scene import (
+    Index,
+    Many,
     Number,
-    ParticleState,
-    ParticleWorld,
     Scene,
-    Vector,
-    choose,
+    chain,
     distance,
-    landmark,
+    each,
+    join,
     nearest,
 )
+from shoal.envs.particle.scripted import assign, steer
+from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
 
 class SimpleAdversary(ParticleWorld):
@@ -59,11 +58,15 @@ class SimpleAdversary(ParticleWorld):
     def goals(self) -> tuple[int, ...]:
         return (self.num_agents - 1,)
 
-    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
+    def observe(self, scene: Scene) -> Many:
         goal = scene.pick(scene.goal[0])
-        seen = [scene.to_landmarks(i) + scene.to_others(i) for i in range(self.num_agents)]
-        good = [[goal - scene.agents[i], *seen[i]] for i in range(1, self.num_agents)]
-        return [jnp.concatenate(parts) for parts in (seen[0], *good)]
+
+        def good(i: Index) -> Float[Array, "D"]:
+            me = scene.agents[i]
+            return join(goal - me, scene.to_landmarks(i), scene.to_others(i))
+
+        adversary = join(scene.to_landmarks(0), scene.to_others(0))
+        return chain([adversary], each(good, scene.indices[1:]))
 
     def _away(self, scene: Scene) -> tuple[Number, Number]:
         """How far the nearest good agent and the adversary are from the goal."""
@@ -71,7 +74,7 @@ class SimpleAdversary(ParticleWorld):
         adversary, *good = scene.agents
         return nearest(goal, good), distance(adversary, goal)
 
-    def reward(self, scene: Scene) -> list[Number]:
+    def reward(self, scene: Scene) -> Many:
         good, adversary = self._away(scene)
         return [-adversary] + [adversary - good] * (self.num_agents - 1)
 
@@ -85,18 +88,15 @@ class SimpleAdversary(ParticleWorld):
         The adversary, who is not told the goal, goes to the landmark nearest to a good agent."""
         scene = self.scene(state)
         good = scene.agents[1:]
-        away = jnp.stack([jnp.stack([distance(a, m) for m in scene.landmarks]) for a in good])
-        suspect = scene.pick(away.min(0).argmin())
+        away = jnp.stack(each(lambda mark: nearest(mark, good), scene.landmarks))
+        suspect = scene.pick(away.argmin())
         return steer(self, scene, [suspect, *self._decoys(scene)])
 
-    def _decoys(self, scene: Scene) -> list[Vector]:
+    def _decoys(self, scene: Scene) -> Many:
         """A landmark for each good agent, the goal for the one nearest to it."""
         good, goal = scene.agents[1:], scene.goal[0]
         marks = assign(good, scene.landmarks)
-        nearest = jnp.stack([distance(a, scene.pick(goal)) for a in good]).argmin()
-        freed = choose(nearest, marks)
-        swapped = [
-            jnp.where(i == nearest, goal, jnp.where(k == goal, freed, k))
-            for i, k in enumerate(marks)
-        ]
-        return [scene.pick(k) for k in swapped]
+        place = scene.pick(goal)
+        first = jnp.stack(each(lambda a: distance(a, place), good)).argmin()
+        swapped = jnp.where(marks == goal, marks[first], marks).at[first].set(goal)
+        return each(scene.pick, swapped)

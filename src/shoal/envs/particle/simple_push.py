@@ -5,24 +5,14 @@ The agent is paid minus its distance to the goal; the adversary the agent's dist
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from shoal.core.env import Action
 from shoal.core.limits import Positive
 from shoal.envs.particle import palette
+from shoal.envs.particle.scene import Many, Number, Scene, choose, distance, overlap
 from shoal.envs.particle.scripted import steer
-from shoal.envs.particle.world import (
-    REACHED,
-    Body,
-    Number,
-    ParticleState,
-    ParticleWorld,
-    Scene,
-    choose,
-    distance,
-    landmark,
-    overlap,
-)
+from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
 SEEN = ((0.1, 0.9, 0.1), (0.1, 0.1, 0.9))  # the landmarks' colours
 WORN = ((0.25, 0.75, 0.25), (0.25, 0.25, 0.75))  # the agent's colour, by its goal
@@ -63,7 +53,7 @@ class SimplePush(ParticleWorld):
     def goals(self) -> tuple[int, ...]:
         return (len(SEEN),)
 
-    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
+    def observe(self, scene: Scene) -> Many:
         goal = scene.goal[0]
         adversary = [scene.velocity[0], *scene.to_landmarks(0), *scene.to_others(0)]
         agent = [
@@ -80,7 +70,7 @@ class SimplePush(ParticleWorld):
         """How far the adversary and the agent are from the goal."""
         return [distance(agent, scene.pick(scene.goal[0])) for agent in scene.agents]
 
-    def reward(self, scene: Scene) -> list[Number]:
+    def reward(self, scene: Scene) -> Many:
         adversary, agent = self._away(scene)
         return [agent - adversary, -agent]
 

@@ -10,18 +10,9 @@ from jaxtyping import Array, Float
 
 from shoal.core.env import Action
 from shoal.core.limits import Count, Fraction, Positive
+from shoal.envs.particle.scene import Index, Many, Scene, each, join, nearest, overlaps
 from shoal.envs.particle.scripted import assign, steer
-from shoal.envs.particle.world import (
-    REACHED,
-    Body,
-    Number,
-    ParticleState,
-    ParticleWorld,
-    Scene,
-    landmark,
-    nearest,
-    overlap,
-)
+from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
 
 class SimpleSpread(ParticleWorld):
@@ -50,35 +41,31 @@ class SimpleSpread(ParticleWorld):
     def landmarks(self) -> tuple[Body, ...]:
         return tuple(landmark(f"landmark {i}") for i in range(self.num_agents))
 
-    def observe(self, scene: Scene) -> list[Float[Array, "D"]]:
-        silence = [jnp.zeros(self.channel * (self.num_agents - 1))]
-        return [
-            jnp.concatenate(
-                [scene.velocity[i], me]
-                + [mark - me for mark in scene.landmarks]
-                + [other - me for j, other in enumerate(scene.agents) if j != i]
-                + silence
-            )
-            for i, me in enumerate(scene.agents)
-        ]
+    def observe(self, scene: Scene) -> Many:
+        silence = jnp.zeros(self.channel * (self.num_agents - 1))
+
+        def see(i: Index) -> Float[Array, "D"]:
+            near = scene.to_landmarks(i), scene.to_others(i)
+            return join(scene.velocity[i], scene.agents[i], *near, silence)
+
+        return each(see, scene.indices)
 
     def _nearest(self, scene: Scene) -> Float[Array, "N"]:
         """For each landmark, how far the nearest agent is."""
-        return jnp.stack([nearest(mark, scene.agents) for mark in scene.landmarks])
+        return jnp.stack(each(lambda mark: nearest(mark, scene.agents), scene.landmarks))
 
-    def _bumps(self, scene: Scene, i: int) -> Number:
-        """How many others agent `i` overlaps."""
-        me, size = scene.agents[i], 2 * self.agent_size
-        return sum((overlap(me, x, size) for j, x in enumerate(scene.agents) if j != i), 0.0)
+    def _bumps(self, scene: Scene) -> Many:
+        """How many others each agent overlaps: one less than with itself."""
+        return each(lambda me: overlaps(me, scene.agents, 2 * self.agent_size) - 1, scene.agents)
 
-    def reward(self, scene: Scene) -> list[Number]:
+    def reward(self, scene: Scene) -> Many:
         shared = -(1 - self.local_ratio) * self._nearest(scene).sum()
-        return [shared - self.local_ratio * self._bumps(scene, i) for i in range(self.num_agents)]
+        return each(lambda bumps: shared - self.local_ratio * bumps, self._bumps(scene))
 
     def measure(self, scene: Scene) -> dict[str, Array | float]:
         nearest = self._nearest(scene)
         return {
-            "collisions": sum(self._bumps(scene, i) for i in range(self.num_agents)) / 2,
+            "collisions": sum(self._bumps(scene)) / 2,
             "landmarks_covered": (nearest < REACHED).sum(),
             "distance": nearest.mean(),
             "success": (nearest < REACHED).all(),

@@ -11,26 +11,22 @@ from jaxtyping import Array, Float
 from shoal.core.env import Action
 from shoal.core.limits import Count, Natural, Positive
 from shoal.envs.particle import palette
-from shoal.envs.particle.pursuit import (
-    BLOCKED,
-    chase,
-    contacts,
-    copies,
-    escape,
-    escaped,
-    outside,
-)
-from shoal.envs.particle.scripted import act
-from shoal.envs.particle.world import (
-    Body,
+from shoal.envs.particle.pursuit import BLOCKED, chase, copies, escape, escaped, outside
+from shoal.envs.particle.scene import (
+    Index,
+    Many,
     Number,
-    ParticleState,
-    ParticleWorld,
     Scene,
     Vector,
-    landmark,
+    chain,
+    each,
+    join,
     nearest,
+    overlaps,
+    without,
 )
+from shoal.envs.particle.scripted import act
+from shoal.envs.particle.world import Body, ParticleState, ParticleWorld, landmark
 
 
 class SimpleTag(ParticleWorld):
@@ -86,39 +82,40 @@ class SimpleTag(ParticleWorld):
         obstacle = landmark("landmark {}", self.obstacle_size, True, palette.SLATE)
         return copies(obstacle, self.num_obstacles)
 
-    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
-        prey = range(self.num_adversaries, len(scene.agents))
-        return [
-            jnp.concatenate(
-                [
-                    scene.velocity[i],
-                    me,
-                    *scene.to_landmarks(i),
-                    *scene.to_others(i),
-                    *(scene.velocity[j] for j in prey if j != i),
-                ]
-            )
-            for i, me in enumerate(scene.agents)
-        ]
+    def observe(self, scene: Scene) -> Many:
+        first = self.num_adversaries
+        speed = scene.velocity[first:]
 
-    def _sides(self, scene: Scene) -> tuple[list[Vector], list[Vector]]:
+        def see(i: Index, prey: Many) -> Float[Array, "D"]:
+            near = scene.to_landmarks(i), scene.to_others(i)
+            return join(scene.velocity[i], scene.agents[i], *near, prey)
+
+        predators = each(lambda i: see(i, speed), scene.indices[:first])
+        prey = each(lambda i: see(i, without(i - first, speed)), scene.indices[first:])
+        return chain(predators, prey)
+
+    def _sides(self, scene: Scene) -> tuple[Many, Many]:
         """Where the predators and the prey are."""
         return scene.agents[: self.num_adversaries], scene.agents[self.num_adversaries :]
 
-    def reward(self, scene: Scene) -> list[Number]:
+    def _caught(self, scene: Scene) -> Many:
+        """How many predators touch each prey."""
         predators, prey = self._sides(scene)
         reach = self.adversary_size + self.agent_size
-        caught = [contacts(predators, [me], reach) for me in prey]
-        paid = [-10 * c - outside(me) for c, me in zip(caught, prey)]
-        return [10 * sum(caught)] * self.num_adversaries + paid
+        return each(lambda me: overlaps(me, predators, reach), prey)
+
+    def reward(self, scene: Scene) -> Many:
+        caught, prey = self._caught(scene), scene.agents[self.num_adversaries :]
+        paid = each(lambda c, me: -10 * c - outside(me), caught, prey)
+        return chain([10 * sum(caught)] * self.num_adversaries, paid)
 
     def measure(self, scene: Scene) -> dict[str, Array | float]:
         predators, prey = self._sides(scene)
-        captures = contacts(predators, prey, self.adversary_size + self.agent_size)
+        captures = sum(self._caught(scene))
         return {
             "captures": captures,
             "caught": captures > 0,
-            "distance": jnp.stack([nearest(me, predators) for me in prey]).mean(),
+            "distance": jnp.stack(each(lambda me: nearest(me, predators), prey)).mean(),
             "escaped": escaped(prey),
         }
 
@@ -126,13 +123,12 @@ class SimpleTag(ParticleWorld):
         """Predators run to where the nearest prey will be; prey looks ahead and keeps clear of
         predators, obstacles and the edge."""
         scene = self.scene(state)
-        return act(
-            self, chase(scene, self.num_adversaries, self.adversary_max_speed) + self._escape(scene)
-        )
+        speed = self.adversary_max_speed
+        return act(self, [*chase(scene, self.num_adversaries, speed), *self._escape(scene)])
 
-    def _escape(self, scene: Scene) -> list[Vector]:
+    def _escape(self, scene: Scene) -> Many:
         def worth(place: Vector) -> Number:
-            blocked = contacts([place], scene.landmarks, self.obstacle_size + self.agent_size)
+            blocked = overlaps(place, scene.landmarks, self.obstacle_size + self.agent_size)
             return -BLOCKED * blocked
 
         return escape(self, scene, self.num_adversaries, self.adversary_max_speed, worth)

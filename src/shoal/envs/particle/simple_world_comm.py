@@ -14,27 +14,23 @@ from jaxtyping import Array, Bool, Float, Int
 from shoal.core.env import Action
 from shoal.core.limits import Count, Natural, Positive
 from shoal.envs.particle import palette
-from shoal.envs.particle.pursuit import (
-    BLOCKED,
-    chase,
-    contacts,
-    copies,
-    escape,
-    escaped,
-    outside,
-)
-from shoal.envs.particle.scripted import act
-from shoal.envs.particle.world import (
-    Body,
+from shoal.envs.particle.pursuit import BLOCKED, chase, copies, escape, escaped, outside
+from shoal.envs.particle.scene import (
+    Index,
+    Many,
     Number,
-    ParticleState,
-    ParticleWorld,
     Scene,
     Vector,
+    chain,
     distance,
-    landmark,
+    each,
+    join,
     nearest,
+    overlaps,
+    without,
 )
+from shoal.envs.particle.scripted import act
+from shoal.envs.particle.world import Body, ParticleState, ParticleWorld, landmark
 
 LEADER = 0
 
@@ -42,11 +38,11 @@ LEADER = 0
 class Sides(NamedTuple):
     """Where everything is, by kind."""
 
-    predators: list[Vector]
-    prey: list[Vector]
-    obstacles: list[Vector]
-    food: list[Vector]
-    forests: list[Vector]
+    predators: Many
+    prey: Many
+    obstacles: Many
+    food: Many
+    forests: Many
 
 
 class SimpleWorldComm(ParticleWorld):
@@ -128,63 +124,65 @@ class SimpleWorldComm(ParticleWorld):
             scene.landmarks[forests:],
         )
 
-    def _inside(self, scene: Scene) -> list[Bool[Array, "F"]]:
+    def _inside(self, scene: Scene) -> Many:
         """For each agent, which of the forests it is in."""
-        sizes = [self.forest_size + body.size for body in self.agents]
         forests = self._sides(scene).forests
-        return [
-            jnp.array([distance(me, forest) < size for forest in forests], bool)
-            for me, size in zip(scene.agents, sizes)
-        ]
 
-    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
-        inside = self._inside(scene)
-        return [self._observe_one(scene, inside, i) for i in range(len(scene.agents))]
+        def inside(me: Vector, size: Number) -> Bool[Array, "F"]:
+            return jnp.array([distance(me, forest) < size for forest in forests], bool)
 
-    def _observe_one(
-        self, scene: Scene, inside: list[Bool[Array, "F"]], i: int
-    ) -> Float[Array, "D_i"]:
-        """Who is hidden looks as if it stood, without moving, where the observer is."""
-        me, others = scene.agents[i], [j for j in range(len(scene.agents)) if j != i]
-        sees = {j: self._sees(inside, i, j) for j in others}
-        places = [jnp.where(sees[j], scene.agents[j] - me, 0.0) for j in others]
-        speeds = [
-            jnp.where(sees[j], scene.velocity[j], 0.0) for j in others if j >= self.num_adversaries
-        ]
-        forests = jnp.where(inside[i], 1.0, -1.0)
-        known = [scene.velocity[i], me, *scene.to_landmarks(i), *places]
-        if i < self.num_adversaries:
-            return jnp.concatenate([*known, *speeds, forests, scene.message[LEADER]])
-        return jnp.concatenate([*known, forests, *speeds])
+        return each(inside, scene.agents, [self.forest_size + body.size for body in self.agents])
 
-    def _sees(self, inside: list[Bool[Array, "F"]], i: int, j: int) -> Bool[Array, ""]:
-        """Whether agent `i` sees `j`: in the same forest, both in none, or as the leader."""
-        if i == LEADER:
-            return jnp.array(True)
-        together = (inside[i] & inside[j]).any()
-        return together | ~(inside[i].any() | inside[j].any())
+    def observe(self, scene: Scene) -> Many:
+        inside, first, said = self._inside(scene), self.num_adversaries, scene.message[LEADER]
 
-    def reward(self, scene: Scene) -> list[Number]:
-        side = self._sides(scene)
+        def look(i: Index, prey: int, leads: bool = False) -> tuple[Array, Array, Array]:
+            """What all see first, the speeds of other prey (from `prey` on), and the forests. Who
+            is hidden looks as if it stood, without moving, where the observer is."""
+            sees = each(lambda spot: leads | _sees(inside[i], spot), without(i, inside))
+            places = each(_show, sees, scene.to_others(i))
+            speeds = each(_show, sees[prey:], without(i, scene.velocity)[prey:])
+            known = scene.velocity[i], scene.agents[i], scene.to_landmarks(i), places
+            return join(*known), join(*speeds), jnp.where(inside[i], 1.0, -1.0)
+
+        def predator(i: Index, leads: bool = False) -> Float[Array, "D"]:
+            return join(*look(i, first - 1, leads), said)
+
+        def prey(i: Index) -> Float[Array, "D"]:
+            known, speeds, forests = look(i, first)
+            return join(known, forests, speeds)
+
+        followers, hunted = scene.indices[1:first], scene.indices[first:]
+        return chain([predator(LEADER, True)], each(predator, followers), each(prey, hunted))
+
+    def _caught(self, side: Sides) -> Many:
+        """How many predators touch each prey."""
         reach = self.adversary_size + self.agent_size
-        caught = [contacts(side.predators, [me], reach) for me in side.prey]
-        hunting = [5 * sum(caught) - 0.1 * nearest(me, side.prey) for me in side.predators]
-        living = [
-            2 * self._eaten(side, [me]) - 5 * c - 2 * outside(me) - 0.05 * nearest(me, side.food)
-            for me, c in zip(side.prey, caught)
-        ]
-        return [*hunting, *living]
+        return each(lambda me: overlaps(me, side.predators, reach), side.prey)
 
-    def _eaten(self, side: Sides, prey: list[Vector]) -> Number:
-        return contacts(prey, side.food, self.agent_size + self.food_size)
+    def _eaten(self, side: Sides, me: Vector) -> Number:
+        """How many pieces of food a prey touches."""
+        return overlaps(me, side.food, self.agent_size + self.food_size)
+
+    def reward(self, scene: Scene) -> Many:
+        side = self._sides(scene)
+        caught = self._caught(side)
+        captures = sum(caught)
+
+        def living(me: Vector, c: Number) -> Number:
+            gain = 2 * self._eaten(side, me) - 5 * c
+            return gain - 2 * outside(me) - 0.05 * nearest(me, side.food)
+
+        hunting = each(lambda me: 5 * captures - 0.1 * nearest(me, side.prey), side.predators)
+        return chain(hunting, each(living, side.prey, caught))
 
     def measure(self, scene: Scene) -> dict[str, Array | float]:
         side = self._sides(scene)
-        captures = contacts(side.predators, side.prey, self.adversary_size + self.agent_size)
-        hidden = [forests.any() for forests in self._inside(scene)[self.num_adversaries :]]
+        captures = sum(self._caught(side))
+        hidden = each(lambda spot: spot.any(), self._inside(scene)[self.num_adversaries :])
         return {
             "captures": captures,
-            "eaten": self._eaten(side, side.prey),
+            "eaten": sum(each(lambda me: self._eaten(side, me), side.prey)),
             "caught": captures > 0,
             "hidden": jnp.stack(hidden).mean(),
             "escaped": escaped(side.prey),
@@ -195,19 +193,30 @@ class SimpleWorldComm(ParticleWorld):
         the arena its own prey is. Prey looks ahead, keeps clear of predators, obstacles and the
         edge, and goes to food when it can."""
         scene = self.scene(state)
-        forces = chase(scene, self.num_adversaries, self.adversary_max_speed) + self._forage(scene)
+        chasing = chase(scene, self.num_adversaries, self.adversary_max_speed)
+        forces = [*chasing, *self._forage(scene)]
         return act(self, forces, words={LEADER: self._quadrant(scene)})
 
     def _quadrant(self, scene: Scene) -> Int[Array, ""]:
-        prey = jnp.stack(self._sides(scene).prey)
-        x, y = prey[jnp.stack([distance(scene.agents[LEADER], p) for p in prey]).argmin()]
+        prey, leader = self._sides(scene).prey, scene.agents[LEADER]
+        closest = jnp.stack(each(lambda p: distance(leader, p), prey)).argmin()
+        x, y = jnp.stack(prey)[closest]
         return jnp.int32(x > 0) + 2 * jnp.int32(y > 0)
 
-    def _forage(self, scene: Scene) -> list[Vector]:
+    def _forage(self, scene: Scene) -> Many:
         side = self._sides(scene)
 
         def worth(place: Vector) -> Number:
-            blocked = contacts([place], side.obstacles, self.obstacle_size + self.agent_size)
-            return 2 * self._eaten(side, [place]) - nearest(place, side.food) - BLOCKED * blocked
+            blocked = overlaps(place, side.obstacles, self.obstacle_size + self.agent_size)
+            return 2 * self._eaten(side, place) - nearest(place, side.food) - BLOCKED * blocked
 
         return escape(self, scene, self.num_adversaries, self.adversary_max_speed, worth)
+
+
+def _sees(mine: Bool[Array, "F"], theirs: Bool[Array, "F"]) -> Bool[Array, ""]:
+    """Whether who is in some forests sees who is in others: in the same one, or both in none."""
+    return (mine & theirs).any() | ~(mine.any() | theirs.any())
+
+
+def _show(seen: Bool[Array, ""], x: Vector) -> Vector:
+    return jnp.where(seen, x, 0.0)

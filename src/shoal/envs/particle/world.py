@@ -6,8 +6,7 @@ padded array: the compiler fuses the lot, and one environment costs under a micr
 """
 
 import abc
-import functools
-from collections.abc import Sequence
+import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -21,11 +20,11 @@ from shoal.core.picture import Picture, Shape
 from shoal.core.spaces import Box, Discrete
 from shoal.envs.particle import palette
 from shoal.envs.particle.drawing import default_goal_marks, draw_world
+from shoal.envs.particle.physics import MOVES, advance
+from shoal.envs.particle.scene import Many, Number, Scene, chain
 
-MOVES = 5  # stay, left, right, down, up
+UNROLLED = 12  # a world of at most so many bodies goes from body to body
 REACHED = 0.1  # who is this near to a place is there: what `success` means, not what is paid
-Vector = Float[Array, "2"]
-Number = Float[Array, ""] | float
 
 
 class Body(NamedTuple):
@@ -60,69 +59,6 @@ class ParticleState(eqx.Module):
     time: Int[Array, ""]
 
 
-class Scene(NamedTuple):
-    """A state taken apart: one vector an entity."""
-
-    agents: list[Vector]
-    landmarks: list[Vector]
-    velocity: list[Vector]
-    message: list[Float[Array, "C"]]
-    goal: list[Int[Array, ""]]
-
-    def pick(self, goal: Int[Array, ""]) -> Vector:
-        """The position of the landmark with that index."""
-        return choose(goal, self.landmarks)
-
-    def to_landmarks(self, i: int) -> list[Vector]:
-        """From agent `i` to every landmark."""
-        return [mark - self.agents[i] for mark in self.landmarks]
-
-    def to_others(self, i: int) -> list[Vector]:
-        """From agent `i` to every other agent."""
-        return [other - self.agents[i] for j, other in enumerate(self.agents) if j != i]
-
-
-def choose(index: Int[Array, ""], options: Sequence[Array] | Array) -> Array:
-    """`options[index]` by selects, which fuse where a gather would not."""
-    out = options[0]
-    for k, option in enumerate(options[1:], 1):
-        out = jnp.where(index == k, option, out)
-    return out
-
-
-def squared_norm(x: Vector) -> Float[Array, ""]:
-    """The length of a vector, squared."""
-    return x[0] * x[0] + x[1] * x[1]
-
-
-def norm(x: Vector) -> Float[Array, ""]:
-    """The length of a vector."""
-    return jnp.sqrt(squared_norm(x))
-
-
-def distance(a: Vector, b: Vector) -> Float[Array, ""]:
-    """The distance between two points."""
-    return norm(a - b)
-
-
-def nearest(me: Vector, others: list[Vector]) -> Float[Array, ""]:
-    """How far the nearest of `others` is. One root: each would be a kernel of its own."""
-    return jnp.sqrt(functools.reduce(jnp.minimum, [squared_norm(x - me) for x in others]))
-
-
-def limit(v: Vector, max_speed: Number | None) -> Vector:
-    """The velocity, shortened to `max_speed` where it is longer."""
-    if max_speed is None:
-        return v
-    speed = norm(v)
-    return jnp.where(speed > max_speed, v / jnp.maximum(speed, 1e-8) * max_speed, v)
-
-
-def overlap(a: Vector, b: Vector, sizes: Number) -> Float[Array, ""]:
-    """1 where two discs whose radii add up to `sizes` overlap, 0 elsewhere."""
-    return (squared_norm(a - b) < sizes * sizes).astype(jnp.float32)
-
-
 class ParticleWorld(Env):
     """Physics, actions, resets and padding. Subclasses say what is in the world."""
 
@@ -149,11 +85,11 @@ class ParticleWorld(Env):
     def landmarks(self) -> tuple[Body, ...]: ...
 
     @abc.abstractmethod
-    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
+    def observe(self, scene: Scene) -> Many:
         """What each agent sees."""
 
     @abc.abstractmethod
-    def reward(self, scene: Scene) -> list[Number]:
+    def reward(self, scene: Scene) -> Many:
         """What each agent is paid."""
 
     @abc.abstractmethod
@@ -175,13 +111,13 @@ class ParticleWorld(Env):
     def spec(self) -> EnvSpec:
         bodies = self.agents
         state = jax.eval_shape(lambda: self._draw(jax.random.key(0)))
-        scene = jax.eval_shape(lambda s: tuple(self.observe(self.scene(s))), state)
+        seen = jax.eval_shape(lambda s: chain(self.observe(self.scene(s))), state)
         return EnvSpec(
             name=self.name,
             agents=tuple(b.name for b in bodies),
             teams=tuple(b.team for b in bodies),
             roles=tuple(b.role for b in bodies),
-            obs_sizes=tuple(o.shape[0] for o in scene),
+            obs_sizes=tuple(o.shape[-1] for o in seen for _ in range(math.prod(o.shape[:-1]))),
             action=self._action_space(),
             state_size=jax.eval_shape(self.global_state, state).shape[0],
             horizon=self.horizon,
@@ -198,16 +134,14 @@ class ParticleWorld(Env):
         return Discrete(tuple(sizes))
 
     def scene(self, state: ParticleState) -> Scene:
-        """Takes a state apart."""
-        n = len(self.agents)
-        points = [state.position[i] for i in range(n + len(self.landmarks))]
-        return Scene(
-            points[:n],
-            points[n:],
-            [state.velocity[i] for i in range(n)],
-            [state.message[i] for i in range(n)],
-            [state.goal[i] for i in range(len(self.goals))],
-        )
+        """Takes a state apart: to lists in a small world, to arrays in a large one."""
+        n, bodies = len(self.agents), len(self.agents) + len(self.landmarks)
+        goal = [state.goal[i] for i in range(len(self.goals))]
+        several = state.position, state.velocity, state.message
+        if bodies <= UNROLLED:
+            several = (list(x) for x in several)
+        position, velocity, message = several
+        return Scene(position[:n], position[n:], velocity, message, goal)
 
     def _draw(self, key: PRNGKeyArray) -> ParticleState:
         n, m = len(self.agents), len(self.landmarks)
@@ -229,63 +163,13 @@ class ParticleWorld(Env):
         self, key: PRNGKeyArray, state: ParticleState, action: Action
     ) -> tuple[ParticleState, TimeStep]:
         del key  # the worlds are deterministic between resets
-        force, message = self._controls(action)
-        scene = self.scene(state)
-        force = self._contacts(scene, force)
-        position, velocity = [], []
-        for body, p, v, f in zip(self.agents, scene.agents, scene.velocity, force):
-            if body.movable:
-                p = p + v * self.dt
-                v = limit(v * (1 - self.damping) + f * self.dt, body.max_speed)
-            position.append(p)
-            velocity.append(v)
-        state = ParticleState(
-            jnp.stack(position + scene.landmarks),
-            jnp.stack(velocity),
-            message,
-            state.goal,
-            state.time + 1,
-        )
+        moved = advance(self, self.scene(state), action)
+        state = ParticleState(*moved, state.goal, state.time + 1)
         # Without it the compiler works out the physics again for every part of the observations.
         state = jax.lax.optimization_barrier(state)
         scene = self.scene(state)
-        reward = jnp.stack([jnp.asarray(r, jnp.float32) for r in self.reward(scene)])
-        return state, self._show(state, scene, reward)
-
-    def _controls(self, action: Action) -> tuple[list[Vector], Float[Array, "N C"]]:
-        """Forces and messages that the agents ask for."""
-        forces, messages = [], []
-        for i, body in enumerate(self.agents):
-            if self.continuous_actions:
-                a = jnp.clip(action[i], 0.0, 1.0)
-                move = jnp.stack([a[2] - a[1], a[4] - a[3]])
-                start = MOVES if body.movable else 0
-                word = a[start : start + self.channel]
-            else:
-                m, w = (action[i] % MOVES, action[i] // MOVES) if body.movable else (0, action[i])
-                move = jnp.stack([_sign(m, 2, 1), _sign(m, 4, 3)])
-                word = (w == jnp.arange(self.channel)).astype(jnp.float32)
-            forces.append(move * body.acceleration if body.movable else jnp.zeros(2))
-            messages.append(word if body.speaks else jnp.zeros(self.channel))
-        return forces, jnp.stack(messages)
-
-    def _contacts(self, scene: Scene, force: list[Vector]) -> list[Vector]:
-        """Adds the soft repulsion of every pair of bodies that touch."""
-        bodies, points = self.agents + self.landmarks, scene.agents + scene.landmarks
-        force = list(force)
-        for i, a in enumerate(bodies):
-            for j, b in enumerate(bodies[:i]):
-                if not (a.collides and b.collides and (a.movable or b.movable)):
-                    continue
-                apart = points[i] - points[j]
-                gap = jnp.maximum(norm(apart), 1e-8)  # bodies in the same place do not push
-                k = self.contact_margin
-                push = self.contact_force * k * _softplus((a.size + b.size - gap) / k) / gap
-                if a.movable:
-                    force[i] = force[i] + push * apart
-                if b.movable:
-                    force[j] = force[j] - push * apart
-        return force
+        paid = [jnp.asarray(r, jnp.float32) for r in chain(self.reward(scene))]
+        return state, self._show(state, scene, jnp.hstack(paid))
 
     def global_state(self, state: ParticleState) -> Float[Array, "S"]:
         """Every position, velocity, message and goal, for centralised critics."""
@@ -303,13 +187,13 @@ class ParticleWorld(Env):
 
     def _show(self, state: ParticleState, scene: Scene, reward: Float[Array, "N"]) -> TimeStep:
         n = len(self.agents)
-        obs = self.observe(scene)
-        width = max(o.shape[0] for o in obs)
-        obs = [o if o.shape[0] == width else jnp.pad(o, (0, width - o.shape[0])) for o in obs]
+        seen = chain(self.observe(scene))
+        width = max(o.shape[-1] for o in seen)
+        obs = [o if o.shape[-1] == width else _widen(o, width) for o in seen]
         space = self._action_space()
         padded = isinstance(space, Discrete) and len(set(space.sizes)) > 1
         return TimeStep(
-            obs=jnp.stack(obs),
+            obs=jnp.vstack(obs),
             reward=reward,
             terminated=jnp.zeros(n, bool),
             truncated=jnp.full(n, state.time >= self.horizon),
@@ -320,9 +204,6 @@ class ParticleWorld(Env):
         )
 
 
-def _sign(move: Int[Array, ""] | int, plus: int, minus: int) -> Float[Array, ""]:
-    return jnp.float32(move == plus) - jnp.float32(move == minus)
-
-
-def _softplus(x: Float[Array, ""]) -> Float[Array, ""]:
-    return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+def _widen(rows: Float[Array, "*K D"], width: int) -> Float[Array, "*K width"]:
+    """Rows with zeros at their ends."""
+    return jnp.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, width - rows.shape[-1])])
