@@ -86,8 +86,8 @@ class TwoOfThree(Policy):
     def initial_carry(self):
         return jnp.int32(0)
 
-    def __call__(self, obs, carry, *, action_mask, key):
+    def __call__(self, timestep, carry, key):
         del key
         preference = jnp.where(carry % 3 == 2, -self.strength, self.strength)
         logits = jnp.stack([jnp.zeros(2), jnp.full(2, preference)], -1)
-        return Categorical(logits, action_mask), carry + 1
+        return Categorical(logits, timestep.action_mask), carry + 1
