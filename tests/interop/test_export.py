@@ -21,7 +21,7 @@ from shoal import registry
 from shoal.cli import main
 from shoal.core.algorithm import Policy, where_done
 from shoal.core.distributions import Categorical, Distribution
-from shoal.core.env import Env
+from shoal.core.env import Env, to_act_on
 from shoal.core.errors import UserError
 from shoal.interop.export import export_policy, export_run
 from shoal.interop.onnx_export import to_onnx
@@ -122,9 +122,8 @@ def played(policy: Policy, env: Env, steps: int = STEPS) -> dict[str, np.ndarray
         world, timestep, carry, starts = state
         key_policy, key_sample, key_env, key_reset = jax.random.split(key, 4)
         carry = jax.tree.map(lambda x: jnp.where(starts[:, None, None], 0.0, x), carry)
-        distribution, after = policy(
-            timestep.obs, carry, action_mask=timestep.action_mask, key=key_policy
-        )
+        timestep = to_act_on(timestep)
+        distribution, after = policy(timestep, carry, key_policy)
         action = distribution.sample(key_sample)
         out = {"obs": timestep.obs, "starts": starts, **said(distribution)}
         if timestep.action_mask is not None:
@@ -246,7 +245,7 @@ def answers(data: bytes, **inputs: np.ndarray) -> dict[str, np.ndarray]:
 def test_a_policy_without_hidden_layers_is_a_product_and_a_softmax() -> None:
     """NumPy in double precision, and batches of any size from one file."""
     env = shoal.make("mpe/simple_spread")
-    learner = registry.make_algorithm("ippo", hidden=())
+    learner = registry.make_algorithm("ippo", hidden=(), agent_id=False)
     policy = learner.policy(learner.init(env.spec, jax.random.key(0)))
     weight = np.random.default_rng(0).normal(size=(1, 18, 5)).astype(np.float32)
     bias = np.array([[0.1, -0.2, 0.3, 0.0, 1.0]], np.float32)

@@ -25,6 +25,7 @@ RULES_OF_THUMB = (
     "Agents have different observation space sizes",  # a speaker and a listener do
     "Observations are different shapes",
     "Observation space for each agent probably should be",  # masks come in dictionaries
+    "We recommend agents to be named in the format",  # first and second are names too
     "Observation is not a NumPy array",
     "Observation is a single number",  # one round of a game shows nothing
     "Observation numpy array is all zeros",  # nothing was played yet
