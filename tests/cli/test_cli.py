@@ -46,7 +46,7 @@ TRAIN = ("train", "mappo", "mpe/simple")
             "--algo.learning-rate is -1.0, expected a positive",
         ),
         ((*TRAIN, "--algo.discount", "1.5"), "--algo.discount is 1.5, expected a number in [0, 1]"),
-        ((*TRAIN, "--algo.surrogate", "ppo_clp"), "did you mean 'ppo_clip'?"),
+        ((*TRAIN, "--algo.critic", "globl"), "did you mean 'global'?"),
         ((*TRAIN, "--num-envs", "0"), "--num-envs is 0, expected at least 1"),
         ((*TRAIN, "--steps", "0"), "--steps is 0, expected at least 1"),
         ((*TRAIN, "--algo.minibatches", "7"), "expected a multiple of minibatches, which is 7"),

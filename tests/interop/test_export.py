@@ -169,7 +169,7 @@ def elsewhere(path: Path, record: dict[str, np.ndarray]) -> dict[str, np.ndarray
 def agree(out: dict[str, np.ndarray], live: dict[str, np.ndarray], env: Env) -> None:
     """Every output within 1e-5 of the live policy; greedy actions where there is no near tie."""
     if "mean" in live:
-        low, high = env.spec.action.low, env.spec.action.high
+        low, high = env.spec.action.lows, env.spec.action.highs
         assert out["mean"] == pytest.approx(live["mean"], abs=1e-5)
         assert out["std"] == pytest.approx(np.exp(live["log_std"]), rel=1e-5, abs=1e-9)
         assert out["action"] == pytest.approx(np.clip(live["mode"], low, high), abs=1e-5)
