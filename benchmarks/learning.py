@@ -7,6 +7,10 @@ Rows hold the final parameters' greedy evaluation (1,000 episodes a seed). A ret
 agents and summed over 25 steps; in worlds with opponents all sides learn at once, so that a return
 says how the sides stand to each other, not how strong either is. `scripted` is the hand-written
 controller's return, `random` that of uniform actions, both over 1,000 episodes.
+
+Rows of first_seed 0 were trained before the engine was recast, on seeds on which presets had been
+chosen. `learning/mpe_before.csv` has trainings of that engine (afc45da) on the seeds from 100 up,
+to compare with.
 """
 
 import argparse
