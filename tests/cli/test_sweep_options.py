@@ -26,8 +26,8 @@ from shoal.training.trainer import WALL_CLOCK
 
 WORDS = ("mappo", "mpe/simple")
 LEAVES = (
-    "learning-rate, discount, gae-lambda, clip, entropy-weight, value-weight, max-grad-norm, "
-    "init-log-std"
+    "learning-rate, max-grad-norm, discount, entropy-weight, init-log-std, gae-lambda, "
+    "value-weight, clip"
 )
 FORM = "expected numbers with a comma between each two and no spaces"
 
