@@ -19,6 +19,7 @@ import mpe2_recordings
 import numpy as np
 import pytest
 
+from shoal.envs.particle.scene import chain
 from shoal.envs.particle.simple import Simple
 from shoal.envs.particle.simple_adversary import SimpleAdversary
 from shoal.envs.particle.simple_crypto import SimpleCrypto
@@ -71,6 +72,14 @@ WORLD_COUNTS = {
     "num_food": 3,
     "num_forests": 1,
 }
+MANY_TAG = {"num_good": 2, "num_adversaries": 5, "num_obstacles": 4}
+MANY_WORLD = {
+    "num_good": 3,
+    "num_adversaries": 4,
+    "num_obstacles": 2,
+    "num_food": 2,
+    "num_forests": 3,
+}
 CASES = [Case(w, module, c) for w, module in WORLDS.items() for c in (False, True)] + [
     Case(SimpleSpread, "simple_spread_v3", False, 20, {"num_agents": 5}, {"N": 5}),
     Case(SimpleSpread, "simple_spread_v3", True, 20, {"local_ratio": 0.2}, {"local_ratio": 0.2}),
@@ -78,6 +87,12 @@ CASES = [Case(w, module, c) for w, module in WORLDS.items() for c in (False, Tru
     Case(SimpleAdversary, "simple_adversary_v3", False, 20, {"num_agents": 4}, {"N": 3}),
     Case(SimpleTag, "simple_tag_v3", True, 20, TAG_COUNTS, TAG_COUNTS),
     Case(SimpleWorldComm, "simple_world_comm_v3", False, 20, WORLD_COUNTS, WORLD_COUNTS),
+    # Large worlds, which are stepped on arrays.
+    Case(SimpleSpread, "simple_spread_v3", False, 10, {"num_agents": 12}, {"N": 12}),
+    Case(SimpleSpread, "simple_spread_v3", True, 10, {"num_agents": 7}, {"N": 7}),
+    Case(SimpleAdversary, "simple_adversary_v3", True, 10, {"num_agents": 8}, {"N": 7}),
+    Case(SimpleTag, "simple_tag_v3", False, 20, MANY_TAG, MANY_TAG),
+    Case(SimpleWorldComm, "simple_world_comm_v3", True, 10, MANY_WORLD, MANY_WORLD),
 ]
 
 
@@ -159,7 +174,8 @@ def test_first_observations_are_those_of_mpe2(case, recordings):
     world, theirs = case.make(), recordings[str(case)].result()
     start = [jnp.asarray(x[0, 0], jnp.float32) for x in theirs[:3]]
     state = ParticleState(*start, jnp.asarray(theirs.goal[0]), jnp.int32(0))
-    for ours, padded in zip(world.observe(world.scene(state)), theirs.obs[0, 0]):
+    rows = [row for o in chain(world.observe(world.scene(state))) for row in jnp.atleast_2d(o)]
+    for ours, padded in zip(rows, theirs.obs[0, 0], strict=True):
         np.testing.assert_allclose(ours, padded[: len(ours)], atol=TOLERANCE)
 
 

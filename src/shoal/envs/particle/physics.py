@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from shoal.envs.particle.scene import Scene, Vector, each, limit, norm
+from shoal.envs.particle.scene import Scene, Vector, limit, norm
 
 if TYPE_CHECKING:
     from shoal.core.env import Action
@@ -88,16 +88,17 @@ def _contacts(world: ParticleWorld, scene: Scene, force: list[Vector]) -> list[V
 
 
 def _at_once(world: ParticleWorld, scene: Scene, action: Action) -> Motion:
-    bodies, p, v = world.agents, jnp.asarray(scene.agents), jnp.asarray(scene.velocity)
+    bodies = world.agents
+    p, v, fixed = map(jnp.asarray, (scene.agents, scene.velocity, scene.landmarks))
     force, message = _controls_at_once(world, action)
-    force = _contacts_at_once(world, scene, force)
+    force = _contacts_at_once(world, jnp.concatenate([p, fixed]), force)
     moved, faster = p + v * world.dt, v * (1 - world.damping) + force * world.dt
     if any(body.max_speed is not None for body in bodies):
         most = [jnp.inf if body.max_speed is None else body.max_speed for body in bodies]
-        faster = each(limit, faster, most)
+        faster = jax.vmap(limit)(faster, jnp.asarray(most))
     movable = np.array([[body.movable] for body in bodies])
-    position = jnp.concatenate([jnp.where(movable, moved, p), jnp.asarray(scene.landmarks)])
-    return Motion(position, jnp.where(movable, jnp.asarray(faster), v), message)
+    position = jnp.concatenate([jnp.where(movable, moved, p), fixed])
+    return Motion(position, jnp.where(movable, faster, v), message)
 
 
 def _controls_at_once(
@@ -122,23 +123,23 @@ def _controls_at_once(
 
 
 def _contacts_at_once(
-    world: ParticleWorld, scene: Scene, force: Float[Array, "N 2"]
+    world: ParticleWorld, position: Float[Array, "E 2"], force: Float[Array, "N 2"]
 ) -> Float[Array, "N 2"]:
     """`_contacts` on arrays. Immovable agents are given forces too; nothing comes of them."""
     pairs = _pairs(world)
     if not pairs:
         return force
-    involved = 1 + max(map(max, pairs))  # bodies from there on touch nothing
+    n = len(world.agents)
+    involved = max(n, 1 + max(map(max, pairs)))  # landmarks from there on touch nothing
     signs = np.zeros((len(pairs), involved), np.float32)
     for row, (i, j) in zip(signs, pairs):
         row[i], row[j] = 1.0, -1.0
     bodies = (world.agents + world.landmarks)[:involved]
-    points = jnp.concatenate([jnp.asarray(scene.agents), jnp.asarray(scene.landmarks)])[:involved]
-    apart = jnp.stack([_product(signs, x) for x in points.T])
-    gap = jnp.maximum(norm(apart), 1e-8)
+    x, y = (_product(signs, axis) for axis in position[:involved].T)
+    gap = jnp.maximum(jnp.sqrt(x * x + y * y), 1e-8)
     push = _push(world, gap, _product(abs(signs), jnp.asarray([body.size for body in bodies])))
-    back = signs.T[: len(world.agents)]
-    return force + jnp.stack([_product(back, push * x) for x in apart], -1)
+    back = signs.T[:n]
+    return force + jnp.stack([_product(back, push * x), _product(back, push * y)], -1)
 
 
 def _product(matrix: np.ndarray, x: Array) -> Array:

@@ -74,7 +74,7 @@ def chain(*parts: Many) -> list[Array]:
 
 def join(*parts: Many) -> Float[Array, "D"]:
     """All numbers of vectors and of several vectors as one vector: what an agent sees."""
-    return jnp.concatenate([jnp.zeros(0), *(x.reshape(-1) for x in chain(*parts))])
+    return jnp.concatenate([x.reshape(-1) for x in chain(*parts)])
 
 
 def choose(index: Int[Array, ""], options: Sequence[Array] | Array) -> Array:
@@ -85,13 +85,13 @@ def choose(index: Int[Array, ""], options: Sequence[Array] | Array) -> Array:
     return out
 
 
-def squared_norm(x: Float[Array, "2 *P"]) -> Float[Array, "*P"]:
-    """The length of a vector, or of several, squared."""
+def squared_norm(x: Vector) -> Float[Array, ""]:
+    """The length of a vector, squared."""
     return x[0] * x[0] + x[1] * x[1]
 
 
-def norm(x: Float[Array, "2 *P"]) -> Float[Array, "*P"]:
-    """The length of a vector, or of several."""
+def norm(x: Vector) -> Float[Array, ""]:
+    """The length of a vector."""
     return jnp.sqrt(squared_norm(x))
 
 

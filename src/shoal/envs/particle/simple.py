@@ -5,11 +5,11 @@ whether a learner works at all.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from shoal.core.env import Action
 from shoal.envs.particle import palette
-from shoal.envs.particle.scene import Many, Scene, distance
+from shoal.envs.particle.scene import Number, Scene, distance
 from shoal.envs.particle.scripted import steer
 from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
@@ -30,10 +30,10 @@ class Simple(ParticleWorld):
     def landmarks(self) -> tuple[Body, ...]:
         return (landmark("landmark 0", color=palette.RED),)
 
-    def observe(self, scene: Scene) -> Many:
+    def observe(self, scene: Scene) -> list[Float[Array, "D"]]:
         return [jnp.concatenate([scene.velocity[0], *scene.to_landmarks(0)])]
 
-    def reward(self, scene: Scene) -> Many:
+    def reward(self, scene: Scene) -> list[Number]:
         return [-(distance(scene.agents[0], scene.landmarks[0]) ** 2)]
 
     def measure(self, scene: Scene) -> dict[str, Array | float]:

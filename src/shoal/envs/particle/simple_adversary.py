@@ -74,7 +74,7 @@ class SimpleAdversary(ParticleWorld):
         adversary, *good = scene.agents
         return nearest(goal, good), distance(adversary, goal)
 
-    def reward(self, scene: Scene) -> Many:
+    def reward(self, scene: Scene) -> list[Number]:
         good, adversary = self._away(scene)
         return [-adversary] + [adversary - good] * (self.num_agents - 1)
 

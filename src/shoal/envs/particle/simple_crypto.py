@@ -12,7 +12,7 @@ from shoal.core.env import Action
 from shoal.core.picture import Shape
 from shoal.envs.particle import palette
 from shoal.envs.particle.drawing import ring
-from shoal.envs.particle.scene import Many, Scene
+from shoal.envs.particle.scene import Number, Scene
 from shoal.envs.particle.scripted import steer
 from shoal.envs.particle.world import Body, ParticleState, ParticleWorld, landmark
 
@@ -48,7 +48,7 @@ class SimpleCrypto(ParticleWorld):
     def goals(self) -> tuple[int, ...]:
         return (BITS, BITS)
 
-    def observe(self, scene: Scene) -> Many:
+    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
         bit, key = (self._symbol(g) for g in scene.goal)
         heard = scene.message[ALICE]
         return [heard, jnp.concatenate([key, heard]), jnp.concatenate([bit, key])]
@@ -62,7 +62,7 @@ class SimpleCrypto(ParticleWorld):
         error = jnp.square(guess - self._symbol(scene.goal[0])).sum()
         return jnp.where((guess == 0).all(), 0.0, error)
 
-    def reward(self, scene: Scene) -> Many:
+    def reward(self, scene: Scene) -> list[Number]:
         eve, bob = self._error(scene, EVE), self._error(scene, BOB)
         return [-eve, eve - bob, eve - bob]
 

@@ -5,12 +5,12 @@ The agent is paid minus its distance to the goal; the adversary the agent's dist
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from shoal.core.env import Action
 from shoal.core.limits import Positive
 from shoal.envs.particle import palette
-from shoal.envs.particle.scene import Many, Number, Scene, choose, distance, overlap
+from shoal.envs.particle.scene import Number, Scene, choose, distance, overlap
 from shoal.envs.particle.scripted import steer
 from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
@@ -53,7 +53,7 @@ class SimplePush(ParticleWorld):
     def goals(self) -> tuple[int, ...]:
         return (len(SEEN),)
 
-    def observe(self, scene: Scene) -> Many:
+    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
         goal = scene.goal[0]
         adversary = [scene.velocity[0], *scene.to_landmarks(0), *scene.to_others(0)]
         agent = [
@@ -70,7 +70,7 @@ class SimplePush(ParticleWorld):
         """How far the adversary and the agent are from the goal."""
         return [distance(agent, scene.pick(scene.goal[0])) for agent in scene.agents]
 
-    def reward(self, scene: Scene) -> Many:
+    def reward(self, scene: Scene) -> list[Number]:
         adversary, agent = self._away(scene)
         return [agent - adversary, -agent]
 

@@ -12,7 +12,7 @@ from shoal.core.limits import Fraction
 from shoal.core.picture import Shape
 from shoal.envs.particle import palette
 from shoal.envs.particle.drawing import agent_colors, ring
-from shoal.envs.particle.scene import Many, Scene, choose, distance
+from shoal.envs.particle.scene import Number, Scene, choose, distance
 from shoal.envs.particle.scripted import steer
 from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
@@ -46,7 +46,7 @@ class SimpleReference(ParticleWorld):
     def goals(self) -> tuple[int, ...]:
         return (len(SEEN), len(SEEN))
 
-    def observe(self, scene: Scene) -> Many:
+    def observe(self, scene: Scene) -> list[Float[Array, "D"]]:
         colors = jnp.array(SEEN)
         return [
             jnp.concatenate(
@@ -66,7 +66,7 @@ class SimpleReference(ParticleWorld):
             [distance(scene.agents[1 - i], scene.pick(scene.goal[i])) for i in range(2)]
         )
 
-    def reward(self, scene: Scene) -> Many:
+    def reward(self, scene: Scene) -> list[Number]:
         away = self._away(scene)
         shared = -(1 - self.local_ratio) * away.mean()
         return [shared - self.local_ratio * away[i] for i in range(2)]

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from shoal.core.env import Action
 from shoal.envs.particle import palette
-from shoal.envs.particle.scene import Many, Scene, choose, distance
+from shoal.envs.particle.scene import Number, Scene, choose, distance
 from shoal.envs.particle.scripted import steer
 from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
@@ -41,7 +41,7 @@ class SimpleSpeakerListener(ParticleWorld):
     def goals(self) -> tuple[int, ...]:
         return (len(SEEN),)  # the landmark that the listener should go to
 
-    def observe(self, scene: Scene) -> Many:
+    def observe(self, scene: Scene) -> list[Float[Array, "D_i"]]:
         goal_color = choose(scene.goal[0], jnp.array(SEEN))
         listener = [scene.velocity[1], *scene.to_landmarks(1), scene.message[0]]
         return [goal_color, jnp.concatenate(listener)]
@@ -50,7 +50,7 @@ class SimpleSpeakerListener(ParticleWorld):
         """How far the listener is from the goal."""
         return distance(scene.agents[1], scene.pick(scene.goal[0]))
 
-    def reward(self, scene: Scene) -> Many:
+    def reward(self, scene: Scene) -> list[Number]:
         return [-(self._away(scene) ** 2)] * 2
 
     def measure(self, scene: Scene) -> dict[str, Array | float]:

@@ -74,5 +74,5 @@ class SimpleSpread(ParticleWorld):
     def scripted(self, state: ParticleState) -> Action:
         """To the landmarks by the assignment of least total distance, off each other's way."""
         scene = self.scene(state)
-        targets = [scene.pick(k) for k in assign(scene.agents, scene.landmarks)]
+        targets = each(scene.pick, assign(scene.agents, scene.landmarks))
         return steer(self, scene, targets, clearance=2 * self.agent_size + 0.1)

@@ -136,14 +136,14 @@ class SimpleWorldComm(ParticleWorld):
     def observe(self, scene: Scene) -> Many:
         inside, first, said = self._inside(scene), self.num_adversaries, scene.message[LEADER]
 
-        def look(i: Index, prey: int, leads: bool = False) -> tuple[Array, Array, Array]:
+        def look(i: Index, prey: int, leads: bool = False) -> tuple[Array, Many, Array]:
             """What all see first, the speeds of other prey (from `prey` on), and the forests. Who
             is hidden looks as if it stood, without moving, where the observer is."""
             sees = each(lambda spot: leads | _sees(inside[i], spot), without(i, inside))
             places = each(_show, sees, scene.to_others(i))
             speeds = each(_show, sees[prey:], without(i, scene.velocity)[prey:])
             known = scene.velocity[i], scene.agents[i], scene.to_landmarks(i), places
-            return join(*known), join(*speeds), jnp.where(inside[i], 1.0, -1.0)
+            return join(*known), speeds, jnp.where(inside[i], 1.0, -1.0)
 
         def predator(i: Index, leads: bool = False) -> Float[Array, "D"]:
             return join(*look(i, first - 1, leads), said)

@@ -1,8 +1,8 @@
 """The physics that all particle worlds share (Lowe et al. 2017, arXiv:1706.02275; `mpe2` 1.1).
 
 Discs in the plane with damped motion and soft contacts. A world is described by its bodies; a
-subclass adds what agents see and what they are paid for. Entities are handled one by one, not as a
-padded array: the compiler fuses the lot, and one environment costs under a microsecond.
+subclass adds what agents see and what they are paid for. A small world is stepped body by body, a
+large one on arrays: `scene.py` says how both are written once, `physics.py` what differs.
 """
 
 import abc
@@ -23,7 +23,7 @@ from shoal.envs.particle.drawing import default_goal_marks, draw_world
 from shoal.envs.particle.physics import MOVES, advance
 from shoal.envs.particle.scene import Many, Number, Scene, chain
 
-UNROLLED = 12  # a world of at most so many bodies goes from body to body
+UNROLLED = 10  # a world of at most so many bodies is stepped body by body, a larger one on arrays
 REACHED = 0.1  # who is this near to a place is there: what `success` means, not what is paid
 
 
@@ -86,11 +86,12 @@ class ParticleWorld(Env):
 
     @abc.abstractmethod
     def observe(self, scene: Scene) -> Many:
-        """What each agent sees."""
+        """What each agent sees: a vector each. In a large world an entry may be an array with a
+        row for each of several agents, as `each` and `chain` make it."""
 
     @abc.abstractmethod
     def reward(self, scene: Scene) -> Many:
-        """What each agent is paid."""
+        """What each agent is paid: a number each, or in a large world arrays of several."""
 
     @abc.abstractmethod
     def measure(self, scene: Scene) -> dict[str, Array | float]:
