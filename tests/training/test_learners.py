@@ -39,7 +39,7 @@ def test_two_algorithms_are_swept_evaluated_and_loaded(tmp_path: Path) -> None:
     still, moved = (p.policies[0] for p in run.policies)
     rival, other = (p.policies[1] for p in run.policies)
     spec = shoal.make(WORLD).spec
-    fresh = duel.duel().first.init(spec, jax.random.split(jax.random.key(0), 4)[1]).params.actor
+    fresh = duel.duel().first.init(spec, jax.random.split(jax.random.key(0), 4)[1]).params["actor"]
     assert distance(still, fresh) < 1e-6 < 1e-3 < distance(moved, fresh)
     assert min(distance(rival, fresh), distance(other, fresh)) > 1e-3
     loaded = runs.load(run.directory)

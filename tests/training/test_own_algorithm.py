@@ -82,10 +82,7 @@ def test_observations_are_normalised_by_a_field_of_the_algorithm(tmp_path: Path)
     assert str(error.value) == f"openai_es cannot normalise observations: it has no field {field}"
     assert not (tmp_path / "x").exists()
 
-    class Scaling(PPO):
-        normalise_observations: bool = False
-
     run = shoal.train(
-        Scaling(**SMALL), "mpe/simple", out=tmp_path / "y", normalise_observations=True, **SETTINGS
+        Mine(**SMALL), "mpe/simple", out=tmp_path / "y", normalise_observations=True, **SETTINGS
     )
     assert run.config.algorithm_fields[field] is True
