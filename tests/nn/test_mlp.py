@@ -9,8 +9,8 @@ import pytest
 from shoal.nn import mlp
 from shoal.nn.mlp import MLP, Linear
 
-# [M, in, out]: square and wide (a transposed copy of x), narrow, odd sizes, and one sample
-SHAPES = [(96, 64, 64), (7, 64, 100), (50, 64, 5), (33, 18, 64), (1, 64, 64), (12, 20, 1)]
+# [M, in, out]: square with many samples (a transposed copy of x), wide, heads, and one sample
+SHAPES = [(300, 64, 64), (7, 64, 100), (50, 64, 5), (50, 64, 20), (33, 18, 64), (1, 64, 64)]
 
 
 def numbers(seed: int, *shape: int) -> np.ndarray:
@@ -59,7 +59,7 @@ def test_second_derivatives_in_either_order(M, size_in, size_out):
 
 
 def test_layers_that_differ_run_as_one_batch():
-    x, weight = numbers(0, 3, 10, 64), numbers(1, 3, 64, 64)
+    x, weight = numbers(0, 3, 300, 64), numbers(1, 3, 64, 64)
     zero = np.zeros(64, np.float32)
 
     def loss(weight, x):
@@ -72,7 +72,7 @@ def test_layers_that_differ_run_as_one_batch():
 
 def test_batches_too_large_to_copy_have_the_same_gradient(monkeypatch):
     net = MLP(18, (64, 64), "tanh", key=jax.random.key(0))
-    x = jnp.asarray(numbers(0, 40, 18))
+    x = jnp.asarray(numbers(0, 300, 18))
 
     def gradient():
         return jax.grad(lambda net: (net(x) ** 2).mean())(net)

@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 Activation = Literal["tanh", "relu", "gelu", "silu"]
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu}
-MAX_COPIED = 2**20  # numbers: copying more takes as long as it saves
+MAX_HEAD = 16  # outputs of a layer that are computed as rows
+MIN_COPIED, MAX_COPIED = 256, 2**20  # rows, numbers: a copy of others takes as long as it saves
 
 
 @jax.custom_jvp
@@ -29,7 +30,8 @@ def _product_jvp(
 ) -> tuple[Float[Array, "M out"], Float[Array, "M out"]]:
     (x, weight), (dx, dweight) = primals, tangents
     product, by_input = _product(x, weight), _product(dx, weight)
-    if x.shape[1] % 64 or x.size > MAX_COPIED or jax.default_backend() != "cpu":
+    copied = x.shape[0] >= MIN_COPIED and x.shape[1] % 64 == 0 and x.size <= MAX_COPIED
+    if not copied or jax.default_backend() != "cpu":
         return product, by_input + x @ dweight
     columns = jax.lax.optimization_barrier(x.T)
     by_weight = jax.lax.dot_general(columns, dweight, (((0,), (0,)), ((), ())))
@@ -53,7 +55,11 @@ class Linear(eqx.Module):
         # Against the turned weight the gradient is g.T @ x, five times as fast on a CPU as x.T @ g
         # where g is narrow. The barrier keeps the compiler from turning it back.
         turned = jax.lax.optimization_barrier(self.weight.T)
-        return jax.lax.dot_general(x, turned, (((1,), (1,)), ((), ()))) + self.bias
+        if size_out > MAX_HEAD:
+            return jax.lax.dot_general(x, turned, (((1,), (1,)), ((), ()))) + self.bias
+        # Turned as well, the result of a head and its gradient are a few long rows.
+        rows = jax.lax.dot_general(turned, x, (((1,), (1,)), ((), ())))
+        return jax.lax.optimization_barrier(rows).T + self.bias
 
 
 class MLP(eqx.Module):
