@@ -169,11 +169,17 @@ class OnPolicy(Networks, Optimising, Algorithm):
         entropy_weight = self.entropy_weight * (left if self.anneal_entropy else 1.0)
         rate = self.rate(trajectory.progress)
 
-        def minibatch(loop, rows):
-            part, carry = batch, trajectory.carry
-            if self.minibatches > 1:
-                part = jax.tree.map(lambda x: x[:, rows], batch)
-                carry = jax.tree.map(lambda x: x[rows], carry)
+        def parts(key: PRNGKeyArray) -> tuple[Batch, Carry]:
+            """The minibatches of a pass, with a leading axis. Cut all at once, they lie in memory
+            as the loss reads them."""
+            if self.minibatches == 1:
+                return jax.tree.map(lambda x: x[None], (batch, trajectory.carry))
+            rows = jax.random.permutation(key, num_envs).reshape(self.minibatches, -1)
+            cut = jax.tree.map(lambda x: jnp.moveaxis(x[:, rows], 1, 0), batch)
+            return cut, jax.tree.map(lambda x: x[rows], trajectory.carry)
+
+        def minibatch(loop, inputs):
+            part, carry = inputs
             params, optimizers, metrics = descend(
                 lambda params: self.loss(params, part, carry, entropy_weight),
                 *loop,
@@ -183,8 +189,7 @@ class OnPolicy(Networks, Optimising, Algorithm):
             return (params, optimizers), metrics
 
         def epoch(loop, key):
-            rows = jax.random.permutation(key, num_envs).reshape(self.minibatches, -1)
-            return jax.lax.scan(minibatch, loop, rows)
+            return jax.lax.scan(minibatch, loop, parts(key))
 
         keys = jax.random.split(key, self.epochs)
         loop, metrics = jax.lax.scan(epoch, (state.params, state.optimizers), keys)
