@@ -206,6 +206,7 @@ def ours(_: str) -> Iterator[dict]:
         "ippo",
         learning_rate=2.5e-4,
         normalise_values=False,
+        agent_id=False,  # JaxMARL's networks see observations alone
         hidden=(WIDTH, WIDTH),
         epochs=EPOCHS,
         minibatches=MINIBATCHES,
