@@ -14,11 +14,12 @@ to compare with.
 """
 
 import argparse
-import csv
 import json
 import shutil
 import tempfile
 from pathlib import Path
+
+import rows
 
 import shoal
 from shoal import registry
@@ -64,7 +65,7 @@ def main() -> None:
             except shoal.UserError as error:  # this algorithm does not fit this action space
                 print(f"{algorithm} {environment} {options.actions}: left out: {error}")
                 continue
-            _append(options.table, row)
+            rows.append(options.table, COLUMNS, row)
             print(*(row[c] for c in COLUMNS[:9]), f"{row['seconds']} s", flush=True)
 
 
@@ -108,26 +109,13 @@ def measure(
 
 
 def _known(table: Path) -> set[tuple]:
-    if not table.is_file():
-        return set()
-    with open(table, newline="") as file:
-        return {
-            (
-                *(r["algorithm"], r["environment"], r["actions"]),
-                *(int(r["steps"]), int(r["seeds"]), int(r["first_seed"])),
-            )
-            for r in csv.DictReader(file)
-        }
-
-
-def _append(table: Path, row: dict) -> None:
-    table.parent.mkdir(exist_ok=True)
-    new = not table.is_file()
-    with open(table, "a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    return {
+        (
+            *(r["algorithm"], r["environment"], r["actions"]),
+            *(int(r["steps"]), int(r["seeds"]), int(r["first_seed"])),
+        )
+        for r in rows.read(table)
+    }
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ Pendulum after 20,000 steps (one run). Seeds from 0 up, on which nothing was cho
 """
 
 import argparse
-import csv
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import rows
 
 import shoal
 from shoal.training import presets
@@ -52,7 +53,7 @@ def main() -> None:
     for claim, algorithm, environment, seed, settings in trainings():
         if claim in claims and (algorithm, environment, str(seed)) not in _known():
             row = measure(algorithm, environment, seed, settings)
-            _append(row)
+            rows.append(TABLE, COLUMNS, row)
             print(*(row[c] for c in COLUMNS[:6]), flush=True)
 
 
@@ -80,20 +81,7 @@ def measure(algorithm: str, environment: str, seed: int, settings: dict) -> dict
 
 
 def _known() -> set[tuple[str, str, str]]:
-    if not TABLE.is_file():
-        return set()
-    with open(TABLE, newline="") as file:
-        return {(r["algorithm"], r["environment"], r["seed"]) for r in csv.DictReader(file)}
-
-
-def _append(row: dict) -> None:
-    TABLE.parent.mkdir(exist_ok=True)
-    new = not TABLE.is_file()
-    with open(TABLE, "a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    return {(r["algorithm"], r["environment"], r["seed"]) for r in rows.read(TABLE)}
 
 
 if __name__ == "__main__":

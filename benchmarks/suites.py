@@ -12,12 +12,13 @@ not.
 """
 
 import argparse
-import csv
 import json
 import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import rows
 
 import shoal
 from shoal.training.config import Json
@@ -67,7 +68,7 @@ def main() -> None:
         for algorithm in options.algorithms:
             if (algorithm, world) not in _known(options.table):
                 row = measure(algorithm, world, options.seeds, options.episodes)
-                _append(options.table, row)
+                rows.append(options.table, COLUMNS, row)
                 print(*(row[c] for c in COLUMNS[:13]), f"{row['seconds']} s", flush=True)
 
 
@@ -124,20 +125,7 @@ def measure(algorithm: str, name: str, seeds: int, episodes: int) -> dict[str, A
 
 
 def _known(table: Path) -> set[tuple[str, str]]:
-    if not table.is_file():
-        return set()
-    with open(table, newline="") as file:
-        return {(r["algorithm"], r["world"]) for r in csv.DictReader(file)}
-
-
-def _append(table: Path, row: dict[str, Any]) -> None:
-    table.parent.mkdir(exist_ok=True)
-    new = not table.is_file()
-    with open(table, "a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    return {(r["algorithm"], r["world"]) for r in rows.read(table)}
 
 
 if __name__ == "__main__":

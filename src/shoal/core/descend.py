@@ -94,7 +94,13 @@ def apply_gradient(
     return stepped, moved, norms
 
 
-def _apply(params, grads, optimizer, learning_rate, max_grad_norm):
+def _apply(
+    params: Any,
+    grads: Any,
+    optimizer: Optimizer,
+    learning_rate: Float[Array, ""] | float,
+    max_grad_norm: Float[Array, ""] | float,
+) -> tuple[Any, Optimizer, Float[Array, ""]]:
     """One network's step; also the root of the mean square of its groups' norms."""
     groups = len(optimizer.skipped)
     old, gradient = _rows(params, groups), _rows(grads, groups)
