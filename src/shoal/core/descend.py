@@ -108,8 +108,9 @@ def _apply(
     finite = jnp.isfinite(norm)
     clipped = gradient * jnp.minimum(1.0, max_grad_norm / jnp.maximum(norm, 1e-8))[:, None]
     clipped = jnp.where(finite[:, None], clipped, 0.0)
-    updates, moments = optimizer.rule.update(clipped, optimizer.moments, old)
-    new = jnp.where(finite[:, None], old - learning_rate * updates, old)
+    direction: Any  # rows, as the rule was given
+    direction, moments = optimizer.rule.update(clipped, optimizer.moments, old)
+    new = jnp.where(finite[:, None], old - learning_rate * direction, old)
     moments = jax.tree.map(
         lambda new, old: jnp.where(finite[:, None] if new.ndim == 2 else finite.any(), new, old),
         moments,
