@@ -556,7 +556,10 @@ def test_an_interrupt_closes_all(monkeypatch):
     monkeypatch.setattr("shoal.interop.host.process.GRACE", 0.3)
     worlds = HostVector(make_toy(eight=hang), FACTS, 2, workers=2)
     worlds.reset(np.array([1, 3]))
+    # Tests that a script runs in the background begin with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         worlds.step(np.array([[8, 0, 0], [0, 0, 0]], np.int32))
+    signal.signal(signal.SIGINT, before)
     assert gone(worlds.pids)

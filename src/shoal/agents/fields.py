@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.agents.scales import Scales
+from shoal.core.algorithm import Metrics
 from shoal.core.env import EnvSpec
 from shoal.core.limits import Fraction, Natural, Positive, PositiveFraction
 from shoal.nn.agent_network import AgentNetwork
@@ -90,3 +91,6 @@ class Exploring(eqx.Module):
         left = jnp.maximum(1 - progress / self.exploration_fraction, 0)
         share = self.epsilon_end + (self.epsilon_start - self.epsilon_end) * left
         return jnp.asarray(share, jnp.float32)
+
+    def schedules(self, progress: Float[Array, ""]) -> Metrics:
+        return {"epsilon": self.epsilon(progress)}

@@ -5,8 +5,7 @@ environment.
     with      y_i = r_i + gamma Q'_i(o'_i, argmax_a Q_i(o'_i, a))
 
 from a replay, with a slow copy Q' of the network (Mnih et al. 2015) and double Q-learning (van
-Hasselt et al. 2016, arXiv:1509.06461). Value decomposition (VDN, QMIX) is the same with a mixer
-around the values on both sides.
+Hasselt et al. 2016, arXiv:1509.06461). VDN and QMIX put a mixer around the values on both sides.
 Tan 1993, "Multi-agent reinforcement learning: independent versus cooperative agents"; with deep
 networks Tampuu et al. 2017, arXiv:1511.08779.
 """
@@ -25,7 +24,7 @@ from shoal.agents.policies import QPolicy
 from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
-from shoal.core.errors import UserError
+from shoal.core.errors import require
 from shoal.core.limits import Fraction, Positive, PositiveFraction
 from shoal.core.parallel import weighted_mean
 from shoal.core.spaces import Discrete
@@ -37,8 +36,7 @@ LOSSES = {"huber": optax.huber_loss, "squared": optax.l2_loss}
 
 
 class QLearning(Exploring, OffPolicy):
-    """Q-learning from replay, with a mixer that makes the values of agents those of their units:
-    each agent on its own, or its team."""
+    """Q-learning from replay; a mixer makes the agents' values those of units: agents or teams."""
 
     learning_rate: Positive = 2e-3
     """Adam's step size."""
@@ -52,7 +50,7 @@ class QLearning(Exploring, OffPolicy):
     """Mixing of horizons in targets: 0 looks one step ahead, 1 to the end of the sequence. It is
     not corrected for actions that the policy would no longer take (Peng and Williams 1996)."""
     loss: Literal["huber", "squared"] = eqx.field(static=True, default="huber")
-    """What is done to an error."""
+    """What an error costs."""
     double: bool = eqx.field(static=True, default=True)
     """Whether the network, not its target, picks the action that values a successor."""
     activation: Activation = eqx.field(static=True, default="relu")
@@ -122,11 +120,11 @@ class QLearning(Exploring, OffPolicy):
 
     def check(self, spec: EnvSpec) -> None:
         super().check(spec)
-        if not isinstance(spec.action, Discrete):
-            raise UserError(
-                f"Q-learning chooses among discrete actions and {spec.name} has others: "
-                "use ippo or mappo, or the environment's discrete actions"
-            )
+        require(
+            isinstance(spec.action, Discrete),
+            f"Q-learning chooses among discrete actions and {spec.name} has others: "
+            "use ippo or mappo, or the environment's discrete actions",
+        )
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
         key_network, key_mixer = jax.random.split(key)
@@ -145,9 +143,6 @@ class QLearning(Exploring, OffPolicy):
 
     def explorer(self, state: OffPolicyState) -> QPolicy:
         return QPolicy(state.learned.params["q"], state.space, self.epsilon(state.progress))
-
-    def schedules(self, progress: Float[Array, ""]) -> Metrics:
-        return {"epsilon": self.epsilon(progress)}
 
 
 def iql(**overrides: Any) -> QLearning:
