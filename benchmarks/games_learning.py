@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 import shoal
 from shoal.envs.game.tree import TreeGame
 from shoal.games import cfr, gains, kuhn, mixture, nash_conv, regret_matching
+from shoal.runs.fields import from_fields
 from shoal.training import presets
-from shoal.training.fields import from_fields
 from shoal.training.on_device import OnDevice
 from shoal.training.run import hardware, versions
 

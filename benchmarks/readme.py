@@ -8,7 +8,7 @@ from statistics import median
 
 import numpy as np
 
-from shoal.analysis.statistics import summary
+from shoal.math.statistics import summary
 from shoal.registry import ENVIRONMENTS
 
 HERE = Path(__file__).parent

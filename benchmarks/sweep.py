@@ -155,9 +155,9 @@ def work(out: str, steps: int, core: int | None, part: int, parts: int) -> None:
 
 def read_policies(out: Path) -> Iterable[Any]:
     """The final policies, in the order of `TRAININGS`. All runs of a folder have one shape."""
-    from shoal.training import checkpoint
+    from shoal.runs import checkpoint
+    from shoal.runs.run_directory import RunDirectory
     from shoal.training.run import read_config, rebuild
-    from shoal.training.run_directory import RunDirectory
     from shoal.training.trainer import Trainer
 
     runs = sorted((d for d in out.iterdir() if d.name.isdigit()), key=lambda d: int(d.name))

@@ -17,13 +17,12 @@ SOURCE = ROOT / "src"
 FILES = [
     *SOURCE.glob("shoal/games/**/*.py"),
     *SOURCE.glob("shoal/envs/game/*.py"),
-    *SOURCE.glob("shoal/analysis/game_*.py"),
-    SOURCE / "shoal/analysis/empirical_game.py",
+    SOURCE / "shoal/training/empirical_game.py",
 ]
 MODULES = {
     ".".join(file.relative_to(SOURCE).with_suffix("").parts): file
     for file in sorted(FILES)
-    if ">>> " in file.read_text()
+    if re.search(r">>> (?!.*\+SKIP)", file.read_text())
 }
 
 

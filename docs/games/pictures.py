@@ -5,11 +5,11 @@ from pathlib import Path
 from bluff import Bluff
 from PIL import Image
 
-from shoal.analysis.game_dynamics import plot_simplex
-from shoal.analysis.game_plots import plot_best_responses, plot_correlated
-from shoal.analysis.game_tree import draw_tree
 from shoal.games import NormalForm, classic, equilibria, extensive_form, replicator
 from shoal.games.dynamics.flows import Replicator
+from shoal.games.plots.dynamics import plot_simplex
+from shoal.games.plots.pictures import plot_best_responses, plot_correlated
+from shoal.games.plots.tree import draw_tree
 
 HERE = Path(__file__).parent
 

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from shoal.core.env import Env, EnvSpec, TimeStep
     from shoal.core.errors import UserError
     from shoal.envs.check import check_environment
-    from shoal.interop.host.world import from_gymnasium, from_pettingzoo
+    from shoal.envs.game.world import as_world
+    from shoal.envs.host.world import from_gymnasium, from_pettingzoo
     from shoal.interop.pettingzoo import to_pettingzoo
     from shoal.registry import make, make_algorithm
+    from shoal.training.empirical_game import EmpiricalGame, empirical_game
     from shoal.training.run import Evaluation, Run, evaluate, load, resume, train
 
 _HOME = {
@@ -31,10 +33,13 @@ _HOME = {
     "make_algorithm": "shoal.registry",
     "Evaluation": "shoal.training.run",
     "Run": "shoal.training.run",
+    "EmpiricalGame": "shoal.training.empirical_game",
+    "as_world": "shoal.envs.game.world",
     "check_environment": "shoal.envs.check",
+    "empirical_game": "shoal.training.empirical_game",
     "evaluate": "shoal.training.run",
-    "from_gymnasium": "shoal.interop.host.world",
-    "from_pettingzoo": "shoal.interop.host.world",
+    "from_gymnasium": "shoal.envs.host.world",
+    "from_pettingzoo": "shoal.envs.host.world",
     "load": "shoal.training.run",
     "resume": "shoal.training.run",
     "to_pettingzoo": "shoal.interop.pettingzoo",
@@ -43,6 +48,7 @@ _HOME = {
 
 __all__ = [
     "Algorithm",
+    "EmpiricalGame",
     "Env",
     "EnvSpec",
     "Evaluation",
@@ -50,7 +56,9 @@ __all__ = [
     "Run",
     "TimeStep",
     "UserError",
+    "as_world",
     "check_environment",
+    "empirical_game",
     "evaluate",
     "from_gymnasium",
     "from_pettingzoo",

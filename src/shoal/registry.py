@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from shoal import addresses
+from shoal.core import addresses
 from shoal.core.errors import UserError, unknown
+from shoal.core.names import is_address
 
 ON_DEVICE = "shoal.training.on_device:OnDevice"
 
@@ -41,10 +42,10 @@ class Worlds(dict[str, Entry]):
     not listed."""
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or (isinstance(name, str) and addresses.is_address(name))
+        return super().__contains__(name) or (isinstance(name, str) and is_address(name))
 
     def __missing__(self, name: str) -> Entry:
-        if not addresses.is_address(name):
+        if not is_address(name):
             raise KeyError(name)
         suite, _, task = name.partition(":")
         if suite in SUITES:
@@ -147,22 +148,22 @@ _WORLDS: dict[str, Entry] = {
 
 ENVIRONMENTS: dict[str, Entry] = Worlds(_WORLDS)
 
-_HOST = "shoal.interop.host.world:HostWorld"  # three suites in one class, whose tasks keep them
+_HOST = "shoal.envs.host.world:HostWorld"  # three suites in one class, whose tasks keep them
 
 SUITES: dict[str, Entry] = {
     "gymnasium": Entry(_HOST, "a world of Gymnasium's, stepped by worker processes"),
     "pettingzoo": Entry(_HOST, "a world of PettingZoo's, stepped by worker processes"),
     "mpe2": Entry(_HOST, "a particle world of MPE2's, stepped by worker processes"),
-    "jaxmarl": Entry("shoal.interop.jaxmarl:JaxMARLWorld", "a world of JaxMARL's, compiled"),
-    "jumanji": Entry("shoal.interop.jumanji:JumanjiWorld", "a world of Jumanji's, compiled"),
-    "gymnax": Entry("shoal.interop.gymnax:GymnaxWorld", "a world of Gymnax's, compiled"),
+    "jaxmarl": Entry("shoal.envs.suites.jaxmarl:JaxMARLWorld", "a world of JaxMARL's, compiled"),
+    "jumanji": Entry("shoal.envs.suites.jumanji:JumanjiWorld", "a world of Jumanji's, compiled"),
+    "gymnax": Entry("shoal.envs.suites.gymnax:GymnaxWorld", "a world of Gymnax's, compiled"),
 }
 
 
 def full_name(name: str) -> str:
     """An environment's name as runs remember it: an address becomes good in any folder."""
     suite, colon, _ = name.partition(":")
-    if suite in SUITES or not addresses.is_address(name):
+    if suite in SUITES or not is_address(name):
         return name
     if colon and difflib.get_close_matches(suite, SUITES, n=1, cutoff=0.75):
         raise unknown("suite", suite, SUITES)
@@ -184,7 +185,7 @@ def find(kind: str, name: str, entries: dict[str, Entry]) -> Entry:
 def find_algorithm(name: str) -> Entry:
     """The entry of an algorithm's name, or of the address of a class, as runs remember those that
     were passed as objects."""
-    if addresses.is_address(name):
+    if is_address(name):
         return Entry(name, "an algorithm of your own", outside=addresses.load_algorithm)
     return find("algorithm", name, ALGORITHMS)
 

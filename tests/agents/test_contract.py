@@ -24,7 +24,7 @@ from shoal.core.errors import UserError
 from shoal.core.replay import Replay
 from shoal.core.spaces import Box, Discrete
 from shoal.registry import ALGORITHMS, make_algorithm
-from shoal.training.checkpoint import load, save
+from shoal.runs.checkpoint import load, save
 from shoal.training.on_device import OnDevice
 from shoal.training.program import Program, stack
 

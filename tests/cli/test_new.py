@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 import shoal
-from shoal import addresses, registry
+from shoal import registry
 from shoal.cli.declared import fields
 from shoal.cli.main import run
+from shoal.core import addresses
 from shoal.core.errors import UserError
+from shoal.core.names import headings, short_name
 
 POND = "fish_pond.py:FishPond"
 TINY = [
@@ -264,15 +266,15 @@ def test_a_world_imports_its_neighbours(pond: Path) -> None:
 def test_addresses_are_not_listed_and_names_are_none() -> None:
     assert POND not in list(registry.ENVIRONMENTS)
     assert POND in registry.ENVIRONMENTS and "mpe/nothing" not in registry.ENVIRONMENTS
-    assert addresses.short_name("mpe/simple_tag") == "simple_tag"
-    assert addresses.short_name("a.b:HTTPPond2Go") == "httppond2_go"
+    assert short_name("mpe/simple_tag") == "simple_tag"
+    assert short_name("a.b:HTTPPond2Go") == "httppond2_go"
 
 
 def test_headings_leave_folders_out_unless_two_worlds_would_be_called_alike() -> None:
-    called = addresses.headings(["/a/x.py:Pond", "mpe/simple", "a.b:Pond"])
+    called = headings(["/a/x.py:Pond", "mpe/simple", "a.b:Pond"])
     assert list(called.values()) == ["x.py:Pond", "mpe/simple", "a.b:Pond"]
     twice = ["/a/x.py:Pond", "/b/x.py:Pond", "/b/y.py:Pond"]
-    assert list(addresses.headings(twice).values()) == [*twice[:2], "y.py:Pond"]
+    assert list(headings(twice).values()) == [*twice[:2], "y.py:Pond"]
 
 
 def test_fields_of_a_world_are_read_off_its_file(pond: Path) -> None:

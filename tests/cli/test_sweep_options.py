@@ -13,15 +13,15 @@ import pytest
 
 from shoal import registry
 from shoal.agents.policy_gradient.ppo import PPO
-from shoal.analysis.curve import Curve, figure
 from shoal.cli.declared import leaves
 from shoal.cli.main import run
 from shoal.cli.sweep import read_sweep, settings_of, table
 from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
+from shoal.reports.curve import Curve, figure
+from shoal.runs.run_directory import read_metrics
 from shoal.training import run as runs
 from shoal.training.progress import Reporter
-from shoal.training.run_directory import read_metrics
 from shoal.training.trainer import WALL_CLOCK
 
 WORDS = ("mappo", "mpe/simple")

@@ -16,9 +16,9 @@ from shoal.core.distributions import TanhNormal
 from shoal.core.env import TimeStep
 from shoal.core.errors import UserError
 from shoal.core.spaces import Box
-from shoal.interop.host.parallel_game import ParallelGame
-from shoal.interop.host.views import View
-from shoal.interop.policy_function import policy_function
+from shoal.envs.host.parallel_game import ParallelGame
+from shoal.envs.host.views import View
+from shoal.export.policy_function import policy_function
 
 UNEVEN = Box(((0.0, -3.0), (2.0,)), ((1.0, 3.0), (10.0,)), (2, 1))
 
@@ -119,7 +119,7 @@ def test_a_box_is_handed_out_with_the_bounds_of_each_dimension():
 def answers(function, **inputs):
     """What an ONNX file says, by name."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    from shoal.interop.onnx_export import to_onnx
+    from shoal.export.onnx_export import to_onnx
 
     session = onnxruntime.InferenceSession(to_onnx(function))
     assert {x.name for x in session.get_inputs()} == set(inputs)
@@ -194,7 +194,7 @@ def test_a_file_says_what_is_squashed_and_how():
 
 
 def test_cards_say_the_bounds_as_the_file_s_actions_are_arranged():
-    from shoal.interop.policy_card import _action_text, _actions
+    from shoal.export.policy_card import _action_text, _actions
 
     card = _actions(Dials().spec, None)
     assert (card["low"], card["high"]) == ([[0, -3], [2, -1]], [[1, 3], [10, 1]])

@@ -16,8 +16,8 @@ import shoal
 from shoal import to_pettingzoo
 from shoal.core.env import paid
 from shoal.core.errors import UserError
-from shoal.interop.host.parallel_game import ParallelGame
-from shoal.interop.host.views import View
+from shoal.envs.host.parallel_game import ParallelGame
+from shoal.envs.host.views import View
 from shoal.registry import ENVIRONMENTS
 
 RULES_OF_THUMB = (

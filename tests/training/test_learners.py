@@ -117,7 +117,7 @@ def test_updates_are_counted_in_the_learners_own_steps(tmp_path: Path) -> None:
 
 
 def test_a_learner_of_its_own_is_not_run_by_worker_processes() -> None:
-    from shoal.interop.host.world import HostWorld
+    from shoal.envs.host.world import HostWorld
 
     with pytest.raises(UserError, match="DuelLearner compiles whole updates"):
         make_learner(duel.duel(), HostWorld("gymnasium:x"), 8, 5, 400, "duel:DuelLearner")

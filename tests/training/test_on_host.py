@@ -14,10 +14,10 @@ from host_worlds import Clock, Failing, Far, Guests, Lamp
 from probes import Watcher
 
 import shoal
-from shoal.analysis.host_recording import record_host
-from shoal.analysis.recording import record
 from shoal.core.errors import UserError
-from shoal.interop.host.vector import WorldFailed
+from shoal.envs.host.vector import WorldFailed
+from shoal.recording.host_recording import record_host
+from shoal.recording.recording import record
 from shoal.training.host_evaluation import HostStage
 from shoal.training.on_host import OnHost
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import shoal
-from shoal.analysis.curve import Curve
-from shoal.analysis.statistics import summaries, summary
 from shoal.core.env import EnvSpec
 from shoal.core.spaces import Discrete
 from shoal.envs.particle.simple_push import SimplePush
 from shoal.games import kuhn
+from shoal.math.statistics import summaries, summary
+from shoal.reports.curve import Curve
 from shoal.training import run as runs
 from shoal.training.evaluation import Returns
 from shoal.training.progress import Reporter
@@ -140,9 +140,9 @@ def test_saving_takes_its_share_of_the_time_at_most(
 
 
 def test_pictures_tell_rivals_apart(push: runs.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shoal.analysis.recording import record
-    from shoal.analysis.replay_html import to_json
     from shoal.cli import finish, render
+    from shoal.recording.recording import record
+    from shoal.recording.replay_html import to_json
 
     drawn: list[Curve] = []
 
@@ -150,7 +150,7 @@ def test_pictures_tell_rivals_apart(push: runs.Run, monkeypatch: pytest.MonkeyPa
         drawn.extend(curves)
         return path
 
-    monkeypatch.setattr("shoal.analysis.curve.save_curve", draw)
+    monkeypatch.setattr("shoal.reports.curve.save_curve", draw)
     render.save_curve(push)
     assert [curve.label for curve in drawn] == ["ippo, adversary", "ippo, agent"]
     last = push.metrics[-1]

@@ -17,10 +17,10 @@ import pytest
 from shoal.agents.policy_gradient.ppo import PPO
 from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
+from shoal.runs.run_directory import RunDirectory
 from shoal.training import run as runs
 from shoal.training.on_device import OnDevice
 from shoal.training.program import Program, stack
-from shoal.training.run_directory import RunDirectory
 from shoal.training.trainer import WALL_CLOCK, Diverged, Trainer
 
 SETTINGS = dict(total_steps=1_000, num_envs=8, unroll=5, evaluations=2, eval_episodes=8)

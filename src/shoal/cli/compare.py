@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from shoal.addresses import headings
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse
 from shoal.core.errors import UserError, require
 from shoal.core.limits import Count
+from shoal.core.names import headings
 
 USAGE = "shoal compare DIR..."
 NONE = "\N{EN DASH}"
@@ -42,7 +42,7 @@ def run(arguments: list[str]) -> int:
     names, options = read_arguments(arguments, Options, USAGE)
     alone = len(names) == 1 and (Path(names[0]) / "config.json").is_file()  # perhaps a sweep
     require(len(names) >= 2 or alone, "shoal compare takes two run directories or more")
-    from shoal.analysis.run_groups import check_worlds, read_groups
+    from shoal.reports.run_groups import check_worlds, read_groups
 
     runs = [Path(name) for name in names]
     check_worlds(runs)
@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
         "shoal compare takes two run directories or more, or one with a sweep",
     )
 
-    from shoal.analysis.comparison import compare
+    from shoal.reports.comparison import compare
 
     if options.marl_eval:
         _write_marl_eval(groups, options.marl_eval)
@@ -83,7 +83,7 @@ def read_arguments(arguments: list[str], kind: Any, usage: str) -> tuple[list[st
 
 
 def _write_marl_eval(groups: Any, path: Path) -> None:
-    from shoal.analysis.marl_eval import marl_eval_json
+    from shoal.reports.marl_eval import marl_eval_json
 
     content = json.dumps(marl_eval_json(groups), indent=1)
     try:
@@ -142,7 +142,7 @@ def _steps(groups: list[dict[str, Any]]) -> str:
 
 def _settings(world: dict[str, Any]) -> list[str]:
     """One row a setting that differs, one column a group; and what an algorithm alone has."""
-    from shoal.analysis.trained_seeds import own_settings
+    from shoal.reports.trained_seeds import own_settings
 
     groups = world["groups"]
     if not groups[0]["settings"]:

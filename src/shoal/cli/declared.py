@@ -9,8 +9,7 @@ import functools
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple, get_args
 
-from shoal import addresses
-from shoal.core import limits
+from shoal.core import addresses, limits
 from shoal.core.errors import unknown
 
 _BARE = ("Module", "Env")  # classes without fields, whatever they are imported from

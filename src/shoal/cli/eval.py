@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shoal import addresses
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import check_member, describe_member, print_table, settings_of
-from shoal.training.run_directory import RunDirectory
+from shoal.core.names import heading
+from shoal.runs.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
 def _print(config: Any, report: dict[str, Any], options: Options) -> None:
     """A line a score."""
     which = "" if options.member is None else f", {describe_member(config, options.member)}"
-    world = addresses.heading(report["environment"])
+    world = heading(report["environment"])
     print(f"{report['algorithm']} in {world}{which}, {options.episodes} episodes")
     rows = {"return per agent": report["return"]} | report["metrics"]
     for name, score in rows.items():

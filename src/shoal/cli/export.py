@@ -9,7 +9,7 @@ from shoal.cli.declared import check_options
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import check_member, count_members, describe_member
 from shoal.core.limits import Natural
-from shoal.training.run_directory import RunDirectory
+from shoal.runs.run_directory import RunDirectory
 
 USAGE = "shoal export DIR [--format onnx|stablehlo] [--agent NAME] [--out FILE]"
 
@@ -43,8 +43,8 @@ def run(arguments: list[str]) -> int:
     config = RunDirectory.open(Path(directory)).read_config()
     check_member(config, options.member)
 
-    from shoal.interop.export import export_run
-    from shoal.training.config import Config
+    from shoal.export.export import export_run
+    from shoal.runs.config import Config
 
     files = export_run(Path(directory), **vars(options))
     if count_members(config) > 1:  # beside the paths, which scripts read

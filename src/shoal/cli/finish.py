@@ -46,7 +46,7 @@ def finish(run: Any, pictures: bool = True) -> None:
 
 def _scores(run: Any) -> str:
     """The final score with its interval; of rivals that of each team."""
-    from shoal.analysis.teams import return_names
+    from shoal.core.teams import return_names
 
     report, teams = run.evaluation, return_names(run.env.spec)[1:]
     found = {f"of {name.split('/')[1]} ": report["metrics"][name] for name in teams}

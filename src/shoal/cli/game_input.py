@@ -29,7 +29,7 @@ def read_game(text: str) -> Any:
     if text.lower().endswith(FILES):
         return _file(Path(text))
     if text.startswith("open_spiel:"):
-        from shoal.interop.open_spiel import from_open_spiel
+        from shoal.games.open_spiel import from_open_spiel
 
         return from_open_spiel(text.removeprefix("open_spiel:"))
     if text.startswith("["):

@@ -33,8 +33,8 @@ def _algorithm(name: str) -> None:
 
 
 def _environment(name: str) -> None:
-    from shoal.analysis.teams import rival_teams
     from shoal.core.env import Env
+    from shoal.core.teams import rival_teams
     from shoal.training import presets
 
     env = registry.make(name)

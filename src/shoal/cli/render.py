@@ -7,7 +7,7 @@ from typing import Any, Literal
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import check_member, describe_member, say
 from shoal.core.limits import Natural
-from shoal.training.run_directory import RunDirectory
+from shoal.runs.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def save_replay(
     """Records episodes of a member's policy and writes them as html, gif or mp4."""
     import jax
 
-    from shoal.analysis.recording import record
-    from shoal.analysis.replay_html import save_replay as save_html
+    from shoal.recording.recording import record
+    from shoal.recording.replay_html import save_replay as save_html
 
     recording = record(
         run.policies[member],
@@ -87,7 +87,7 @@ def save_replay(
     )
     if format == "html":
         return save_html(recording, path)
-    from shoal.analysis.video import save_gif, save_mp4
+    from shoal.recording.video import save_gif, save_mp4
 
     return (save_gif if format == "gif" else save_mp4)(recording, path)
 
@@ -96,9 +96,9 @@ def save_curve(run: Any) -> Path:
     """Draws `curve.png`: the return during training, one line a setting of a sweep and a team of
     rivals, with the scripted score where there is one and one team."""
     from shoal import evaluate
-    from shoal.analysis.curve import curve_from_rows, save_curve as save
-    from shoal.analysis.teams import return_names
     from shoal.core.env import Env
+    from shoal.core.teams import return_names
+    from shoal.reports.curve import curve_from_rows, save_curve as save
     from shoal.training.evaluation import has_script
 
     config, rows = run.config, run.metrics

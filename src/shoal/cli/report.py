@@ -34,12 +34,12 @@ def run(arguments: list[str]) -> int:
     """Writes the page and says where."""
     names, options = read_arguments(arguments, Options, USAGE)
     require(bool(names), "shoal report takes a run directory or more")
-    from shoal.analysis.run_groups import read_groups
+    from shoal.reports.run_groups import read_groups
 
     runs = [Path(name) for name in names]
     groups = read_groups(runs, at_steps=options.at_steps)
 
-    from shoal.analysis.report import save_report
+    from shoal.reports.report import save_report
 
     path = options.out or (runs[0] if len(runs) == 1 else Path()) / "report.html"
     save_report(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from shoal.cli.finish import finish, guarded
 from shoal.cli.parse import parse, take
-from shoal.training.run_directory import RunDirectory
-from shoal.training.trackers.choice import choose
+from shoal.runs.run_directory import RunDirectory
+from shoal.trackers.choice import choose
 
 
 @dataclass(frozen=True)

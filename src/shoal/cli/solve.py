@@ -95,9 +95,9 @@ def describe(game: Any) -> dict[str, Any]:
 
 
 def _pictures(game: Any, directory: Path) -> list[Path]:
-    from shoal.analysis.game_plots import save_pictures
-    from shoal.analysis.game_tree import draw_tree
     from shoal.games import NormalForm
+    from shoal.games.plots.pictures import save_pictures
+    from shoal.games.plots.tree import draw_tree
 
     if directory.exists() and not directory.is_dir():
         raise UserError(f"{directory} is a file, expected a directory for the pictures")

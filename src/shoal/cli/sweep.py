@@ -165,7 +165,7 @@ def settings_of(sweep: Sequence[str], members: Sequence[Json]) -> list[Setting]:
     mean first. Returns that are not numbers come last."""
     import numpy as np
 
-    from shoal.analysis.statistics import bootstrap_interval
+    from shoal.math.statistics import bootstrap_interval
 
     groups: dict[tuple, list[int]] = {}
     for i, member in enumerate(members):

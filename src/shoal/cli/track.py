@@ -7,8 +7,8 @@ from pathlib import Path
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse, take
 from shoal.core.errors import require
-from shoal.training.run_directory import RunDirectory
-from shoal.training.trackers.choice import TRACKERS, choose
+from shoal.runs.run_directory import RunDirectory
+from shoal.trackers.choice import TRACKERS, choose
 
 USAGE = f"shoal track DIR --to {'|'.join(TRACKERS)} [--follow]"
 
@@ -36,8 +36,8 @@ def run(arguments: list[str]) -> int:
     )
     RunDirectory.open(Path(directory)).read_config()
 
-    from shoal.training.trackers.tracker import TrackerError
-    from shoal.training.trackers.upload import upload
+    from shoal.trackers.tracker import TrackerError
+    from shoal.trackers.upload import upload
 
     for name in names:
         try:

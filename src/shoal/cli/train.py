@@ -4,16 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shoal import addresses, registry
+from shoal import registry
 from shoal.cli.declared import check_options, fields
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import read_sweep
 from shoal.core.errors import UserError, require, unknown
 from shoal.core.limits import Count, Seed, read_value
+from shoal.core.names import short_name
+from shoal.runs.run_directory import check_empty, check_place
+from shoal.trackers.choice import choose
 from shoal.training import presets
 from shoal.training.devices import prepare
-from shoal.training.run_directory import check_empty, check_place
-from shoal.training.trackers.choice import choose
 
 USAGE = "shoal train ALGORITHM ENVIRONMENT [--steps N] [--seed S] [--seeds K] [--out DIR] ..."
 
@@ -31,7 +32,7 @@ def run(arguments: list[str]) -> int:
     from shoal.cli.finish import finish, guarded
     from shoal.training.run import free_directory, start
 
-    out = options.out or free_directory(algorithm, addresses.short_name(environment))
+    out = options.out or free_directory(algorithm, short_name(environment))
     settings = {
         name: getattr(options, name)
         for name in ("seed", "seeds", "deterministic", "preset", "num_envs", "unroll")
@@ -105,7 +106,7 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     chosen = _value(arguments, "--preset") or "auto"
 
     from shoal.core.spaces import Box
-    from shoal.training.fields import from_fields
+    from shoal.runs.fields import from_fields
 
     continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
     on_host = registry.on_host(environment)

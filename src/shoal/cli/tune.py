@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from shoal import addresses, registry
+from shoal import registry
 from shoal.cli.declared import check_options, fields, leaves
 from shoal.cli.parse import parse, take
 from shoal.cli.train import _continuous, _is_deterministic, _value, check_fit
 from shoal.core.errors import UserError, require
 from shoal.core.limits import Count, NonNegative, Seed
+from shoal.core.names import short_name
+from shoal.runs.run_directory import RunDirectory, check_empty, check_place
 from shoal.training import presets
 from shoal.training.devices import prepare
-from shoal.training.run_directory import RunDirectory, check_empty, check_place
-from shoal.training.tuning.space import Dimension, read_search, search_space
+from shoal.tuning.space import Dimension, read_search, search_space
 
 USAGE = "shoal tune ALGORITHM ENVIRONMENT [--trials N] [--steps N] [--search FIELD=LOW:HIGH] ..."
 SEARCH = "--search"
@@ -33,7 +34,7 @@ def run(arguments: list[str]) -> int:
     words, rest = _take_search(rest)
     given = read_search(words, fields(target))
     _check(algorithm, environment, rest)
-    import shoal.training.tuning.study  # noqa: F401  whether Optuna is there shows before JAX
+    import shoal.tuning.study  # noqa: F401  whether Optuna is there shows before JAX
 
     options = _options(algorithm, environment, rest)
     plan = _plan(algorithm, environment, options, given, rest)
@@ -86,7 +87,7 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     chosen = _value(arguments, "--preset") or "auto"
 
     from shoal.core.spaces import Box
-    from shoal.training.fields import from_fields
+    from shoal.runs.fields import from_fields
 
     continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
     on_host = registry.on_host(environment)
@@ -150,9 +151,9 @@ def _plan(
     arguments: list[str],
 ) -> Any:
     """The study as data; mistakes that only the built objects show are found here."""
+    from shoal.runs.fields import fields_of
     from shoal.training.devices import share_out
-    from shoal.training.fields import fields_of
-    from shoal.training.tuning.plan import Plan, check_metric
+    from shoal.tuning.plan import Plan, check_metric
 
     spec = options.env.spec
     require(spec.name == environment, f"{environment} keeps its name: leave out --env.name")
@@ -186,16 +187,16 @@ def _fixed(arguments: list[str]) -> list[str]:
 def _free_directory(algorithm: str, environment: str) -> Path:
     from shoal.training.run import free_directory
 
-    return free_directory(f"tune_{algorithm}", addresses.short_name(environment))
+    return free_directory(f"tune_{algorithm}", short_name(environment))
 
 
 def _tune(out: Path, plan: Any, options: Any) -> int:
     """Runs the study, and writes what it found, also when it was stopped."""
     from shoal.training.trainer import Interrupted
-    from shoal.training.tuning.crew import Crew
-    from shoal.training.tuning.plan import keep_plan
-    from shoal.training.tuning.study import begin, open_study, release_all
-    from shoal.training.tuning.worker import say, work
+    from shoal.tuning.crew import Crew
+    from shoal.tuning.plan import keep_plan
+    from shoal.tuning.study import begin, open_study, release_all
+    from shoal.tuning.worker import say, work
 
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -229,7 +230,7 @@ def _tune(out: Path, plan: Any, options: Any) -> int:
 
 def _report(out: Path, plan: Any, study: Any, stopped: str) -> int:
     """Writes the results and says where they are."""
-    from shoal.training.tuning.result import save_results
+    from shoal.tuning.result import save_results
 
     again = f"shoal: {stopped}; the same command with --out {out} goes on"
     try:

@@ -108,20 +108,15 @@ from shoal.games.support_enumeration import support_enumeration
 from shoal.games.zero_sum import ZeroSum, zero_sum, zero_sum_batch
 
 if TYPE_CHECKING:
-    from shoal.analysis.empirical_game import EmpiricalGame, empirical_game
-    from shoal.analysis.game_plots import save_pictures
-    from shoal.envs.game.world import as_world
-    from shoal.interop.open_spiel import from_open_spiel, to_open_spiel
+    from shoal.games.open_spiel import from_open_spiel, to_open_spiel
+    from shoal.games.plots.pictures import save_pictures
 
 _BRIDGES = {
-    "EmpiricalGame": "shoal.analysis.empirical_game",
-    "as_world": "shoal.envs.game.world",
-    "empirical_game": "shoal.analysis.empirical_game",
-    "from_open_spiel": "shoal.interop.open_spiel",
-    "save_pictures": "shoal.analysis.game_plots",
-    "to_open_spiel": "shoal.interop.open_spiel",
+    "from_open_spiel": "shoal.games.open_spiel",
+    "save_pictures": "shoal.games.plots.pictures",
+    "to_open_spiel": "shoal.games.open_spiel",
 }
-"""What needs learners, worlds or pictures: imported when first used, so that games need neither."""
+"""What needs matplotlib or OpenSpiel: imported when first used."""
 
 __all__ = [
     "CLASSIC",
@@ -133,7 +128,6 @@ __all__ = [
     "Core",
     "Correlated",
     "Elimination",
-    "EmpiricalGame",
     "Equilibria",
     "ExtensiveForm",
     "LeastCore",
@@ -155,7 +149,6 @@ __all__ = [
     "ZeroSum",
     "all_pay",
     "alpha_rank",
-    "as_world",
     "banzhaf",
     "best_response",
     "best_response_dynamics",
@@ -171,7 +164,6 @@ __all__ = [
     "discrete_replicator",
     "dominated_actions",
     "effective_diversity",
-    "empirical_game",
     "envy_free_bids",
     "equilibria",
     "evolutionarily_stable",

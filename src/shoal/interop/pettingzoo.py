@@ -133,7 +133,7 @@ class PettingZooEnv(ParallelEnv):
         if self.render_mode is None:
             gymnasium.logger.warn("render was called without a render_mode")
             return None
-        from shoal.analysis.raster import draw_picture
+        from shoal.recording.raster import draw_picture
 
         state = jax.tree.map(jnp.asarray, self._state)
         image = np.asarray(draw_picture(self.env.draw(state)))

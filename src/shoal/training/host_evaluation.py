@@ -13,9 +13,9 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 from shoal.core.algorithm import Carry, Policy, where_done
 from shoal.core.env import paid, to_act_on
 from shoal.core.spaces import ActionSpace
-from shoal.interop.host.game import Shown
-from shoal.interop.host.vector import HostVector
-from shoal.interop.host.world import HostWorld
+from shoal.envs.host.game import Shown
+from shoal.envs.host.vector import HostVector
+from shoal.envs.host.world import HostWorld
 from shoal.training.evaluation import Returns, random_action
 from shoal.training.on_device import batch_carry
 from shoal.training.on_host import acting_key, draw_seeds, seeds_of, timestep_of

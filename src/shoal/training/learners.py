@@ -16,9 +16,9 @@ from shoal import registry
 from shoal.core.algorithm import Learner
 from shoal.core.env import EnvSpec
 from shoal.core.errors import require
-from shoal.interop.host.world import HostWorld, World
-from shoal.training.config import Config, Json
-from shoal.training.fields import replace_at
+from shoal.envs.host.world import HostWorld, World
+from shoal.runs.config import Config, Json
+from shoal.runs.fields import replace_at
 
 _ON_HOST = "shoal.training.on_host:OnHost"
 

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from shoal.analysis.teams import mean_returns, return_names
 from shoal.core.algorithm import (
     Acting,
     Algorithm,
@@ -22,6 +21,7 @@ from shoal.core.algorithm import (
 from shoal.core.env import Env, EnvSpec, EnvState, TimeStep, settle, to_act_on
 from shoal.core.limits import Count, check_fields
 from shoal.core.parallel import any_member, num_shards, pmean, shard_index
+from shoal.core.teams import mean_returns, return_names
 from shoal.training.fit import check_action, check_same
 
 

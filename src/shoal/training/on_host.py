@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from shoal.analysis.teams import mean_returns
 from shoal.core.algorithm import (
     Algorithm,
     AlgState,
@@ -27,9 +26,10 @@ from shoal.core.algorithm import (
 )
 from shoal.core.env import EnvSpec, TimeStep, paid, settle, to_act_on
 from shoal.core.spaces import ActionSpace, Box
-from shoal.interop.host.game import Shown
-from shoal.interop.host.vector import HostVector
-from shoal.interop.host.world import HostWorld
+from shoal.core.teams import mean_returns
+from shoal.envs.host.game import Shown
+from shoal.envs.host.vector import HostVector
+from shoal.envs.host.world import HostWorld
 from shoal.training.fit import check_action, check_same
 from shoal.training.on_device import batch_carry, sum_names
 from shoal.training.program import policy_of, shapes_of, structure_of, with_axis

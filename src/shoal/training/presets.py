@@ -11,8 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from shoal.addresses import is_address
 from shoal.core.errors import UserError, require, unknown
+from shoal.core.names import is_address
 
 Table = dict[str, Any]
 

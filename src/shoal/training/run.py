@@ -11,31 +11,33 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from shoal import addresses, registry
+from shoal import registry
+from shoal.core import addresses
 from shoal.core.algorithm import Algorithm, Learner, Policy
 from shoal.core.env import Env
 from shoal.core.errors import UserError, require, unknown
+from shoal.core.names import short_name
 from shoal.core.spaces import Box
-from shoal.interop.host.world import HostWorld, World
+from shoal.envs.host.world import HostWorld, World
+from shoal.runs.config import Config, Json
+from shoal.runs.durable import read_json
+from shoal.runs.fields import check_types, fields_of, from_fields, paths
+from shoal.runs.run_directory import RunDirectory, read_metrics
+from shoal.trackers.choice import Track, choose
+from shoal.trackers.tracking import Tracking
 from shoal.training import presets
-from shoal.training.config import Config, Json
 from shoal.training.devices import prepare, share_out
-from shoal.training.durable import read_json
 from shoal.training.evaluation import (
     Returns,
     evaluate_policy,
     evaluate_random,
     evaluate_scripted,
 )
-from shoal.training.fields import check_types, fields_of, from_fields, paths
 from shoal.training.fit import check_learner
 from shoal.training.host_evaluation import HostStage
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
 from shoal.training.machine import hardware, versions
-from shoal.training.run_directory import RunDirectory, read_metrics
 from shoal.training.scoring import evaluation_report, evaluation_summaries
-from shoal.training.trackers.choice import Track, choose
-from shoal.training.trackers.tracking import Tracking
 from shoal.training.trainer import Trainer, Watcher
 
 RUN_SETTINGS = (
@@ -358,7 +360,7 @@ def _made(kind: str, make: Callable[..., Any], name: str, config: Config) -> Any
 
 def free_directory(algorithm: str, environment: str) -> Path:
     """`runs/<algorithm>_<world>_<n>` with the first n that is free."""
-    stem, n = "_".join(map(addresses.short_name, (algorithm, environment))), 0
+    stem, n = "_".join(map(short_name, (algorithm, environment))), 0
     while (path := Path("runs") / f"{stem}_{n}").exists():
         n += 1
     return path

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from shoal.analysis.statistics import summaries
-from shoal.analysis.teams import (
+from shoal.core.algorithm import Policy
+from shoal.core.env import Env, EnvSpec
+from shoal.core.teams import (
     MOST,
     are_rivals,
     mean_returns,
@@ -23,10 +24,9 @@ from shoal.analysis.teams import (
     return_names,
     role_names,
 )
-from shoal.core.algorithm import Policy
-from shoal.core.env import Env, EnvSpec
-from shoal.interop.host.world import HostWorld, World
-from shoal.training.config import Config, Json
+from shoal.envs.host.world import HostWorld, World
+from shoal.math.statistics import summaries
+from shoal.runs.config import Config, Json
 from shoal.training.evaluation import Returns, evaluate_policy
 from shoal.training.host_evaluation import HostStage
 

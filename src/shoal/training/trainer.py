@@ -17,13 +17,14 @@ from jaxtyping import Array, Key
 
 from shoal.core.algorithm import Learner, Policy
 from shoal.core.errors import Failure, UserError
-from shoal.interop.host.world import HostWorld, World
-from shoal.training import checkpoint
-from shoal.training.config import Config, Json
+from shoal.envs.host.world import HostWorld, World
+from shoal.runs import checkpoint
+from shoal.runs.config import Config, Json
+from shoal.runs.run_directory import RunDirectory, write_json_atomic
+from shoal.runs.tensor_file import PyTree
 from shoal.training.on_host import HostProgram, OnHost
 from shoal.training.program import Program, State, is_shape, stack
 from shoal.training.progress import Reporter
-from shoal.training.run_directory import RunDirectory, write_json_atomic
 from shoal.training.scoring import (
     Stage,
     apart,
@@ -33,7 +34,6 @@ from shoal.training.scoring import (
     score,
 )
 from shoal.training.stopping import Stopper
-from shoal.training.tensor_file import PyTree
 from shoal.training.tensorboard import TensorBoard
 
 REPORTS = 200  # rows of metrics in a run, unless rows would be further apart than a chunk

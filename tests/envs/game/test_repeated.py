@@ -9,8 +9,8 @@ import shoal
 from shoal.core.errors import UserError
 from shoal.envs.game.repeated import RepeatedGame, repeated
 from shoal.games import NormalForm, classic, random_game, regret
+from shoal.runs.fields import fields_of, from_fields
 from shoal.training.evaluation import evaluate_policy
-from shoal.training.fields import fields_of, from_fields
 
 PENNIES = classic("matching_pennies")
 FAIR = ([0.5, 0.5], [0.5, 0.5])

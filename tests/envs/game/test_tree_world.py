@@ -11,8 +11,8 @@ from shoal.envs.game.trees import PENNIES, GambitTree
 from shoal.envs.game.world import as_world
 from shoal.games import cfr, classic, kuhn, value
 from shoal.games.extensive.tree import CHANCE
+from shoal.runs.fields import fields_of, from_fields
 from shoal.training.evaluation import evaluate_policy
-from shoal.training.fields import fields_of, from_fields
 
 WORLDS = ["kuhn", "leduc", "goofspiel", "liars_dice", "efg"]
 

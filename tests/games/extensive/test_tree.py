@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shoal.analysis.game_tree import draw_tree
 from shoal.core.errors import UserError
 from shoal.games.extensive.goofspiel import goofspiel
 from shoal.games.extensive.kuhn import kuhn
@@ -21,6 +20,7 @@ from shoal.games.extensive.sequences import improvements, split
 from shoal.games.extensive.tic_tac_toe import _TicTacToe
 from shoal.games.extensive.tree import CHANCE, TERMINAL, ExtensiveForm, extensive_form
 from shoal.games.normal_form import expected
+from shoal.games.plots.tree import draw_tree
 
 leduc = cache(leduc_tree)
 

@@ -1,0 +1,32 @@
+"""What environments and algorithms are called, above pictures and in the names of files."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def is_address(name: str) -> bool:
+    """Whether a name says where a class is, and is none of the registry's."""
+    return ":" in name or name.endswith(".py")
+
+
+def short_name(name: str) -> str:
+    """What to call a world in a file's name: `simple_spread`, and `fish_pond` for `FishPond`."""
+    if not is_address(name):
+        return name.split("/")[-1]
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rsplit(":", 1)[-1]).lower()
+    return re.sub(r"[^a-z0-9._-]+", "_", words)
+
+
+def heading(name: str) -> str:
+    """What to call a world above a picture or a table: a file without its folder."""
+    place, _, kind = name.rpartition(":")
+    return f"{Path(place).name}:{kind}" if place.endswith(".py") else name
+
+
+def headings(names: Iterable[str]) -> dict[str, str]:
+    """The heading of each; the whole name where two would be called alike."""
+    short = {name: heading(name) for name in names}
+    alike = [n for n, count in Counter(short.values()).items() if count > 1]
+    return {name: name if said in alike else said for name, said in short.items()}

@@ -1,0 +1,70 @@
+"""How a worker process makes its world: by name or with the user's function, cut at a limit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from shoal.core.errors import require
+from shoal.envs.host.game import Game, Shown
+
+LONGEST = 10_000  # steps of an episode, where neither the world nor the user names a limit
+Make = Callable[[], Any]
+
+
+def build(task: str, settings: dict[str, Any], make: Make | None, view: Any, limit: int) -> Game:
+    """The game that a name or a function stands for; `limit` cuts its episodes, if it is not 0.
+
+    Raises:
+        UserError: there is no such world, a package is missing, or its spaces will not do.
+    """
+    if make is None:
+        from shoal.envs.host.names import make_game
+
+        game = make_game(task, settings, view)
+    else:
+        game = wrap(make(), make, view)
+    own = game.facts.limit  # the world cuts its episodes itself
+    return game if own and not 0 < limit < own else Limited(game, limit or LONGEST)
+
+
+def wrap(world: Any, make: Make, view: Any) -> Game:
+    """A world of the user's as a game: of Gymnasium's kind, of PettingZoo's, parallel or not."""
+    if hasattr(world, "possible_agents"):
+        if hasattr(world, "agent_iter"):
+            from shoal.envs.host.aec_game import AECGame
+
+            return AECGame(lambda: world, view)
+        from shoal.envs.host.parallel_game import ParallelGame
+
+        return ParallelGame(lambda: world, view)
+    require(
+        hasattr(world, "observation_space") and hasattr(world, "step"),
+        f"{getattr(make, '__name__', 'make_fn')}() gives a {type(world).__name__}, expected a "
+        "world of Gymnasium's or PettingZoo's",
+    )
+    from shoal.envs.host.gymnasium_game import GymnasiumGame
+
+    return GymnasiumGame(lambda: world, view)
+
+
+class Limited(Game):
+    """A game whose episodes are cut after `limit` steps, for all who have not terminated."""
+
+    def __init__(self, game: Game, limit: int):
+        self.game, self.facts, self.limit, self.time = game, game.facts, limit, 0
+
+    def reset(self, seed: int) -> Shown:
+        self.time = 0
+        return self.game.reset(seed)
+
+    def step(self, action: np.ndarray) -> Shown:
+        self.time += 1
+        shown = self.game.step(action)
+        return shown if self.time < self.limit else shown._replace(truncated=~shown.terminated)
+
+    def render(self) -> np.ndarray:
+        return self.game.render()
+
+    def close(self) -> None:
+        self.game.close()

@@ -1,0 +1,66 @@
+"""A world of Gymnasium's as a game with one agent. Towers et al. (2024), arXiv:2407.17032."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from shoal.core.errors import require
+from shoal.envs.host.game import Game, Shown
+from shoal.envs.host.players import Players
+from shoal.envs.host.views import View, picture
+
+AGENT = "agent"
+
+
+class GymnasiumGame(Game):
+    """One agent, called `agent`, in the world that `make_fn` makes.
+
+    Raises:
+        UserError: what was made is no single world of Gymnasium's, or its spaces will not do.
+    """
+
+    def __init__(self, make_fn: Callable[[], Any], view: View):
+        self.env = env = make_fn()
+        self.name = type(getattr(env, "unwrapped", env)).__name__
+        require(not hasattr(env, "num_envs"), f"{self.name} is a vector of worlds, expected one")
+        one = not callable(getattr(env, "observation_space", len))
+        require(one, f"{self.name} is no world of Gymnasium's: it has no single observation_space")
+        self.players = Players([AGENT], [env.observation_space], [env.action_space], view)
+        _, info = env.reset(seed=0)
+        self.players.notice([info])
+        self.facts = self.players.facts(limit=_limit(env))
+
+    def reset(self, seed: int) -> Shown:
+        players = self.players
+        players.begin()
+        observation, info = self.env.reset(seed=int(seed))
+        players.see(0, observation, info)
+        players.terminated[0], players.active[0] = False, True
+        return players.shown()
+
+    def step(self, action: np.ndarray) -> Shown:
+        players = self.players
+        done = self.env.step(players.act(0, action[0]))
+        observation, reward, terminated, truncated, info = done
+        players.see(0, observation, info)
+        players.reward[0] = reward
+        players.terminated[0] = terminated
+        players.truncated[0] = truncated and not terminated
+        players.active[0] = not (terminated or truncated)
+        return players.shown()
+
+    def render(self) -> np.ndarray:
+        return picture(self.env.render, self.name)
+
+    def close(self) -> None:
+        self.env.close()
+
+
+def _limit(env: Any) -> int:
+    """The longest episode that the world's spec or a `TimeLimit` around it allows; 0 for none."""
+    limit = getattr(getattr(env, "spec", None), "max_episode_steps", None)
+    if limit is None and hasattr(env, "has_wrapper_attr"):
+        name = "_max_episode_steps"
+        limit = env.get_wrapper_attr(name) if env.has_wrapper_attr(name) else None
+    return int(limit) if limit and limit > 0 else 0

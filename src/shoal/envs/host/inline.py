@@ -1,0 +1,48 @@
+"""A block of worlds in this very process: no message to wait for, and no help where one hangs."""
+
+import os
+
+from shoal.envs.host import shared
+from shoal.envs.host.process import Lost
+from shoal.envs.host.shared import Job, Memory
+from shoal.envs.host.worker import Worker
+
+
+class Inline:
+    """What `Process` is, for worlds whose step takes less time than a message."""
+
+    def __init__(self, job: Job, memory: Memory):
+        self.block = slice(job.first, job.last)
+        self.shown = False  # whether it has shown the start of an episode
+        self.waits = True
+        self.pid = os.getpid()
+        self._worker = Worker(job, memory)
+        self._answer = self._worker.answer(lambda: self._worker.make(job.make))
+
+    def ask(self, message: bytes) -> None:
+        """Does at once what is asked for."""
+        ask, slot = message[0] & ~1, message[0] & 1
+        if ask == shared.CLOSE:
+            self._worker.close()
+        elif ask == shared.RENDER:
+            (index,) = shared.INDEX.unpack(message[1:])
+            self._answer = self._worker.answer(lambda: self._worker.render(index))
+        else:
+            do = self._worker.step if ask == shared.STEP else self._worker.reset
+            self._answer = self._worker.answer(lambda: do(slot))
+
+    def hear(self, deadline: float, since: float) -> tuple[int, bytes]:
+        """The answer, which is there. Raises `Lost` where it is a failure."""
+        del deadline, since
+        kind, content = self._answer
+        if kind == shared.FAILED:
+            raise Lost(content.decode())
+        return kind, content
+
+    def kill(self) -> None:
+        """Closes the worlds."""
+        self._worker.close()
+
+    def end(self, until: float) -> None:
+        """Nothing is left to wait for."""
+        del until

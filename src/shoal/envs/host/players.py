@@ -1,0 +1,199 @@
+"""What the agents of a world of the host see and may do, as the few arrays that a `Game` shows."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from shoal.core.errors import UserError
+from shoal.envs.host.actions import Actions
+from shoal.envs.host.game import Facts, Image, Shown
+from shoal.envs.host.spaces import MASK, Part, parts, split_mask
+from shoal.envs.host.views import View
+
+ACTIVE = "active"  # in an info: `False` where an agent lives and is not to act
+
+
+class Players:
+    """All agents of a world: `see` writes down what one of them is shown, `shown` gives it all.
+
+    Attributes that games set: `reward`, `terminated`, `truncated`, `active`, all `[N]`, and
+    `masked`.
+
+    Raises:
+        UserError: a space is not supported, or agents see images of different shapes.
+    """
+
+    def __init__(
+        self,
+        agents: Sequence[Hashable],
+        observations: Sequence[Any],
+        actions: Sequence[Any],
+        view: View,
+    ):
+        self.names = tuple(str(agent) for agent in agents)
+        self.index = {agent: i for i, agent in enumerate(agents)}
+        self.act = Actions(self.names, actions)
+        self.eyes = [Eyes(name, space, view) for name, space in zip(self.names, observations)]
+        self.images = _common_images(self.names, self.eyes)
+        self.roles = _roles(observations, actions)
+        # Spaces do not tell who is on whose side; names do, in the worlds that have adversaries.
+        self.teams = tuple(int(name.startswith(("adversary", "enemy"))) for name in self.names)
+        self.masked = self.act.discrete and any(eyes.masks for eyes in self.eyes)
+        pixels = sum(height * width * channels for height, width, channels in self.images)
+        self.sizes = tuple(pixels + eyes.numbers for eyes in self.eyes)
+        self.obs = np.zeros((len(agents), max(self.sizes)), np.float32)
+        for row, eyes in zip(self.obs, self.eyes):
+            eyes.look_into(row, pixels)
+        self.exists = np.arange(max(self.act.sizes)) < np.array(self.act.sizes)[:, None]
+        self.mask = self.exists.copy()
+        self.idle = np.arange(self.exists.shape[1]) == 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Before an episode: nobody has appeared yet, and counts as terminated until then."""
+        count = len(self.names)
+        self.obs[:] = 0
+        self.reward = np.zeros(count, np.float32)
+        self.terminated, self.truncated = np.ones(count, bool), np.zeros(count, bool)
+        self.active = np.zeros(count, bool)
+        for eyes in self.eyes:
+            eyes.fresh = True
+
+    def index_of(self, agent: Hashable) -> int:
+        """An agent's place in every array.
+
+        Raises:
+            UserError: the world had not named it before.
+        """
+        if agent not in self.index:
+            raise UserError(f"{agent} has appeared, which is none of the possible_agents")
+        return self.index[agent]
+
+    def notice(self, infos: Sequence[Any]) -> None:
+        """Learns from an episode's first infos whether the world names legal actions."""
+        given = any(MASK in (info or {}) for info in infos)
+        self.masked = self.act.discrete and (self.masked or given)
+
+    def see(self, i: int, observation: Any, info: Any) -> bool:
+        """Agent `i` sees this. Whether it may do anything, so far as its info and its mask say."""
+        eyes, info = self.eyes[i], info or {}
+        eyes.look(observation)
+        told = info.get(ACTIVE, True)
+        able = not isinstance(told, bool | np.bool_) or bool(told)
+        if not self.masked:
+            return able
+        given = observation[MASK] if eyes.masks else info.get(MASK)
+        if given is None:
+            self.mask[i] = self.exists[i]
+            return able
+        legal = self.act.legal(i, given)
+        self.mask[i, : legal.size] = legal
+        return able and bool(legal.any())
+
+    def shown(self, state: np.ndarray | None = None) -> Shown:
+        """What the game shows now. Who may do nothing has one legal action, which does nothing; who
+        was cut keeps those of its last observation, from which it is valued."""
+        mask = None
+        if self.masked:
+            able = (self.active | self.truncated) & self.mask.any(axis=1)
+            mask = np.where(able[:, None], self.mask, self.idle)
+        ends = self.terminated, self.truncated
+        return Shown(self.obs, self.reward, *ends, self.active, mask, state)
+
+    def facts(self, state_size: int = 0, limit: int = 0) -> Facts:
+        """What is known of the world before it runs."""
+        return Facts(
+            agents=self.names,
+            roles=self.roles,
+            obs_sizes=self.sizes,
+            images=self.images,
+            discrete=self.act.discrete,
+            action_sizes=self.act.sizes,
+            low=self.act.low,
+            high=self.act.high,
+            state_size=state_size,
+            masked=self.masked,
+            teams=self.teams,
+            limit=limit,
+        )
+
+
+class Eyes:
+    """What one agent sees: its images and then its numbers, written into its row of an array."""
+
+    def __init__(self, name: str, space: Any, view: View):
+        space, self.masks = split_mask(space)
+        every = list(parts(space, name))
+        self.view = view
+        self.image_parts = [part for part in every if part.image]
+        self.number_parts = [part for part in every if not part.image]
+        self.width = sum(part.size for part in self.number_parts)
+        self.numbers = self.width * view.frame_stack
+        self.images = tuple(self._stacked(part) for part in self.image_parts)
+        self.deep, self.fresh = view.frame_stack > 1, True
+
+    def _stacked(self, part: Part) -> Image:
+        height, width, channels = self.view.shape(part.image)
+        return height, width, channels * self.view.frame_stack
+
+    def look_into(self, row: np.ndarray, pixels: int) -> None:
+        """Takes views of a row, whose numbers begin after `pixels`, with an axis for frames."""
+        depth, start = self.view.frame_stack, 0
+        self.pictures = []
+        for part, (height, width, channels) in zip(self.image_parts, self.images):
+            size = height * width * channels
+            shape = (height, width, depth, channels // depth)
+            self.pictures.append((part, row[start : start + size].reshape(shape)))
+            start += size
+        self.history = row[pixels : pixels + self.numbers].reshape(depth, self.width)
+        self.slots, start = [], 0
+        for part in self.number_parts:
+            self.slots.append((part, self.history[-1, start : start + part.size]))
+            start += part.size
+
+    def look(self, observation: Any) -> None:
+        """Writes down what is seen now; older frames move to the front."""
+        if self.deep:
+            self.history[:-1] = self.history[1:]
+        for part, slot in self.slots:
+            part.write(part.of(observation) if part.path else observation, slot)  # pyright: ignore
+        for part, picture in self.pictures:
+            if self.deep:
+                picture[:, :, :-1] = picture[:, :, 1:]
+            picture[:, :, -1] = self.view.image(part.of(observation))
+        if self.deep and self.fresh:
+            self._repeat_newest()
+        self.fresh = False
+
+    def _repeat_newest(self) -> None:
+        self.history[:-1] = self.history[-1]
+        for _, picture in self.pictures:
+            picture[:, :, :-1] = picture[:, :, -1:]
+
+
+def _roles(observations: Sequence[Any], actions: Sequence[Any]) -> tuple[int, ...]:
+    """Agents of one role have equal spaces; roles are numbered as they appear."""
+    kinds: list[tuple[Any, Any]] = []
+    roles = []
+    for pair in zip(observations, actions):
+        if pair not in kinds:
+            kinds.append(pair)
+        roles.append(kinds.index(pair))
+    return tuple(roles)
+
+
+def _common_images(names: Sequence[str], eyes: Sequence[Eyes]) -> tuple[Image, ...]:
+    seeing = {name: each.images for name, each in zip(names, eyes) if each.images}
+    if len(set(seeing.values())) > 1:
+        first, images = next(iter(seeing.items()))
+        other = next(name for name in seeing if seeing[name] != images)
+        raise UserError(
+            f"agents see images of different shapes, {first} {_shapes(images)} and {other} "
+            f"{_shapes(seeing[other])}: image_size=84 makes sizes alike, grayscale=True colours"
+        )
+    return next(iter(seeing.values()), ())
+
+
+def _shapes(images: tuple[Image, ...]) -> str:
+    return " and ".join("x".join(map(str, image)) for image in images)

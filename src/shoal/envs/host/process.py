@@ -1,0 +1,135 @@
+"""A worker process as its parent sees it: asked for something, heard within a deadline, or lost."""
+
+import contextlib
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from shoal.envs.host import shared
+from shoal.envs.host.shared import Job, Memory, Status
+
+STARTING = 60.0  # seconds that a process has at least to import and make its games
+GRACE = 5.0  # seconds to close games in
+
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_UNLESS_SET = {
+    "SDL_VIDEODRIVER": "dummy",  # no windows
+    "SDL_AUDIODRIVER": "dummy",
+    "PYGAME_HIDE_SUPPORT_PROMPT": "1",
+}
+
+
+class Lost(Exception):
+    """A worker failed; says how in one line that names environment, seed and step."""
+
+
+class Process:
+    """The process for the environments `job.first` to `job.last - 1`, started at once."""
+
+    def __init__(self, job: Job, memory: Memory, file: int):
+        self.block = slice(job.first, job.last)
+        self.shown = False  # whether it has shown the start of an episode
+        self._status = memory.status[job.first]
+        self._status[:] = (job.first, 0, 0, shared.MAKING)
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-P", "-m", "shoal.envs.host.worker"]
+            self._child = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(file)],
+                pass_fds=(theirs.fileno(), file),
+                stdin=subprocess.DEVNULL,
+                env=_environment(),
+            )
+        self._listener = shared.listener(self._channel)
+        self._channel.settimeout(STARTING)
+        with contextlib.suppress(OSError):  # what became of it is told when it is heard
+            shared.send_long(self._channel, pickle.dumps(job))
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def waits(self) -> bool:
+        """Whether no game is being called."""
+        return bool(self._status[3] == shared.WAITING)
+
+    def ask(self, message: bytes) -> None:
+        """Sends a request. Where the process is gone, `hear` tells."""
+        with contextlib.suppress(OSError):
+            self._channel.send(message)
+
+    def hear(self, deadline: float, since: float) -> tuple[int, bytes]:
+        """The kind of the answer and what it holds. Raises `Lost` where none comes until `deadline`
+        seconds after `since` (`time.monotonic`), or where the answer is a failure."""
+        try:
+            shared.expect(self._listener)
+            self._channel.settimeout(max(since + deadline - time.monotonic(), 1e-3))
+            kind = shared.receive(self._channel, 1)[0]
+            if kind < shared.FAILED:
+                return kind, b""
+            content = shared.receive_long(self._channel)
+        except TimeoutError:
+            raise Lost(self._line(f"did not answer within {deadline:g} s")) from None
+        except (EOFError, OSError):
+            raise Lost(self._line(self._fate())) from None
+        if kind == shared.FAILED:
+            raise Lost(content.decode())
+        return kind, content
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self._child.kill()
+        self._child.wait()
+        self._channel.close()
+
+    def end(self, until: float) -> None:
+        """Waits until `until` for the process to end, then kills it."""
+        with contextlib.suppress(OSError):
+            self._channel.settimeout(max(until - time.monotonic(), 1e-3))
+            while self._channel.recv(1 << 16):
+                pass
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(max(until - time.monotonic(), 1e-3))
+        self.kill()
+
+    def _line(self, what: str) -> str:
+        return Status(*self._status.tolist()).tell(what)
+
+    def _fate(self) -> str:
+        """What became of a process that closed its end."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(GRACE)
+        code = self._child.returncode
+        if code is None:
+            return "its process closed its channel"
+        fate = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return f"its process {fate}{' while it waited' if self.waits else ''}"
+
+
+def stop(processes: Sequence[Any], file: int) -> None:
+    """Ends all processes, and closes the descriptor of the memory that they shared."""
+    for process in processes:
+        process.ask(bytes((shared.CLOSE,)))
+    until = time.monotonic() + GRACE
+    for process in processes:
+        process.end(until)
+    os.close(file)
+
+
+def _environment() -> dict[str, str]:
+    """The environment variables of a worker, which finds modules where its parent does."""
+    path = os.pathsep.join(p or os.getcwd() for p in sys.path)
+    one_thread = dict.fromkeys(_ONE_THREAD, "1")
+    return {**_UNLESS_SET, **os.environ, **one_thread, "PYTHONPATH": path}

@@ -1,0 +1,276 @@
+"""A worker process: it makes some of a vector's games and steps them when it is asked to.
+
+Before each call of a game it writes into shared memory what it is at, so that its parent can name
+the environment where the process is killed or hangs. It never imports JAX, and ends when its parent
+does. All that it unpickles is the game to make, from the parent that started it, over a channel
+that no one else holds.
+"""
+
+import contextlib
+import itertools
+import math
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from shoal.core.errors import UserError
+from shoal.envs.host import shared
+from shoal.envs.host.game import Game, Shown
+from shoal.envs.host.order import in_order_of
+from shoal.envs.host.shared import Job, Memory, Rows, Status
+
+_NAMES = {
+    "obs": "observation",
+    "reward": "reward",
+    "action_mask": "action mask",
+    "global_state": "global state",
+}
+
+
+class Broken(Exception):
+    """A game shows what its facts do not allow."""
+
+
+class Worker:
+    """The games of one process. `slot` says which of two buffers an answer is written to."""
+
+    def __init__(self, job: Job, memory: Memory):
+        self._facts, self._first = job.facts, job.first
+        block = slice(job.first, job.last)
+        self._status = memoryview(memory.status[job.first])
+        self._seeds, self._action = memory.seeds[block], memory.action[block]
+        self._successor = [rows.each(lambda array: array[block]) for rows in memory.successor]
+        self._next = [rows.each(lambda array: array[block]) for rows in memory.next]
+        self._fields = [
+            (Shown._fields.index(name), shape, np.dtype(dtype))
+            for name, (dtype, shape) in shared.fields(job.facts).items()
+        ]
+        self._games: list[Game] = []
+        self._given = [0] * (job.last - job.first)  # the seed an environment was reset with
+        self._episode = self._given.copy()
+        self._seed = self._given.copy()  # of the episode
+        self._step = self._given.copy()
+        # What fitted last, an array a field; games that write over theirs show the same ones again.
+        self._fitting: list[list[Any]] = [[None] * len(self._fields) for _ in self._given]
+
+    def make(self, make: Callable[[], Game]) -> tuple[int, bytes]:
+        """Makes the games, each with its agents in the order of the facts."""
+        for j in range(len(self._given)):
+            self._mark(j, shared.MAKING)
+            self._games.append(in_order_of(self._facts, make()))
+        return shared.RUNNING, b""
+
+    def reset(self, slot: int) -> tuple[int, bytes]:
+        """Starts all episodes anew, from the seeds in shared memory."""
+        self._given, self._episode = self._seeds.tolist(), [0] * len(self._games)
+        for j in range(len(self._games)):
+            self._start(j, self._next[slot])
+        self._check(self._next[slot])
+        return shared.RUNNING, b""
+
+    def step(self, slot: int) -> tuple[int, bytes]:
+        """Steps each game, then starts anew those whose episode ended."""
+        shown, action = self._successor[slot], self._action.copy()
+        for j, game in enumerate(self._games):
+            self._step[j] += 1
+            self._mark(j, shared.STEPPING)
+            self._write(shown, j, game.step(action[j]))
+        self._check(shown)
+        done: list[bool] = np.all(shown.terminated | shown.truncated, axis=-1).tolist()
+        if True not in done:
+            return shared.RUNNING, b""
+        fresh = self._next[slot]
+        for source, target in zip(shown, fresh):
+            if target is not None:
+                target[...] = source
+        for j in itertools.compress(range(len(done)), done):
+            self._episode[j] += 1
+            self._start(j, fresh)
+        self._check(fresh)
+        return shared.ENDED, b""
+
+    def render(self, environment: int) -> tuple[int, bytes]:
+        """The picture of one game."""
+        j = environment - self._first
+        self._mark(j, shared.DRAWING)
+        return shared.PICTURE, shared.packed(self._games[j].render())
+
+    def answer(self, do: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
+        """The kind and content of an answer; an error of a game is one too."""
+        try:
+            kind, content = do()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also what a game's sys.exit raises
+            kind, content = shared.FAILED, self.line(error).encode()
+        self._status[3] = shared.WAITING
+        return kind, content
+
+    def close(self) -> None:
+        """Closes the games; what they raise no longer matters."""
+        for game in self._games:
+            with contextlib.suppress(Exception):
+                game.close()
+
+    def line(self, error: BaseException) -> str:
+        """What to say of an error of the game that was last called."""
+        status = Status(*self._status)
+        if isinstance(error, Broken | UserError):
+            return status.tell(str(error))
+        return status.tell(("" if status.phase == shared.MAKING else "raised ") + _told(error))
+
+    def _mark(self, j: int, phase: int) -> None:
+        status = self._status
+        status[0] = self._first + j
+        status[1] = self._seed[j]
+        status[2] = self._step[j]
+        status[3] = phase
+
+    def _start(self, j: int, rows: Rows) -> None:
+        given, episode = self._given[j], self._episode[j]
+        self._seed[j] = episode_seed(given, episode) if episode else given
+        self._step[j] = 0
+        self._mark(j, shared.RESETTING)
+        self._write(rows, j, self._games[j].reset(self._seed[j]))
+        if (rows.terminated[j] | rows.truncated[j]).all():
+            raise Broken("its episode is over before the first step")
+
+    def _write(self, rows: Rows, j: int, shown: Shown) -> None:
+        """Copies what a game shows to row `j`, if its shapes and dtypes are as they should be."""
+        if not isinstance(shown, Shown):
+            raise Broken(f"returned {type(shown).__name__}, expected Shown")
+        fitting = self._fitting[j]
+        for k, (position, shape, dtype) in enumerate(self._fields):
+            value: Any = shown[position]
+            if value is not fitting[k]:
+                if not _fits(value, shape, dtype):
+                    raise Broken(_misfit(Shown._fields[position], value, shape, dtype))
+                fitting[k] = value
+            rows[position][j] = value  # type: ignore[index]
+
+    def _check(self, rows: Rows) -> None:
+        """Raises `Broken` where a number is not finite, or nothing is left to do for an agent."""
+        for name, values in (("obs", rows.obs), ("reward", rows.reward)):
+            if not _finite(values):
+                j, agent, *_ = np.argwhere(~np.isfinite(values))[0].tolist()
+                self._blame(j, f"{_NAMES[name]} of {self._facts.agents[agent]} is not finite")
+        if rows.global_state is not None and not _finite(rows.global_state):
+            j, _ = np.argwhere(~np.isfinite(rows.global_state))[0].tolist()
+            self._blame(j, "its global state is not finite")
+        if rows.action_mask is not None:
+            stuck = rows.active & ~rows.action_mask.any(-1)
+            if stuck.any():
+                j, agent = np.argwhere(stuck)[0].tolist()
+                self._blame(j, f"{self._facts.agents[agent]} is to act and has no legal action")
+
+    def _blame(self, j: int, what: str) -> None:
+        self._mark(j, shared.STEPPING)
+        raise Broken(what)
+
+
+def episode_seed(given: int, episode: int) -> int:
+    """The seed of a later episode of an environment that was reset with the seed `given`."""
+    return int(np.random.SeedSequence([given, episode]).generate_state(1)[0])
+
+
+def _finite(values: np.ndarray) -> bool:
+    """Whether all numbers are. Their sum of squares is finite only then, and quickly had; where it
+    overflows, a closer look is needed."""
+    flat = values.reshape(-1)
+    return math.isfinite(flat.dot(flat)) or bool(np.isfinite(values).all())
+
+
+def _fits(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether a field of `Shown` is what it should be; of numbers, any precision is."""
+    return (
+        isinstance(value, np.ndarray)
+        and value.shape == shape
+        and (value.dtype is dtype or value.dtype.kind == dtype.kind)
+    )
+
+
+def _misfit(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> str:
+    """What is wrong with a field of `Shown`."""
+    name = f"its {_NAMES.get(name, name)}"
+    if not isinstance(value, np.ndarray):
+        return f"{name} is {type(value).__name__}, expected an array"
+    if value.shape != shape:
+        return f"{name} has shape {value.shape}, expected {shape}"
+    return f"{name} has type {value.dtype}, expected {dtype}"
+
+
+def _told(error: BaseException) -> str:
+    """An error and its place, in one line."""
+    message = " ".join(str(error).split())
+    told = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    file, line = frames[-1].filename, frames[-1].lineno
+    place = "" if file == __file__ else f" ({os.path.basename(file)}, line {line})"
+    return (told if len(told) <= 400 else told[:399] + "…") + place
+
+
+def _serve(worker: Worker, channel: socket.socket) -> None:
+    """Answers until the parent says that it is enough, or is no more."""
+    listener = shared.listener(channel)
+    while True:
+        shared.expect(listener)
+        if not (message := channel.recv(1)):
+            break
+        ask, slot = message[0] & ~1, message[0] & 1
+        if ask == shared.CLOSE:
+            break
+        if ask == shared.RENDER:
+            (index,) = shared.INDEX.unpack(shared.receive(channel, shared.INDEX.size))
+            kind, content = worker.answer(lambda index=index: worker.render(index))
+        else:
+            do = worker.step if ask == shared.STEP else worker.reset
+            kind, content = worker.answer(lambda do=do, slot=slot: do(slot))
+        if kind < shared.FAILED:
+            channel.sendall(bytes((kind,)))
+        else:
+            shared.send_long(channel, content, bytes((kind,)))
+
+
+def _end_with_parent(channel: socket.socket) -> None:
+    """Ends this process when the other end of `channel` closes, also where a game hangs."""
+    poll = select.poll()
+    poll.register(channel, 0)  # a hang-up is always reported
+    poll.poll()
+    os._exit(1)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs a worker, given the descriptors of its channel and of the shared memory."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a group's signals are its parent's to handle
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)  # what games print is not what the parent's command prints
+    channel, file = socket.socket(fileno=int(arguments[0])), int(arguments[1])
+    threading.Thread(target=_end_with_parent, args=(channel,), daemon=True).start()
+    job: Job = pickle.loads(shared.receive_long(channel))
+    os.environ.pop("PYTHONPATH", None)  # it was for this process, not for those of its games
+    if job.python_path is not None:
+        os.environ["PYTHONPATH"] = job.python_path
+    worker = Worker(job, Memory(file, job.facts, job.num_envs))
+    os.close(file)
+    kind, content = worker.answer(lambda: worker.make(lambda: pickle.loads(job.make)()))
+    if kind == shared.FAILED:
+        shared.send_long(channel, content, bytes((kind,)))
+        return
+    channel.sendall(bytes((kind,)))
+    _serve(worker, channel)
+    worker.close()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        main(sys.argv[1:])

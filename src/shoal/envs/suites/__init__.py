@@ -1,0 +1,1 @@
+"""Environments of suites that are written in JAX, stepped inside the compiled program."""

@@ -1,0 +1,1 @@
+"""Episodes of a policy, kept and shown: replays and videos."""

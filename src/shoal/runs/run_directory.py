@@ -1,0 +1,182 @@
+"""The directory of a run: one process writes it at a time, and what it holds can be trusted.
+
+config.json     all that is needed to run it again
+metrics.jsonl   a row for each report
+checkpoints/    see `shoal.runs.checkpoint`
+lock            who is writing, for as long as that process lives
+"""
+
+import difflib
+import fcntl
+import json
+import os
+import re
+import socket
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from shoal.core.errors import UserError, require
+from shoal.runs.durable import read_json, sync, write_json_atomic
+from shoal.runs.metrics_log import MetricsLog, read_metrics
+
+__all__ = ["MetricsLog", "RunDirectory", "read_metrics", "write_json_atomic"]
+
+_CONFIG, _METRICS, _CHECKPOINTS, _LOCK = "config.json", "metrics.jsonl", "checkpoints", "lock"
+_RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+
+
+class RunDirectory:
+    """A run's files. Made with `create` for a new run, with `open` for one that is there.
+
+    Writers hold the lock (`create` takes it, `lock` does for an opened run) until `close`; the
+    operating system releases it when the process ends, however it ends. Readers need no lock.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock: int | None = None
+
+    @classmethod
+    def create(cls, path: Path) -> "RunDirectory":
+        """A new, locked run directory.
+
+        Raises:
+            UserError: the name is not usable, the place cannot be written, another process works
+                there, or it holds a run already.
+        """
+        check_place(path)
+        run = cls(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            sync(path.parent)
+        except OSError as error:
+            raise UserError(f"cannot create {path}: {error.strerror}") from error
+        run.lock()
+        try:
+            check_empty(path)
+        except UserError:
+            run.close()
+            raise
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDirectory":
+        """The run directory of a run that is there, for reading; call `lock` before writing.
+
+        Raises:
+            UserError: it holds no run; the line offers the run beside it whose name is nearest.
+        """
+        if not (path / _CONFIG).is_file():
+            name, beside = _name(path), path.resolve().parent
+            runs = [config.parent.name for config in beside.glob(f"*/{_CONFIG}")]
+            near = difflib.get_close_matches(name, sorted(runs), n=1, cutoff=0.4)
+            hint = f": did you mean {beside / near[0]}?" if near else f": it has no {_CONFIG}"
+            raise UserError(f"{path} holds no run{hint}")
+        return cls(path)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / _CHECKPOINTS
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / _METRICS
+
+    def lock(self) -> None:
+        """Becomes the one process that writes here, or raises `UserError` naming it."""
+        if self._lock is not None:
+            return
+        path = self.path / _LOCK
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise UserError(f"cannot write in {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            taken = isinstance(error, BlockingIOError)
+            why = f"is in use by {_holder(path)}" if taken else f"has no locks: {error.strerror}"
+            raise UserError(f"{self.path} {why}") from error
+        self._lock = descriptor
+        _sign(descriptor)
+
+    def close(self) -> None:
+        """Releases the lock. The file stays: removing it could take another's lock away."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read_config(self) -> dict[str, Any]:
+        """The content of `config.json`. Raises `UserError` if it is damaged."""
+        path = self.path / _CONFIG
+        try:
+            config = read_json(path)
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot read {path}: {error}") from error
+        require(isinstance(config, dict), f"cannot read {path}: it is not a JSON object")
+        return config
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Writes `config.json`. Raises `UserError` for NaN and infinities, which JSON lacks."""
+        try:
+            json.dumps(config, allow_nan=False)
+        except ValueError as error:
+            raise UserError(f"the configuration cannot be kept: {error}") from error
+        write_json_atomic(self.path / _CONFIG, config)
+
+    def open_metrics(self) -> MetricsLog:
+        """The metrics log, for appending."""
+        return MetricsLog(self.metrics)
+
+
+def _name(path: Path) -> str:
+    """The name of a directory, also when it is given as `.`; links are not followed."""
+    return Path(os.path.abspath(path)).name
+
+
+def check_place(path: Path) -> None:
+    """Raises `UserError` where no run can be: the name will not do, or is a file's."""
+    name = _name(path)
+    usable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:64] or "run"
+    require(
+        _RUN_NAME.fullmatch(name) is not None,
+        f"'{name}' cannot name a run: expected 1 to 64 letters, digits, '.', '_' or '-', "
+        f"such as '{usable}'",
+    )
+    require(not path.exists() or path.is_dir(), f"{path} is a file, expected a directory")
+
+
+def check_empty(path: Path) -> None:
+    """Raises `UserError` where there is a run already."""
+    held = [name for name in (_CONFIG, _METRICS, _CHECKPOINTS) if (path / name).exists()]
+    require(
+        not held,
+        f"{path} holds a run already ({', '.join(held)}): "
+        f"continue it with `shoal resume {path}` or choose another --out",
+    )
+
+
+def _sign(lock: int) -> None:
+    """Notes who holds the lock. It holds all the same if a full disk prevents the note."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    note = {"pid": os.getpid(), "host": socket.gethostname(), "started": started}
+    with suppress(OSError):
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{json.dumps(note)}\n".encode())
+
+
+def _holder(path: Path) -> str:
+    try:
+        note = read_json(path)
+        return f"process {note['pid']} on {note['host']} since {note['started']}"
+    except (OSError, ValueError, KeyError, TypeError):  # locked this instant, and not yet signed
+        return "another process"

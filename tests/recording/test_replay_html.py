@@ -1,0 +1,177 @@
+"""The replay in a real browser: what it shows, how it is driven, and that it needs nothing else."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from walk import TwoOfThree, Walk
+
+from shoal.recording.recording import record
+from shoal.recording.replay_html import number, replay_html, save_replay, to_json
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+    "--virtual-time-budget=4000",
+]
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
+
+# Drives the page as a user would, and writes the step that it shows after each act. A timer makes
+# the frames: the browser's come in real time, of which 2 s of virtual time may hold but one.
+DRIVE = """
+<script>
+window.requestAnimationFrame = (frame) => setTimeout(() => frame(performance.now()), 16);
+const seen = [];
+const note = () => seen.push(document.getElementById("step").textContent);
+const press = (key) =>
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const key = (name) => { press(name); note(); };
+const scrub = document.getElementById("scrub");
+const input = (value) => { scrub.value = value; scrub.dispatchEvent(new Event("input")); };
+key("Home");
+key("ArrowRight"); key("ArrowRight"); key("ArrowLeft"); key("End"); key("ArrowRight");
+input(3); note();
+const half = shapesAt(0.5, 4).find((s) => s.label === "walker_0").x;
+key("n");
+const episodeAfterN = document.getElementById("episode").selectedIndex;
+const speed = document.getElementById("speed");
+speed.value = 8; speed.dispatchEvent(new Event("change"));
+document.getElementById("play").click();
+setTimeout(() => {
+  note();
+  const address = location.hash;
+  document.body.dataset.seen = JSON.stringify({ seen, half, episodeAfterN, address });
+}, 2000);
+</script>
+</body>
+"""
+
+
+def chromium(page, *flags, profile):
+    """Runs the browser on a page; its standard output and what the page wrote to the console."""
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *flags, page]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout, console
+
+
+def dumped(dom, name):
+    """The text of an element, or an attribute of the body, in a dumped document."""
+    found = re.search(rf'id="{name}"[^>]*>([^<]*)<', dom) or re.search(
+        rf'data-{name}="([^"]*)"', dom
+    )
+    return found.group(1) if found else None
+
+
+@pytest.fixture(scope="module")
+def replay(recording, tmp_path_factory):
+    return save_replay(recording, tmp_path_factory.mktemp("replay") / "replay.html")
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    return tmp_path_factory.mktemp("profile")
+
+
+@needs_browser
+def test_an_address_leads_to_a_step(replay, profile):
+    dom, console = chromium(f"{replay.as_uri()}#episode=2&step=3", "--dump-dom", profile=profile)
+    assert console == []
+    assert dumped(dom, "ready") == "true" and dumped(dom, "error") is None
+    assert dumped(dom, "step") == "3" and dumped(dom, "length") == "5"
+    # Two moves so far: 2 for the first and 4 for the second, 3 an agent; 6 in the end.
+    assert dumped(dom, "return") == "3.00"
+    assert dumped(dom, "final") == "6.00 at the end"
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", dom.split('id="agents"')[1].split("</tbody>")[0])
+    assert cells[1:3] == ["0.00", "2.00"] and cells[4:6] == ["0.00", "4.00"]
+    about = dom.split('id="about"')[1].split("</p>")[0]
+    assert "two_of_three · seed 7 · 2 episodes" in about and "<b>6.00</b>" in about
+
+
+@needs_browser
+def test_keys_slider_and_play_move_through_the_episode(replay, profile):
+    driven = replay.with_name("driven.html")
+    driven.write_text(replay.read_text("utf-8").replace("</body>", DRIVE), "utf-8")
+    dom, console = chromium(f"{driven.as_uri()}#step=4", "--dump-dom", profile=profile)
+    assert console == [] and dumped(dom, "error") is None
+    result = json.loads(dumped(dom, "seen").replace("&quot;", '"').replace("&amp;", "&"))
+    assert result["seen"] == ["0", "1", "2", "1", "5", "5", "3", "0", "5"]
+    assert result["half"] == 0.25  # half of the first move of 0.5
+    assert result["episodeAfterN"] == 1
+    assert result["address"] == "#episode=2&step=5"
+
+
+def pixels_like(image, color, tolerance=30):
+    """Where an image has a colour: rows and columns."""
+    distance = np.abs(np.asarray(image.convert("RGB"), int) - color).max(-1)
+    return np.nonzero(distance <= tolerance)
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, 1), (390, 0)], ids=["wide light", "narrow dark"]
+)
+def test_the_picture_shows_the_agents_where_they_are(replay, profile, tmp_path, width, scheme):
+    stage = []
+    for step in (0, 5):
+        shot = tmp_path / f"{step}.png"
+        chromium(
+            f"{replay.as_uri()}#step={step}",
+            f"--screenshot={shot}",
+            f"--window-size={width},1000",
+            f"--blink-settings=preferredColorScheme={scheme}",
+            profile=profile,
+        )
+        page = Image.open(shot)
+        assert page.width == width
+        stage.append(page.crop((0, 150, 730 * width // 1280 if width > 780 else width, 400)))
+    ground = np.asarray(stage[0].convert("L"))
+    assert ground.std() > 4
+    assert (ground.mean() > 128) == (scheme == 1)
+    red = (224, 49, 49) if scheme == 1 else (233, 83, 83)
+    before, after = (np.median(pixels_like(image, red)[1]) for image in stage)
+    blank = min(len(pixels_like(image, red)[1]) for image in stage)
+    assert blank > 300
+    assert after - before > 0.25 * width * 0.5  # from 0 to 2 in a view of 4
+
+
+def test_the_file_stands_alone(replay):
+    page = replay.read_text("utf-8")
+    assert not re.findall(r"""https?://|["'(]//\w|@import|\bsrc=|url\(""", page)
+    links = re.findall(r"<link[^>]*>", page)
+    assert links == ['<link rel="icon" href="data:,">']
+    assert "{{" not in page.replace("${", "")
+
+
+def test_the_data_in_the_page_is_the_recording(replay, recording):
+    data = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', replay.read_text("utf-8"), re.S
+    )
+    data = json.loads(data.group(1))
+    assert data == to_json(recording)
+    (first, _) = data["episodes"]
+    assert first["rewards"] == [[1, 2], [1, 2], [0, 0], [1, 2], [1, 2]]
+    assert first["metrics"] == {"moves": [1, 2, 2, 3, 4], "place": [0.5, 1, 1, 1.5, 2]}
+    assert first["messages"][1] == ["", "go"]
+    assert first["frames"][2][3]["x"] == 1.0
+    assert [number(x) for x in (float("nan"), 1 / 3, 123456.7)] == [None, 0.33333, 123460.0]
+
+
+def test_names_cannot_break_out_of_the_data():
+    hostile = Walk(agent_names=("</script><img id=bad>", "<!--<script>"))
+    page = replay_html(record(TwoOfThree(), hostile, jax.random.key(0), episodes=1))
+    assert page.count("</script>") == 2 and "<img" not in page and "<!--" not in page
