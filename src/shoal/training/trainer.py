@@ -5,6 +5,7 @@ It knows learners only: what an algorithm is made of never shows here.
 
 import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -105,7 +106,7 @@ class Trainer:
 
     def _train(self, resume, log, board, reporter, stopper) -> State:
         if resume:
-            state, counters = self._restore(reporter)
+            state, counters = self._restore()
             log.truncate_to(counters.log_bytes)
         else:
             state, counters = self.program.init(self.keys), Counters()
@@ -249,29 +250,32 @@ class Trainer:
             f"{self.directory.checkpoints / 'diverged'}"
         )
 
-    def _restore(self, reporter: Reporter) -> tuple[State, Counters]:
-        template = self.program.template(self.keys)
-        loaded = checkpoint.load(self.directory.checkpoints, template, config_hash=self.config.hash)
+    def _read(self, template: PyTree, name: str | None = None) -> checkpoint.Loaded:
+        """The newest good checkpoint; that it is an older one, or of another version of a library,
+        is said on standard error."""
+        root, config_hash = self.directory.checkpoints, self.config.hash
+        loaded = checkpoint.load(root, template, config_hash=config_hash, name=name)
         for warning in loaded.warnings:
-            reporter.note(f"warning: {warning}")
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
+        return loaded
+
+    def _restore(self) -> tuple[State, Counters]:
+        loaded = self._read(self.program.template(self.keys))
         counters = Counters(**loaded.extra)
         counters.best = self._best(counters.best)
         return self.program.place(loaded.state), counters
 
     def load(self) -> list[Policy]:
         """The policies of the last good checkpoint."""
-        template = self.program.template(self.keys)
-        loaded = checkpoint.load(self.directory.checkpoints, template, config_hash=self.config.hash)
+        loaded = self._read(self.program.template(self.keys))
         return self.policies(self.program.place(loaded.state))
 
     def load_best(self) -> tuple[list[Policy], float | None]:
         """The policies of the best evaluation, and its score. Raises `UserError` where there is
         none yet."""
-        template, config_hash = self.program.policies_template(self.keys), self.config.hash
+        template = self.program.policies_template(self.keys)
         shapes, structure = eqx.partition(template, is_shape)
-        kept = checkpoint.load(
-            self.directory.checkpoints, shapes, config_hash=config_hash, name="best"
-        )
+        kept = self._read(shapes, "best")
         policies = eqx.combine(jax.device_put(kept.state), structure)
         return apart(policies, len(self.members)), kept.extra["best"]
 
