@@ -193,7 +193,7 @@ def _free_directory(algorithm: str, environment: str) -> Path:
 def _tune(out: Path, plan: Any, options: Any) -> int:
     """Runs the study, and writes what it found, also when it was stopped."""
     from shoal.training.trainer import Interrupted
-    from shoal.tuning.crew import Crew
+    from shoal.tuning import crew
     from shoal.tuning.plan import keep_plan
     from shoal.tuning.study import begin, open_study, release_all
     from shoal.tuning.worker import say, work
@@ -217,7 +217,7 @@ def _tune(out: Path, plan: Any, options: Any) -> int:
             if options.workers == 1:
                 work(out, plan, study, options.env, options.trials, seconds)
             else:
-                Crew(out, options.workers).work(options.trials, seconds)
+                crew.work(out, options.workers, options.trials, seconds)
         except (Interrupted, KeyboardInterrupt):
             stopped = "stopped"
         except ChildProcessError as error:

@@ -11,7 +11,6 @@ import math
 import os
 import shutil
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import jax
 import numpy as np
 
 from shoal import registry
+from shoal.core import child
 from shoal.core.errors import UserError
 from shoal.runs.fields import from_fields
 from shoal.training.run import start
@@ -175,17 +175,10 @@ def _short(value: Any) -> str:
 # One of several -------------------------------------------------------------------------------
 
 
-def _leave_with_parent() -> None:
-    """Ends this process when the one that started it closes our input, or dies."""
-    while os.read(0, 1):
-        pass
-    os._exit(1)
-
-
 def main(arguments: list[str]) -> int:
     """A worker process; its cores are settled before JAX starts."""
     directory, trials, seconds, cores = arguments
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    child.settle(0, heeds_signals=True)
     os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
 
     from shoal.training.devices import prepare

@@ -174,8 +174,7 @@ class HostVector:
             self._fail(failed, next(iter(failed.values())))
 
     def _process(self, first: int, last: int) -> Process | Inline:
-        path = os.environ.get("PYTHONPATH")
-        job = Job(self.facts, self.num_envs, first, last, path, self._make)
+        job = Job(self.facts, self.num_envs, first, last, self._make)
         if self._in_process:
             return Inline(job, self._memory)
         return Process(job, self._memory, self._file)
