@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 400  # letters of an exception in one line
+
 
 class UserError(ValueError):
     """A mistake that the user can mend. The command line prints it and exits with 2."""
@@ -19,6 +21,23 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(names)}"
     return UserError(f"unknown {kind} '{name}': {hint}")
+
+
+def in_a_line(error: BaseException, *, named: bool = True, whole: bool = False) -> str:
+    """An exception in one line: its type, and the first line of what it says.
+
+    Args:
+        error: what was raised.
+        named: whether the type comes first; else it stands only where nothing is said.
+        whole: whether all that it says is in the line, not its first line alone.
+
+    >>> in_a_line(KeyError("a")), in_a_line(ValueError("bad\\n action"), named=False, whole=True)
+    ("KeyError: 'a'", 'bad action')
+    """
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    said, kind = " ".join(lines if whole else lines[:1]), type(error).__name__
+    line = f"{kind}: {said}" if said and named else said or kind
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def require(condition: bool, message: str) -> None:

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 from safetensors import SafetensorError
 
-from shoal.core.errors import Failure, UserError, require
+from shoal.core.errors import Failure, UserError, in_a_line, require
 from shoal.runs.durable import TEMPORARY, json_digest, read_json, sync, write_synced
 from shoal.runs.tensor_file import (
     PyTree,
@@ -300,8 +300,6 @@ def _changes(saved: dict[str, Any]) -> list[str]:
 
 def _line(error: Exception) -> str:
     """An error in one line, with the name of the file but not the path, which is said already."""
-    reason = str(error)
     if isinstance(error, OSError) and error.strerror:
-        where = f" ({Path(error.filename).name})" if error.filename else ""
-        reason = f"{error.strerror}{where}"
-    return " ".join(reason.split())
+        return error.strerror + (f" ({Path(error.filename).name})" if error.filename else "")
+    return in_a_line(error, named=False, whole=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from shoal import registry
 from shoal.core import child
-from shoal.core.errors import UserError
+from shoal.core.errors import UserError, in_a_line
 from shoal.runs.fields import from_fields
 from shoal.training.run import start
 from shoal.training.trainer import Diverged, Interrupted
@@ -86,14 +86,14 @@ def _run(directory: Path, plan: Plan, study: Study, trial: Trial, env: Any) -> N
         study.tell(trial, state=TrialState.PRUNED)
         return
     except (Diverged, UserError, jax.errors.JaxRuntimeError) as error:
-        return _fail(study, trial, str(error))
+        return _fail(study, trial, in_a_line(error, named=False, whole=True))
     if not math.isfinite(score):
         return _fail(study, trial, f"the final {plan.metric} is {score}")
     study.tell(trial, score)
 
 
 def _fail(study: Study, trial: Trial, reason: str) -> None:
-    trial.set_user_attr("reason", " ".join(reason.split())[:300])
+    trial.set_user_attr("reason", reason)
     study.tell(trial, state=TrialState.FAIL)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-from shoal.core.errors import Failure, UserError, require, unknown
+from shoal.core.errors import Failure, UserError, in_a_line, require, unknown
 from shoal.envs.host import shared
 from shoal.envs.host.game import Facts, Game, Shown
 from shoal.envs.host.inline import Inline
@@ -254,7 +254,7 @@ def _pickled(make: Callable[[], Game]) -> bytes:
     try:
         return cloudpickle.dumps(make)
     except Exception as error:
-        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        told = in_a_line(error, whole=True)
         raise UserError(f"the world cannot be sent to its worker processes: {told}") from error
 
 

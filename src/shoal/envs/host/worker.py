@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from shoal.core import child
-from shoal.core.errors import UserError
+from shoal.core.errors import UserError, in_a_line
 from shoal.envs.host import shared
 from shoal.envs.host.game import Game, Shown
 from shoal.envs.host.order import in_order_of
@@ -208,12 +208,10 @@ def _misfit(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> s
 
 def _told(error: BaseException) -> str:
     """An error and its place, in one line."""
-    message = " ".join(str(error).split())
-    told = f"{type(error).__name__}: {message}" if message else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     file, line = frames[-1].filename, frames[-1].lineno
     place = "" if file == __file__ else f" ({os.path.basename(file)}, line {line})"
-    return (told if len(told) <= 400 else told[:399] + "…") + place
+    return in_a_line(error, whole=True) + place
 
 
 def _serve(worker: Worker, channel: socket.socket) -> None:
