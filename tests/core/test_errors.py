@@ -2,7 +2,7 @@
 
 import pytest
 
-from shoal.core.errors import LONGEST, in_a_line
+from shoal.core.errors import LONGEST, UserError, in_a_line, may_fail_to
 
 SAID = "\n  bad\taction \n\n in step 3\n"
 
@@ -28,3 +28,12 @@ def test_a_line_is_cut():
     assert len(line) == LONGEST and line.endswith("x…")
     exact = "x" * (LONGEST - len("ValueError: "))
     assert in_a_line(ValueError(exact)) == f"ValueError: {exact}"
+
+
+def test_what_the_disk_refuses_is_the_users_to_mend(tmp_path):
+    path = tmp_path / "lacking" / "x"
+    with pytest.raises(UserError) as said, may_fail_to(f"write {path}"):
+        path.write_text("")
+    assert str(said.value) == f"cannot write {path}: No such file or directory"
+    with pytest.raises(ZeroDivisionError), may_fail_to("divide"):
+        _ = 1 / 0

@@ -13,7 +13,7 @@ from shoal import registry
 from shoal.cli.declared import check_options, fields, leaves
 from shoal.cli.parse import parse, take
 from shoal.cli.train import _continuous, _is_deterministic, _value, check_fit
-from shoal.core.errors import UserError, require
+from shoal.core.errors import UserError, may_fail_to, require
 from shoal.core.limits import Count, NonNegative, Seed
 from shoal.core.names import short_name
 from shoal.runs.run_directory import RunDirectory, check_empty, check_place
@@ -198,10 +198,8 @@ def _tune(out: Path, plan: Any, options: Any) -> int:
     from shoal.tuning.study import begin, open_study, release_all
     from shoal.tuning.worker import say, work
 
-    try:
+    with may_fail_to(f"create {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot create {out}: {error.strerror}") from error
     directory = RunDirectory(out)
     directory.lock()
     try:

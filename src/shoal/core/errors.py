@@ -1,7 +1,8 @@
 """What goes wrong, in one line each: mistakes of the user's with the nearest name, and failures."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 LONGEST = 400  # letters of an exception in one line
 
@@ -44,3 +45,12 @@ def require(condition: bool, message: str) -> None:
     """Raises `UserError(message)` unless `condition` holds."""
     if not condition:
         raise UserError(message)
+
+
+@contextlib.contextmanager
+def may_fail_to(do: str) -> Iterator[None]:
+    """Within it, what the disk refuses is a `UserError`: `cannot write x: Permission denied`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot {do}: {error.strerror}") from error

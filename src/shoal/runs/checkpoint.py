@@ -26,7 +26,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from shoal.core.errors import Failure, UserError, in_a_line, require
-from shoal.runs.durable import TEMPORARY, json_digest, read_json, sync, write_synced
+from shoal.runs.durable import TEMPORARY, json_digest, read_json, sync
 from shoal.runs.tensor_file import (
     PyTree,
     describe,
@@ -235,7 +235,8 @@ def _write_manifest(
     }
     content = json.loads(json.dumps(content))  # as it will be read back, for the checksum
     text = json.dumps({**content, "checksum": json_digest(content)}, indent=1)
-    write_synced(directory / _MANIFEST, f"{text}\n".encode())
+    (directory / _MANIFEST).write_text(f"{text}\n")
+    sync(directory / _MANIFEST)
     # safetensors lets nobody but its owner read a file; the manifest has the user's usual mode.
     shutil.copymode(directory / _MANIFEST, directory / _STATE)
     sync(directory)

@@ -17,7 +17,8 @@ from shoal.core.algorithm import Learner
 from shoal.core.env import EnvSpec
 from shoal.core.errors import require
 from shoal.envs.host.world import HostWorld, World
-from shoal.runs.config import Config, Json
+from shoal.runs.config import Config
+from shoal.runs.durable import Json
 from shoal.runs.fields import replace_at
 
 _ON_HOST = "shoal.training.on_host:OnHost"

@@ -19,8 +19,8 @@ from shoal.core.errors import UserError, require, unknown
 from shoal.core.names import short_name
 from shoal.core.spaces import Box
 from shoal.envs.host.world import HostWorld, World
-from shoal.runs.config import Config, Json
-from shoal.runs.durable import read_json
+from shoal.runs.config import Config
+from shoal.runs.durable import Json, read_json
 from shoal.runs.fields import check_types, fields_of, from_fields, paths
 from shoal.runs.run_directory import RunDirectory, read_metrics
 from shoal.trackers.choice import Track, choose

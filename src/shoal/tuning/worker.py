@@ -21,10 +21,11 @@ import numpy as np
 from shoal import registry
 from shoal.core import child
 from shoal.core.errors import UserError, in_a_line
+from shoal.runs.durable import Json
 from shoal.runs.fields import from_fields
 from shoal.training.run import start
 from shoal.training.trainer import Diverged, Interrupted
-from shoal.tuning.plan import Json, Plan, read_plan
+from shoal.tuning.plan import Plan, read_plan
 from shoal.tuning.study import (
     Study,
     Trial,
