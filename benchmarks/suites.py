@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import rows
 
 import shoal
-from shoal.runs.config import Json
+from shoal.runs.durable import Json
 from shoal.training.devices import prepare
 from shoal.training.run import hardware, versions
 

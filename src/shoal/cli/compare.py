@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse
-from shoal.core.errors import UserError, require
+from shoal.core.errors import may_fail_to, require
 from shoal.core.limits import Count
 from shoal.core.names import headings
+from shoal.runs.durable import write_atomic
 
 USAGE = "shoal compare DIR..."
 NONE = "\N{EN DASH}"
@@ -86,12 +87,10 @@ def _write_marl_eval(groups: Any, path: Path) -> None:
     from shoal.reports.marl_eval import marl_eval_json
 
     content = json.dumps(marl_eval_json(groups), indent=1)
-    try:
+    with may_fail_to(f"write {path}"):
         if path.is_file():
             _check_is_ours(path)
-        path.write_text(content + "\n")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+        write_atomic(path, content + "\n")
 
 
 def _check_is_ours(path: Path) -> None:

@@ -15,8 +15,8 @@ from shoal.cli.declared import fields, leaves
 from shoal.core.errors import UserError, require
 from shoal.core.limits import read_value
 from shoal.core.names import in_digits, in_words
+from shoal.runs.durable import Json
 
-Json = dict[str, Any]
 Sweep = dict[str, list[int | float]]
 ALGO, ENV = "--algo.", "--env."
 BEST = "*"

@@ -13,7 +13,7 @@ from shoal import registry
 from shoal.cli.declared import check_options, fields, leaves
 from shoal.cli.parse import parse, take
 from shoal.cli.train import _continuous, _is_deterministic, _value, check_fit
-from shoal.core.errors import UserError, require
+from shoal.core.errors import UserError, may_fail_to, require
 from shoal.core.limits import Count, NonNegative, Seed
 from shoal.core.names import short_name
 from shoal.runs.run_directory import RunDirectory, check_empty, check_place
@@ -193,15 +193,13 @@ def _free_directory(algorithm: str, environment: str) -> Path:
 def _tune(out: Path, plan: Any, options: Any) -> int:
     """Runs the study, and writes what it found, also when it was stopped."""
     from shoal.training.trainer import Interrupted
-    from shoal.tuning.crew import Crew
+    from shoal.tuning import crew
     from shoal.tuning.plan import keep_plan
     from shoal.tuning.study import begin, open_study, release_all
     from shoal.tuning.worker import say, work
 
-    try:
+    with may_fail_to(f"create {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot create {out}: {error.strerror}") from error
     directory = RunDirectory(out)
     directory.lock()
     try:
@@ -217,7 +215,7 @@ def _tune(out: Path, plan: Any, options: Any) -> int:
             if options.workers == 1:
                 work(out, plan, study, options.env, options.trials, seconds)
             else:
-                Crew(out, options.workers).work(options.trials, seconds)
+                crew.work(out, options.workers, options.trials, seconds)
         except (Interrupted, KeyboardInterrupt):
             stopped = "stopped"
         except ChildProcessError as error:

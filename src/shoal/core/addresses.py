@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import UserError, in_a_line, require, unknown
 
 
 def resolve(address: str) -> str:
@@ -202,10 +202,7 @@ def _import(place: str) -> ModuleType:
     except Exception as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f[0]]
         where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if len(frames) > 1 else ""
-        said = str(error).splitlines()[0] if str(error) else ""
-        raise UserError(
-            f"{place} cannot be imported: {where}{type(error).__name__}: {said}"
-        ) from error
+        raise UserError(f"{place} cannot be imported: {where}{in_a_line(error)}") from error
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -15,14 +15,14 @@ from shoal.core.names import heading
 from shoal.math import statistics
 from shoal.reports.comparison_notes import notes
 from shoal.reports.run_groups import Group, read_groups, stack_worlds
-from shoal.reports.trained_seeds import Json, differing
+from shoal.reports.trained_seeds import differing
 from shoal.reports.yardstick import (
     NoYardstick,
     Yardstick,
     observed_yardstick,
     scripted_yardstick,
 )
-from shoal.runs.durable import to_json
+from shoal.runs.durable import Json, to_json
 
 THRESHOLDS = 101  # points of a performance profile
 Scores = Float[np.ndarray, "W _"]  # groups may have different numbers of seeds

@@ -6,8 +6,8 @@ from typing import Any
 
 from shoal import registry
 from shoal.core.errors import UserError
+from shoal.runs.durable import Json
 
-Json = dict[str, Any]
 FLAGS = {
     **{"total_steps": "steps", "seed": "seed", "seeds": "seeds", "num_envs": "num-envs"},
     **{"unroll": "unroll", "evaluations": "evaluations", "eval_episodes": "eval-episodes"},

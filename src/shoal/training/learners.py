@@ -16,7 +16,8 @@ from shoal import registry
 from shoal.core.algorithm import Learner
 from shoal.core.env import EnvSpec
 from shoal.envs.host.world import World
-from shoal.runs.config import Config, Json
+from shoal.runs.config import Config
+from shoal.runs.durable import Json
 from shoal.runs.fields import replace_at
 from shoal.training.backend import backend_of
 

@@ -17,8 +17,8 @@ from shoal.core.names import in_words, short_name
 from shoal.core.spaces import Box
 from shoal.core.teams import return_names
 from shoal.envs.host.world import World
-from shoal.runs.config import Config, Json
-from shoal.runs.durable import read_json
+from shoal.runs.config import Config
+from shoal.runs.durable import Json, read_json
 from shoal.runs.fields import check_types, fields_of, from_fields, paths
 from shoal.runs.run_directory import RunDirectory, read_metrics
 from shoal.trackers.choice import Track, choose

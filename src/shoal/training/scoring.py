@@ -20,7 +20,8 @@ from shoal.core.teams import (
 )
 from shoal.envs.host.world import World
 from shoal.math.statistics import summaries
-from shoal.runs.config import Config, Json
+from shoal.runs.config import Config
+from shoal.runs.durable import Json
 from shoal.training.evaluation import Returns
 
 

@@ -19,7 +19,8 @@ from shoal.core.algorithm import Learner, Policy
 from shoal.core.errors import Failure, UserError
 from shoal.envs.host.world import World
 from shoal.runs import checkpoint
-from shoal.runs.config import Config, Json
+from shoal.runs.config import Config
+from shoal.runs.durable import Json
 from shoal.runs.run_directory import RunDirectory, write_json_atomic
 from shoal.runs.tensor_file import PyTree
 from shoal.training.backend import backend_of
