@@ -7,6 +7,7 @@ from typing import Any, Literal
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import check_member, describe_member, say
 from shoal.core.limits import Natural
+from shoal.core.names import heading
 from shoal.runs.run_directory import RunDirectory
 
 
@@ -26,6 +27,8 @@ class Options:
     """Use the parameters that scored best during training, not the last ones."""
     member: Natural = 0
     """Which of the run's seeds or settings, from 0."""
+    env: str | None = None
+    """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
     out: Path | None = None
     """The file to write; replay.FORMAT in the run's directory if not given."""
 
@@ -39,7 +42,7 @@ def run(arguments: list[str]) -> int:
     from shoal.training.run import load
 
     path = options.out or Path(directory) / _name(options)
-    loaded = load(Path(directory), best=options.best)
+    loaded = load(Path(directory), best=options.best, env=options.env)
     save_replay(
         loaded,
         options.format,
@@ -82,7 +85,7 @@ def save_replay(
         jax.random.key(seed),
         episodes,
         greedy=greedy,
-        algorithm=run.config.algorithm,
+        algorithm=heading(run.config.algorithm),
         seed=run.config.members()[member]["seed"],
     )
     if format == "html":
@@ -108,7 +111,7 @@ def save_curve(run: Any) -> Path:
     curves = [
         curve_from_rows(
             [row for row in rows if setting.items() <= row.items()],
-            ", ".join([say(setting) or config.algorithm, *name.split("/")[1:]]),
+            ", ".join([say(setting) or heading(config.algorithm), *name.split("/")[1:]]),
             name,
         )
         for setting in settings[:: config.seeds]
@@ -117,7 +120,7 @@ def save_curve(run: Any) -> Path:
     return save(
         run.directory / "curve.png",
         curves,
-        title=f"{config.algorithm} in {config.environment}",
+        title=f"{heading(config.algorithm)} in {heading(config.environment)}",
         horizon=run.env.spec.horizon,
         scripted=evaluate("scripted", run.env, episodes=1000).mean if scripted else None,
     )
