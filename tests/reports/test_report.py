@@ -273,5 +273,5 @@ def test_a_sweep_is_a_few_lines_of_python():
     ((names, settings),) = calls
     assert names == ("ippo", "mpe/simple")
     assert settings["sweep"] == {"clip": [0.1, 0.3]} and settings["preset"] == "none"
-    assert settings["settings"]["hidden"] == [32, 16]
+    assert settings["hidden"] == [32, 16]
     assert settings["total_steps"] == config["total_steps"]

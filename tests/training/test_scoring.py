@@ -27,7 +27,7 @@ SMALL = dict(hidden=(8,), minibatches=2, epochs=1)
 @pytest.fixture(scope="module")
 def push(tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
     out = tmp_path_factory.mktemp("runs") / "push"
-    return shoal.train("ippo", "mpe/simple_push", out=out, settings=SMALL, **SETTINGS)
+    return shoal.train("ippo", "mpe/simple_push", out=out, **SMALL, **SETTINGS)
 
 
 def test_rivals_are_told_apart_in_rows_and_reports(push: runs.Run) -> None:
@@ -65,7 +65,7 @@ def test_what_counts_as_the_best() -> None:
 
 def test_trees_say_how_far_from_equilibrium_and_best_goes_by_it(tmp_path) -> None:
     settings = SETTINGS | dict(total_steps=1_000, evaluations=5, num_envs=8, unroll=5)
-    run = shoal.train("ippo", "game/kuhn", out=tmp_path / "k", settings=SMALL, **settings)
+    run = shoal.train("ippo", "game/kuhn", out=tmp_path / "k", **SMALL, **settings)
     found = {r["step"]: r["eval_nash_conv"] for r in run.metrics if "eval_nash_conv" in r}
     assert len(found) == 5
     (path,) = (run.directory / "checkpoints" / "best").iterdir()

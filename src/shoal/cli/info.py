@@ -5,7 +5,9 @@ from typing import Any
 
 from shoal import registry
 from shoal.cli.parse import take
+from shoal.core import addresses
 from shoal.core.errors import unknown
+from shoal.core.names import is_address
 
 
 def run(arguments: list[str]) -> int:
@@ -13,8 +15,8 @@ def run(arguments: list[str]) -> int:
     (name,), rest = take(arguments, ["NAME"], "shoal info NAME")
     if rest:
         raise unknown("option", rest[0], ["--help"])
-    if name in registry.ALGORITHMS:
-        _algorithm(name)
+    if name in registry.ALGORITHMS or (is_address(name) and _is_algorithm(name)):
+        _algorithm(registry.full_algorithm(name))
     elif name in registry.ENVIRONMENTS:
         _environment(name)
     else:
@@ -22,10 +24,21 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
+def _is_algorithm(name: str) -> bool:
+    """Whether an address, which may be an environment's, is that of an algorithm's class."""
+    suite, _, _ = name.partition(":")
+    if suite in registry.SUITES:
+        return False
+    from shoal.core.algorithm import Algorithm
+
+    found = addresses.find(registry.full_name(name))
+    return isinstance(found, type) and issubclass(found, Algorithm)
+
+
 def _algorithm(name: str) -> None:
     from shoal.training import presets
 
-    print(f"{name}: {registry.ALGORITHMS[name].summary}\n\nhyper-parameters (--algo.FIELD):")
+    print(f"{name}: {registry.find_algorithm(name).summary}\n\nhyper-parameters (--algo.FIELD):")
     _fields(registry.make_algorithm(name))
     for table, settings in presets.tables(name).items():
         print(f"\npreset '{table}':")

@@ -26,6 +26,8 @@ class Options:
     """Use the parameters that scored best during training, not the last ones."""
     member: Natural = 0
     """Which of the run's seeds or settings, from 0."""
+    env: str | None = None
+    """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
     out: Path | None = None
     """The file to write; replay.FORMAT in the run's directory if not given."""
 
@@ -38,7 +40,7 @@ def run(arguments: list[str]) -> int:
 
     from shoal.training.run import load
 
-    loaded = load(Path(directory), best=options.best)
+    loaded = load(Path(directory), best=options.best, env=options.env)
     path = loaded.save_replay(
         options.out,
         format=options.format,

@@ -14,7 +14,7 @@ from shoal import registry
 from shoal.cli.declared import fields, leaves
 from shoal.core.errors import UserError, require
 from shoal.core.limits import read_value
-from shoal.core.names import in_digits, in_words
+from shoal.core.names import heading, in_digits, in_words
 from shoal.runs.durable import Json
 
 Sweep = dict[str, list[int | float]]
@@ -35,7 +35,7 @@ def read_sweep(arguments: list[str], algorithm: str, environment: str) -> tuple[
     """
     if "--help" in arguments or "-h" in arguments:
         return {}, arguments
-    target = registry.find("algorithm", algorithm, registry.ALGORITHMS).target
+    target = registry.find_algorithm(algorithm).target
     world = _leaves(registry.find("environment", environment, registry.ENVIRONMENTS).target)
     kinds, numbers = fields(target), leaves(target)
     sweep: Sweep = {}
@@ -193,8 +193,8 @@ def print_table(config: Any, members: Sequence[Json], episodes: int) -> None:
     settings = settings_of(list(config.sweep), members)
     seeds = f"mean of {config.seeds} seeds" if config.seeds > 1 else "one seed, so no interval"
     print(
-        f"{config.algorithm} in {config.environment}: return per agent of {len(settings)} "
-        f"settings, {seeds}, {episodes} episodes each"
+        f"{heading(config.algorithm)} in {heading(config.environment)}: "
+        f"return per agent of {len(settings)} settings, {seeds}, {episodes} episodes each"
     )
     print("\n".join(table(settings)))
     best, second = settings[0], settings[1] if len(settings) > 1 else None

@@ -13,7 +13,7 @@ from shoal import registry
 from shoal.core import addresses
 from shoal.core.algorithm import Algorithm, Learner, Policy
 from shoal.core.errors import UserError, require, unknown
-from shoal.core.names import in_words, short_name
+from shoal.core.names import heading, in_words, short_name
 from shoal.core.spaces import Box
 from shoal.core.teams import return_names
 from shoal.envs.host.world import World
@@ -99,7 +99,7 @@ class Run:
             jax.random.key(seed),
             backend_of(self.env).shown if episodes is None else episodes,
             greedy=greedy,
-            algorithm=self.config.algorithm,
+            algorithm=heading(self.config.algorithm),
             seed=self.config.members()[member]["seed"],
         )
         number = f"_{member}" if member else ""
@@ -119,7 +119,7 @@ class Run:
         curves = [
             curve_from_rows(
                 [row for row in rows if setting.items() <= row.items()],
-                ", ".join([in_words(setting) or config.algorithm, *name.split("/")[1:]]),
+                ", ".join([in_words(setting) or heading(config.algorithm), *name.split("/")[1:]]),
                 name,
             )
             for setting in settings[:: config.seeds]
@@ -128,7 +128,7 @@ class Run:
         return save_curve(
             Path(path) if path else self.directory / "curve.png",
             curves,
-            title=f"{config.algorithm} in {config.environment}",
+            title=f"{heading(config.algorithm)} in {heading(config.environment)}",
             horizon=self.env.spec.horizon,
             scripted=evaluate("scripted", self.env, episodes=1000).mean if scripted else None,
         )
@@ -145,30 +145,32 @@ def train(
     out: Path | str | None = None,
     preset: str = "auto",
     deterministic: bool = False,
-    settings: Json | None = None,
     quiet: bool = True,
     watchers: Sequence[Watcher] = (),
     track: Track = (),
-    **run_settings: Any,
+    **settings: Any,
 ) -> Run:
     """Trains `algorithm` in `env` and returns the finished run.
 
+        shoal.train("mappo", "mpe/simple_spread", total_steps=500_000, learning_rate=1e-3)
+        shoal.train("my.py:Reinforce", "robot.py:Reach")
+
     Args:
-        algorithm: a name from `shoal list algorithms`, or an algorithm. One of your own class is
-            found again, to resume or load the run, if its module can be imported or is.
-        env: an environment, or its name.
+        algorithm: a name from `shoal list algorithms`, the address of a class of yours, or an
+            algorithm. One of your own class is found again, to resume or load the run, if its
+            module can be imported or is.
+        env: an environment, its name, or the address of a class or function of yours.
         total_steps: environment steps to make (a step moves all agents of one environment).
         seed: the first of `seeds` consecutive seeds, which are trained together.
         sweep: values of some hyper-parameters; every combination is trained with every seed.
         out: the run's directory; a new one under `runs/` if not given.
         preset: `auto`, `none`, or the name of one of the algorithm's presets.
         deterministic: one core, one device: the same bits every time.
-        settings: hyper-parameters that differ from the preset.
         watchers: called with the members' rows at each report; what one raises ends the run.
         track: experiment trackers to send the rows to as well, by name (`"wandb"`, `"mlflow"`,
             `"trackio"`) or of your own. Nothing that one does reaches the training.
-        run_settings: `num_envs`, `unroll`, `evaluations`, `eval_episodes`,
-            `normalise_observations`.
+        settings: what differs from the preset: `num_envs`, `unroll`, `evaluations`,
+            `eval_episodes`, `normalise_observations`, and any hyper-parameter of the algorithm.
 
     Raises:
         UserError: a name, value or directory that will not do; nothing has been written.
@@ -179,15 +181,20 @@ def train(
     spec = world.spec
     continuous = isinstance(spec.action, Box)
     table = presets.resolve(name, spec.name, continuous, preset, backend_of(world).on_host)
-    fields = from_fields(table.pop("algo") | (settings or {}))
-    if isinstance(algorithm, str):
-        algo = registry.make_algorithm(algorithm, **fields)
-    else:
-        algo = dataclasses.replace(algorithm, **fields)
-    for setting in run_settings:
-        if setting not in RUN_SETTINGS:
-            raise unknown("run setting", setting, RUN_SETTINGS)
-    chosen = table | {k: v for k, v in run_settings.items() if v is not None}
+    is_name = isinstance(algorithm, str)
+    kind = registry.find_algorithm(name).load() if is_name else type(algorithm)
+    known = registry.field_names(kind)
+    for setting in settings:
+        if setting not in (*RUN_SETTINGS, *known):
+            raise unknown("setting", setting, {*RUN_SETTINGS, *known})
+    given = {k: v for k, v in settings.items() if k not in RUN_SETTINGS}
+    fields = from_fields(table.pop("algo") | given)
+    algo = (
+        registry.make_algorithm(name, **fields)
+        if is_name
+        else dataclasses.replace(algorithm, **fields)
+    )
+    chosen = table | {k: settings[k] for k in RUN_SETTINGS if settings.get(k) is not None}
     if total_steps is not None:
         chosen["total_steps"] = total_steps
     return start(
@@ -214,8 +221,9 @@ def algorithm_name(algorithm: Any) -> str:
         UserError: there is no such name, or the object is no algorithm.
     """
     if isinstance(algorithm, str):
-        registry.find("algorithm", algorithm, registry.ALGORITHMS)
-        return algorithm
+        name = registry.full_algorithm(algorithm)
+        registry.find_algorithm(name)
+        return name
     if isinstance(algorithm, type):
         raise UserError(f"{algorithm.__name__} is a class, expected an algorithm made of it")
     name = type(algorithm).__name__
@@ -295,14 +303,15 @@ def _numbers(
 def resume(
     directory: Path | str,
     *,
-    env: World | None = None,
+    env: World | str | None = None,
     quiet: bool = True,
     watchers: Sequence[Watcher] = (),
     track: Track | None = None,
 ) -> Run:
     """Continues a run from its last good checkpoint, to the end that its config names.
 
-    `env` is needed only for an environment that is not in the registry. The trackers that the run
+    `env` is needed only for an environment that had no name: the environment, or the address of
+    what makes it, which then has the fields that the run's had. The trackers that the run
     was started with go on with the same tracked run, unless `track` names others, or `"none"`.
     """
     with RunDirectory.open(Path(directory)) as run:
@@ -316,8 +325,8 @@ def resume(
         return _run(trainer, trainer.policies(state))
 
 
-def load(directory: Path | str, *, best: bool = False, env: World | None = None) -> Run:
-    """Loads a run: its last parameters, or the best evaluated ones."""
+def load(directory: Path | str, *, best: bool = False, env: World | str | None = None) -> Run:
+    """Loads a run: its last parameters, or the best evaluated ones. `env` is as for `resume`."""
     run = RunDirectory.open(Path(directory))
     config = read_config(run)
     prepare(config.deterministic)
@@ -374,18 +383,38 @@ def read_config(run: RunDirectory) -> Config:
         ) from error
 
 
-def rebuild(config: Config, env: World | None = None) -> tuple[list[Learner], World]:
-    """The learners and the environment that a configuration names."""
+def rebuild(config: Config, env: World | str | None = None) -> tuple[list[Learner], World]:
+    """The learners and the environment that a configuration names; `env` takes its place."""
     algorithm = _made("algorithm", registry.make_algorithm, config.algorithm, config)
-    world = env or _made("environment", registry.make, config.environment, config)
+    world = _world(config, config.environment if env is None else env)
     algorithm.check(world.spec)
     return make_learners(config, algorithm, world), world
+
+
+def _world(config: Config, env: World | str) -> World:
+    """The environment of that name, with the fields that the configuration has."""
+    if not isinstance(env, str):
+        return env
+    if env != config.environment:
+        return _made("environment", registry.make, registry.full_name(env), config)
+    mend = _MENDS["environment"]
+    named = env in registry.ENVIRONMENTS
+    require(named, f"the run's environment, {env}, was an object without an address: {mend}")
+    return _made("environment", registry.make, env, config)
+
+
+_MENDS = {
+    "algorithm": "put it back",
+    "environment": "say where it is made, with --env FILE.py:NAME, or env= in Python",
+}
 
 
 def _made(kind: str, make: Callable[..., Any], name: str, config: Config) -> Any:
     """An algorithm or environment as `config.json` has it; a `UserError` that says where not."""
     key = f"{kind}_fields"
     place, home = f"config.json: {key}", name.rpartition(":")[0]
+    gone = name == getattr(config, kind) and home.endswith(".py") and not Path(home).is_file()
+    require(not gone, f"there is no file {home}, which had the run's {kind}: {_MENDS[kind]}")
     made = make(name, **from_fields(getattr(config, key), place=place, home=home))
     check_types(made, place)
     return made
