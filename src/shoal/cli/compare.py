@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse
-from shoal.core.errors import UserError, require
+from shoal.core.errors import may_fail_to, require
 from shoal.core.limits import Count
 from shoal.core.names import headings
+from shoal.runs.durable import write_atomic
 
 USAGE = "shoal compare DIR..."
 NONE = "\N{EN DASH}"
@@ -52,11 +53,11 @@ def run(arguments: list[str]) -> int:
         "shoal compare takes two run directories or more, or one with a sweep",
     )
 
-    from shoal.reports.comparison import compare
+    from shoal.reports.comparison import compare_groups
 
     if options.marl_eval:
         _write_marl_eval(groups, options.marl_eval)
-    report = compare(groups, yardstick=options.yardstick)
+    report = compare_groups(groups, yardstick=options.yardstick)
     print(json.dumps(report) if options.json else "\n".join(text(report)))
     return 0
 
@@ -86,12 +87,10 @@ def _write_marl_eval(groups: Any, path: Path) -> None:
     from shoal.reports.marl_eval import marl_eval_json
 
     content = json.dumps(marl_eval_json(groups), indent=1)
-    try:
+    with may_fail_to(f"write {path}"):
         if path.is_file():
             _check_is_ours(path)
-        path.write_text(content + "\n")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+        write_atomic(path, content + "\n")
 
 
 def _check_is_ours(path: Path) -> None:

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from shoal.cli.parse import take
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import UserError, may_fail_to, require, unknown
 
 USAGE = "shoal new environment NAME"
 KINDS = ("environment",)
@@ -61,8 +61,5 @@ def _write(path: Path, template: str, words: dict[str, str]) -> None:
     text = resources.files("shoal.cli").joinpath("templates", template).read_text("utf-8")
     for word, value in words.items():
         text = text.replace(f"{{{{{word}}}}}", value)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    with may_fail_to(f"write {path}"), path.open("x", encoding="utf-8") as file:
+        file.write(text)

@@ -31,8 +31,8 @@ from shoal.games import (
     to_normal_form,
 )
 from shoal.games.normal_form import rational
+from shoal.runs.durable import Json
 
-Json = dict[str, Any]
 LARGEST_SUPPORTS = 20_000  # combinations of supports of n players that are all tried
 LONGEST_POLICY = 60  # information sets of a policy that is printed
 

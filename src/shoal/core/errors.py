@@ -1,7 +1,10 @@
 """What goes wrong, in one line each: mistakes of the user's with the nearest name, and failures."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+LONGEST = 400  # letters of an exception in one line
 
 
 class UserError(ValueError):
@@ -21,7 +24,33 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} '{name}': {hint}")
 
 
+def in_a_line(error: BaseException, *, named: bool = True, whole: bool = False) -> str:
+    """An exception in one line: its type, and the first line of what it says.
+
+    Args:
+        error: what was raised.
+        named: whether the type comes first; else it stands only where nothing is said.
+        whole: whether all that it says is in the line, not its first line alone.
+
+    >>> in_a_line(KeyError("a")), in_a_line(ValueError("bad\\n action"), named=False, whole=True)
+    ("KeyError: 'a'", 'bad action')
+    """
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    said, kind = " ".join(lines if whole else lines[:1]), type(error).__name__
+    line = f"{kind}: {said}" if said and named else said or kind
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
 def require(condition: bool, message: str) -> None:
     """Raises `UserError(message)` unless `condition` holds."""
     if not condition:
         raise UserError(message)
+
+
+@contextlib.contextmanager
+def may_fail_to(do: str) -> Iterator[None]:
+    """Within it, what the disk refuses is a `UserError`: `cannot write x: Permission denied`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot {do}: {error.strerror}") from error

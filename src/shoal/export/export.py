@@ -7,23 +7,20 @@ ONNX runs wherever onnxruntime does, StableHLO in JAX and other users of XLA.
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shoal.core.algorithm import Policy
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import may_fail_to, require, unknown
 from shoal.envs.host.world import World
 from shoal.export.onnx_export import require_onnx, to_onnx
 from shoal.export.policy_card import card_page, policy_card
 from shoal.export.policy_function import PolicyFunction, policy_function
 from shoal.export.stablehlo_export import to_stablehlo
-from shoal.runs.config import Json
-from shoal.runs.durable import TEMPORARY, read_json, to_json, write_json_atomic, write_synced
+from shoal.runs.durable import Json, read_json, to_json, write_atomic, write_json_atomic
 from shoal.runs.run_directory import RunDirectory
 from shoal.training.run import load
 
@@ -83,7 +80,7 @@ def export_run(
     best: bool = False,
     licence: str = "not stated",
     force: bool = False,
-    env: World | None = None,
+    env: World | str | None = None,
 ) -> Exported:
     """Writes the policy of a run, its card and its page; the card is inside an ONNX file too.
 
@@ -96,7 +93,7 @@ def export_run(
         best: the best evaluated parameters, not the last ones.
         licence: under which others may use the policy; the card says so.
         force: whether to write over files that are there.
-        env: needed only for an environment that has no name.
+        env: needed only for an environment that has no name: it, or the address of what makes it.
 
     Raises:
         UserError: as for `export_policy`, or the run has no such member or no checkpoint.
@@ -118,7 +115,7 @@ def export_run(
     card = {**facts, "files": {**others, path.name: described}}
     _write(path, data)
     write_json_atomic(files.card, card)
-    _write(files.page, card_page(card).encode())
+    _write(files.page, card_page(card))
     return files
 
 
@@ -165,14 +162,7 @@ def _stem(agent: str | None) -> str:
     return "policy" if agent is None else f"policy_{re.sub(r'[^A-Za-z0-9.-]+', '_', agent)}"
 
 
-def _write(path: Path, data: bytes) -> None:
-    """The whole file or none. Raises `UserError` where there can be none."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
-    try:
+def _write(path: Path, data: bytes | str) -> None:
+    with may_fail_to(f"write {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_synced(temporary, data)
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+        write_atomic(path, data)

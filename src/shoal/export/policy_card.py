@@ -15,7 +15,7 @@ from shoal.core.env import EnvSpec
 from shoal.core.spaces import Box, Factored
 from shoal.export.policy_function import PolicyFunction
 from shoal.runs import checkpoint
-from shoal.runs.config import Json
+from shoal.runs.durable import Json
 from shoal.runs.run_directory import RunDirectory
 from shoal.training.run import Run
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import UserError, in_a_line, require, unknown
 from shoal.games.extensive.tree import CHANCE, TERMINAL, ExtensiveForm, check_policy, extensive_form
 from shoal.games.gambit.efg import write_efg
 from shoal.games.gambit.tokens import unique_names
@@ -69,7 +69,8 @@ def to_open_spiel(game: NormalForm | ExtensiveForm) -> Any:
             return _to_tensor(pyspiel, game)
         return _to_tree(pyspiel, game)
     except pyspiel.SpielError as error:
-        raise UserError(f"OpenSpiel does not take this game: {_first_line(error)}") from error
+        why = in_a_line(error, named=False)
+        raise UserError(f"OpenSpiel does not take this game: {why}") from error
 
 
 def policy_to_open_spiel(tree: ExtensiveForm, policy: Any, game: Any) -> Any:
@@ -243,7 +244,8 @@ def _load(game: Any) -> Any:
         try:
             game = pyspiel.load_game(game)
         except pyspiel.SpielError as error:
-            raise UserError(f"OpenSpiel does not load '{game}': {_first_line(error)}") from error
+            why = in_a_line(error, named=False)
+            raise UserError(f"OpenSpiel does not load '{game}': {why}") from error
     require(
         isinstance(game, pyspiel.Game),
         f"expected a pyspiel.Game or the name of one, not {type(game).__name__}",
@@ -262,10 +264,6 @@ def _turn_based(game: Any) -> Any:
 
 def _moves_at_once(game: Any) -> bool:
     return game.get_type().dynamics == game.get_type().Dynamics.SIMULTANEOUS
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def _pyspiel() -> Any:

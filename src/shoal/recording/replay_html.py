@@ -12,6 +12,7 @@ import numpy as np
 from shoal.core.names import heading
 from shoal.core.picture import Bitmap, Circle, Line, Picture, Ring, Shape, Text
 from shoal.recording.recording import Episode, Recording, running, short_names
+from shoal.runs.durable import write_atomic
 
 # How each reduction of a metric is named beside its running value.
 REDUCTIONS = {"sum": "so far", "mean": "mean", "max": "highest", "last": "now"}
@@ -21,7 +22,7 @@ KINDS = {Circle: "circle", Ring: "ring", Line: "line", Text: "text", Bitmap: "bi
 def save_replay(recording: Recording, path: Path | str) -> Path:
     """Writes the replay; open it in any browser. `#episode=2&step=12` in its address goes there."""
     path = Path(path)
-    path.write_text(replay_html(recording), encoding="utf-8")
+    write_atomic(path, replay_html(recording))
     return path
 
 

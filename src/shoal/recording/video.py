@@ -10,6 +10,7 @@ from PIL import Image
 from shoal.core.errors import UserError, require
 from shoal.recording.raster import View, draw_picture
 from shoal.recording.recording import Episode, Recording, short_names
+from shoal.runs.durable import replacing
 
 HOLD = 1.0  # seconds that the last picture of an episode stays
 
@@ -35,7 +36,8 @@ def save_gif(recording: Recording, path: Path | str, *, size: int = 480, fps: in
     path, images = Path(path), list(frames(recording, size=size, fps=fps))
     palette = _palette(images)
     flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    flat[0].save(path, save_all=True, append_images=flat[1:], duration=1000 // fps, loop=0)
+    with replacing(path) as temporary:
+        flat[0].save(temporary, save_all=True, append_images=flat[1:], duration=1000 // fps, loop=0)
     return path
 
 
@@ -49,7 +51,8 @@ def save_mp4(recording: Recording, path: Path | str, *, size: int = 480, fps: in
         ) from None
     path, images = Path(path), frames(recording, size=size, fps=fps)
     first = next(images)
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as film:
+    options = {"movflags": "faststart"}
+    with replacing(path) as temporary, av.open(str(temporary), "w", options=options) as film:
         stream = film.add_stream("libx264", rate=fps, options={"crf": "18"})
         stream.width, stream.height, stream.pix_fmt = *first.size, "yuv420p"
         for image in itertools.chain([first], images):

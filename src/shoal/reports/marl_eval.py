@@ -11,7 +11,8 @@ import numpy as np
 
 from shoal.core.errors import require
 from shoal.reports.run_groups import Group
-from shoal.reports.trained_seeds import Json, Seed
+from shoal.reports.trained_seeds import Seed
+from shoal.runs.durable import Json
 
 
 def marl_eval_json(groups: dict[str, list[Group]]) -> Json:

@@ -9,14 +9,14 @@ from importlib import resources
 from pathlib import Path
 
 from shoal.core.colors import PALETTE
-from shoal.core.errors import UserError, require
+from shoal.core.errors import may_fail_to, require
 from shoal.core.names import headings
 from shoal.reports import report_runs, report_tables as tables, svg_chart
-from shoal.reports.comparison import compare
+from shoal.reports.comparison import compare_groups
 from shoal.reports.report_tables import Styles
 from shoal.reports.run_groups import Group
 from shoal.reports.svg_chart import Interval, Line
-from shoal.reports.trained_seeds import Json
+from shoal.runs.durable import Json, write_atomic
 
 MARK = '<meta name="generator" content="Shoal report">'
 NAMED = 4  # algorithms or worlds in a title; of more, their number
@@ -39,10 +39,8 @@ def save_report(
     path = Path(path)
     check_writable(path)
     page = report_html(groups, title=title, yardstick=yardstick, replays=replays)
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    with may_fail_to(f"write {path}"):
+        write_atomic(path, page)
     return path
 
 
@@ -66,7 +64,7 @@ def report_html(
     replays: bool = True,
 ) -> str:
     """The page on the groups of `read_groups`; `compare` says what `yardstick` may be."""
-    report = compare(groups, yardstick=yardstick)
+    report = compare_groups(groups, yardstick=yardstick)
     names = list(dict.fromkeys(g["name"] for world in report["worlds"] for g in world["groups"]))
     styles = {name: (PALETTE[i % len(PALETTE)], i >= len(PALETTE)) for i, name in enumerate(names)}
     worlds = headings(groups)

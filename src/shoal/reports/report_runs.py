@@ -6,7 +6,8 @@ from pathlib import Path
 from shoal.reports.report_tables import value
 from shoal.reports.reproduce import command
 from shoal.reports.run_groups import Group
-from shoal.reports.trained_seeds import Json, Seed, flat_settings
+from shoal.reports.trained_seeds import Seed, flat_settings
+from shoal.runs.durable import Json
 
 BUDGET = 6 * 2**20  # characters of replays in one page
 # A page within a page has no address of its own to write the step into.

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from shoal.reports.trained_seeds import Json, own_settings
+from shoal.reports.trained_seeds import own_settings
+from shoal.runs.durable import Json
 
 MINUS, NONE = "\N{MINUS SIGN}", "\N{EN DASH}"
 Styles = dict[str, tuple[str, bool]]

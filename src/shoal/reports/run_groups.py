@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from shoal.core.errors import UserError, require
-from shoal.reports.trained_seeds import Json, Seed, differing, read_seeds
-from shoal.runs.durable import read_json
+from shoal.reports.trained_seeds import Seed, differing, read_seeds
+from shoal.runs.durable import Json, read_json
 from shoal.runs.run_directory import RunDirectory
 
 LONGEST_NAME = 3  # settings in a group's name; with more, groups are numbered

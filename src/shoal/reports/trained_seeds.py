@@ -8,10 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from shoal.core.errors import UserError, require
-from shoal.runs.durable import read_json
+from shoal.runs.durable import Json, read_json
 from shoal.runs.run_directory import RunDirectory, read_metrics
-
-Json = dict[str, Any]
 
 # What does not change what is learned, or stands elsewhere in a comparison.
 HIDDEN = {

@@ -25,8 +25,8 @@ import jax
 import numpy as np
 from safetensors import SafetensorError
 
-from shoal.core.errors import Failure, UserError, require
-from shoal.runs.durable import TEMPORARY, json_digest, read_json, sync, write_synced
+from shoal.core.errors import Failure, UserError, in_a_line, require
+from shoal.runs.durable import TEMPORARY, json_digest, read_json, sync
 from shoal.runs.tensor_file import (
     PyTree,
     describe,
@@ -236,7 +236,8 @@ def _write_manifest(
     }
     content = json.loads(json.dumps(content))  # as it will be read back, for the checksum
     text = json.dumps({**content, "checksum": json_digest(content)}, indent=1)
-    write_synced(directory / _MANIFEST, f"{text}\n".encode())
+    (directory / _MANIFEST).write_text(f"{text}\n")
+    sync(directory / _MANIFEST)
     # safetensors lets nobody but its owner read a file; the manifest has the user's usual mode.
     shutil.copymode(directory / _MANIFEST, directory / _STATE)
     sync(directory)
@@ -301,8 +302,6 @@ def _changes(saved: dict[str, Any]) -> list[str]:
 
 def _line(error: Exception) -> str:
     """An error in one line, with the name of the file but not the path, which is said already."""
-    reason = str(error)
     if isinstance(error, OSError) and error.strerror:
-        where = f" ({Path(error.filename).name})" if error.filename else ""
-        reason = f"{error.strerror}{where}"
-    return " ".join(reason.split())
+        return error.strerror + (f" ({Path(error.filename).name})" if error.filename else "")
+    return in_a_line(error, named=False, whole=True)

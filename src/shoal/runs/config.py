@@ -6,9 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from shoal.core.limits import Count, NonNegative, Seed, check_fields
-from shoal.runs.fields import Json
-
-__all__ = ["Config", "Json"]
+from shoal.runs.durable import Json
 
 
 @dataclass(frozen=True)

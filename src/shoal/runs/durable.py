@@ -1,16 +1,20 @@
 """Files that are there whole or not at all, whatever kills the process or fills the disk."""
 
+import contextlib
 import errno
 import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 TEMPORARY = ".tmp-"
 """How the name of everything that is not yet committed begins."""
+
+Json = dict[str, Any]
+"""A JSON object."""
 
 _LARGEST_JSON = 64 * 2**20
 
@@ -28,29 +32,40 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_synced(path: Path, data: bytes) -> None:
-    """Writes a file and waits until it is on the disk."""
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Writes or replaces a file: a reader sees the old one or the new one, never half of it.
+
+    Write to the path that this yields. It has the suffix of `path`, whose place it takes at the
+    end; where something is raised, nothing has changed. Links are followed.
+    """
+    if path.exists() and not path.is_file():  # such as /dev/stdout
+        yield path
+        return
+    path = Path(os.path.realpath(path))
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Writes or replaces a file whole, as `replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def write_json_atomic(path: Path, obj: Any) -> None:
-    """Writes or replaces a JSON file: a reader sees the old one or the new one, never half of it.
+    """Writes or replaces a JSON file whole, as `replacing` does.
 
     Arrays become lists, and numbers that JSON lacks (NaN, infinities) become null.
     """
-    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
-    text = json.dumps(to_json(obj), indent=2, allow_nan=False) + "\n"
-    try:
-        write_synced(temporary, text.encode())
-        os.replace(temporary, path)
-    except OSError:
-        if temporary.exists():
-            temporary.unlink()
-        raise
-    sync(path.parent)
+    write_atomic(path, json.dumps(to_json(obj), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

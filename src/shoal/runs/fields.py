@@ -17,9 +17,9 @@ import jax
 import numpy as np
 
 from shoal.core import addresses
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import UserError, in_a_line, require, unknown
+from shoal.runs.durable import Json
 
-Json = dict[str, Any]
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -85,7 +85,7 @@ def _object(value: Any, place: str, home: str) -> Any:
     try:
         return kind(**fields)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{place}: {' '.join(str(error).split())}") from error
+        raise UserError(f"{place}: {in_a_line(error, named=False, whole=True)}") from error
 
 
 def _class(address: str, place: str, home: str) -> type:
@@ -96,10 +96,11 @@ def _class(address: str, place: str, home: str) -> type:
         f"{place}: {address} is of a module that is neither Shoal's nor imported: import it first",
     )
     try:
-        kind = addresses.find_class(address)
+        kind = addresses.find(address)
     except UserError as error:
         raise UserError(f"{place}: {error}") from error
-    require(dataclasses.is_dataclass(kind), f"{place}: {address} is no class with fields")
+    good = isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    require(good, f"{place}: {address} is no class with fields")
     return kind
 
 

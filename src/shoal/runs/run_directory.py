@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shoal.core.errors import UserError, require
+from shoal.core.errors import UserError, may_fail_to, require
 from shoal.runs.durable import read_json, sync, write_json_atomic
 from shoal.runs.metrics_log import MetricsLog, read_metrics
 
@@ -48,11 +48,9 @@ class RunDirectory:
         """
         check_place(path)
         run = cls(path)
-        try:
+        with may_fail_to(f"create {path}"):
             path.mkdir(parents=True, exist_ok=True)
             sync(path.parent)
-        except OSError as error:
-            raise UserError(f"cannot create {path}: {error.strerror}") from error
         run.lock()
         try:
             check_empty(path)
@@ -89,10 +87,8 @@ class RunDirectory:
         if self._lock is not None:
             return
         path = self.path / _LOCK
-        try:
+        with may_fail_to(f"write in {self.path}"):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise UserError(f"cannot write in {self.path}: {error.strerror}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -10,9 +10,9 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 from typing import Any
 
+from shoal.core import child
 from shoal.trackers.tracker import Opened, TrackedRun, Tracker, TrackerError
 
 
@@ -21,19 +21,20 @@ class Isolated(Tracker):
 
     def __init__(self, name: str):
         self.name = name
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: child.Child | None = None
         self._abandoned = False
 
     def start(self, run: TrackedRun) -> Opened:
         log = run.place(f"{self.name}.log")  # what the library prints
         with open(log, "ab") as printed:
-            self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "shoal.trackers.worker", self.name],
+            self._child = child.start(
+                "shoal.trackers.worker",
+                self.name,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=printed,
                 bufsize=0,
-                env=_environment(),
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
                 start_new_session=True,  # Ctrl-C is for the training
             )
         if self._abandoned:  # while the process was being started
@@ -45,41 +46,31 @@ class Isolated(Tracker):
 
     def finish(self, ok: bool) -> None:
         self._ask({"finish": {"ok": ok}})
-        self._kill()
+        self._end()
 
     def abandon(self) -> None:
         self._abandoned = True
         if self._child is not None and self._child.stdin is not None:
             self._child.stdin.close()
 
-    def _kill(self) -> int:
+    def _end(self) -> int:
         assert self._child is not None
-        self._child.kill()
-        return self._child.wait()
+        return child.end(self._child)
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer, however long it takes. After a failure the process is gone."""
-        child = self._child
-        assert child is not None and child.stdin is not None and child.stdout is not None
+        assert self._child is not None
+        requests, answers = self._child.stdin, self._child.stdout
+        assert requests is not None and answers is not None
         line, rest = b"", json.dumps(request).encode() + b"\n"
         with contextlib.suppress(OSError, ValueError):
             while rest:
-                rest = rest[child.stdin.write(rest) :]
-            line = child.stdout.readline()
+                rest = rest[requests.write(rest) :]
+            line = answers.readline()
         if not line.endswith(b"\n"):
-            raise TrackerError(f"its process ended: {_fate(self._kill())}")
+            raise TrackerError(f"its process ended: {child.fate(self._end())}")
         answer = json.loads(line)
         if "error" in answer:
-            self._kill()
+            self._end()
             raise TrackerError(answer["error"])
         return answer
-
-
-def _fate(code: int) -> str:
-    return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-
-
-def _environment() -> dict[str, str]:
-    """The child finds modules where its parent does, and never asks a person anything."""
-    path = os.pathsep.join(p or os.getcwd() for p in sys.path)
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from shoal.core.errors import in_a_line
 from shoal.trackers.tracker import Row, TrackedRun, Tracker
 
 CAPACITY = 10_000  # rows that wait: some 20 MB
@@ -124,8 +125,5 @@ class Tracked:
 
 def problem_line(problem: BaseException) -> str:
     """An exception as one short line."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    text = lines[0] if lines else type(problem).__name__
-    if isinstance(problem, SystemExit):
-        text = f"it asked to exit with {text}"
-    return text if len(text) <= 300 else f"{text[:297]}..."
+    line = in_a_line(problem, named=False)
+    return f"it asked to exit with {line}" if isinstance(problem, SystemExit) else line

@@ -5,14 +5,11 @@ It gives way to the training (`nice`), outlives its signals, and ends when its p
 
 import json
 import os
-import queue
-import signal
 import sys
-import threading
-import time
 from contextlib import suppress
 from typing import Any, TextIO
 
+from shoal.core import child
 from shoal.trackers.choice import make
 from shoal.trackers.tracked import problem_line
 from shoal.trackers.tracker import TrackedRun, Tracker
@@ -22,15 +19,12 @@ LAST_SECONDS = 60.0  # to send what is left once the training has gone
 
 def main(name: str) -> None:
     """Serves until the pipe ends; leaves without the exit handlers of the library."""
-    source, answers = _pipes()
+    requests, answers = _pipes()
+    child.settle(requests.fileno(), LAST_SECONDS)
     with suppress(OSError):
         os.nice(10)
-    for number in (signal.SIGINT, signal.SIGTERM):  # of a whole job: the training ends it in order
-        signal.signal(number, signal.SIG_IGN)
-    requests: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(source, requests), daemon=True).start()
     tracker, finished = None, False
-    while (line := requests.get()) is not None:
+    for line in requests:
         request = json.loads(line)
         try:
             tracker = tracker or make(name)
@@ -44,15 +38,6 @@ def main(name: str) -> None:
         with suppress(BaseException):
             tracker.finish(False)
     os._exit(0)
-
-
-def _read(source: TextIO, requests: queue.SimpleQueue[str | None]) -> None:
-    """Passes requests on. Their end is heard even while the library is busy or hangs."""
-    for line in source:
-        requests.put(line)
-    requests.put(None)
-    time.sleep(LAST_SECONDS)
-    os._exit(1)
 
 
 def _serve(tracker: Tracker, request: dict[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,13 @@ The same plan goes on with the same study; another plan in its place is a mistak
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from shoal.core.errors import UserError, unknown
 from shoal.core.limits import Count, Seed, check_fields
-from shoal.runs.durable import read_json, write_json_atomic
+from shoal.runs.durable import Json, read_json, write_json_atomic
 from shoal.tuning.space import Dimension, Value
 
-Json = dict[str, Any]
 FILE = "study.json"
 
 

@@ -10,16 +10,15 @@ import csv
 import io
 import json
 import math
-import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 from shoal import registry
 from shoal.core.errors import require
-from shoal.runs.durable import TEMPORARY, write_json_atomic, write_synced
+from shoal.runs.durable import Json, write_atomic, write_json_atomic
 from shoal.runs.fields import fields_of
-from shoal.tuning.plan import Json, Plan
+from shoal.tuning.plan import Plan
 from shoal.tuning.study import Study, TrialState, was_lost
 from shoal.tuning.worker import trial_directory
 
@@ -34,24 +33,17 @@ def save_results(directory: Path, plan: Plan, study: Study) -> Json:
     Raises:
         UserError: no trial has finished; `trials.csv` is written all the same.
     """
-    write_text(directory / "trials.csv", _table(directory, plan, study))
+    write_atomic(directory / "trials.csv", _table(directory, plan, study))
     trials = study.get_trials(deepcopy=False)
     done = [t for t in trials if t.state == TrialState.COMPLETE]
     reasons = [t.user_attrs["reason"] for t in trials if "reason" in t.user_attrs]
     why = f"; the first that failed: {reasons[0]}" if reasons else ""
     require(bool(done), f"no trial of {directory} has finished{why}")
     best = _best(directory, plan, study)
-    write_text(directory / BEST, _preset(plan, best))
+    write_atomic(directory / BEST, _preset(plan, best))
     write_json_atomic(directory / "best.json", best)
     _draw(directory, plan, study, len(done))
     return best
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes or replaces a file; a reader sees the old one or the new one."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
-    write_synced(temporary, text.encode())
-    os.replace(temporary, path)
 
 
 def _table(directory: Path, plan: Plan, study: Study) -> str:

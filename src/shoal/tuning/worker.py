@@ -11,7 +11,6 @@ import math
 import os
 import shutil
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,13 @@ import jax
 import numpy as np
 
 from shoal import registry
-from shoal.core.errors import UserError
+from shoal.core import child
+from shoal.core.errors import UserError, in_a_line
+from shoal.runs.durable import Json
 from shoal.runs.fields import from_fields
 from shoal.training.run import start
 from shoal.training.trainer import Diverged, Interrupted
-from shoal.tuning.plan import Json, Plan, read_plan
+from shoal.tuning.plan import Plan, read_plan
 from shoal.tuning.study import (
     Study,
     Trial,
@@ -86,14 +87,14 @@ def _run(directory: Path, plan: Plan, study: Study, trial: Trial, env: Any) -> N
         study.tell(trial, state=TrialState.PRUNED)
         return
     except (Diverged, UserError, jax.errors.JaxRuntimeError) as error:
-        return _fail(study, trial, str(error))
+        return _fail(study, trial, in_a_line(error, named=False, whole=True))
     if not math.isfinite(score):
         return _fail(study, trial, f"the final {plan.metric} is {score}")
     study.tell(trial, score)
 
 
 def _fail(study: Study, trial: Trial, reason: str) -> None:
-    trial.set_user_attr("reason", " ".join(reason.split())[:300])
+    trial.set_user_attr("reason", reason)
     study.tell(trial, state=TrialState.FAIL)
 
 
@@ -175,17 +176,10 @@ def _short(value: Any) -> str:
 # One of several -------------------------------------------------------------------------------
 
 
-def _leave_with_parent() -> None:
-    """Ends this process when the one that started it closes our input, or dies."""
-    while os.read(0, 1):
-        pass
-    os._exit(1)
-
-
 def main(arguments: list[str]) -> int:
     """A worker process; its cores are settled before JAX starts."""
     directory, trials, seconds, cores = arguments
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    child.settle(0, heeds_signals=True)
     os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
 
     from shoal.training.devices import prepare

@@ -5,6 +5,8 @@ import traceback
 from pathlib import Path
 from typing import Any, Literal
 
+from shoal.core.errors import in_a_line
+
 Severity = Literal["error", "warning"]
 _NOT_THE_USERS = ("jax", "jaxlib", "equinox", "jaxtyping", "beartype", "numpy", "<")
 
@@ -53,12 +55,12 @@ def warning(check: str, seen: str, expected: str, mend: str, **place: Any) -> Fi
 
 def raised(error: BaseException) -> str:
     """An exception in a line: its type, the line of the world that raised it, what it says."""
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     here = Path(__file__).parent
     ours = (str(here), str(here.parents[1] / "core"))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         foreign = set(Path(frame.filename).parts) & set(_NOT_THE_USERS)
         if not foreign and frame.filename[0] != "<" and not frame.filename.startswith(ours):
             place = f"{Path(frame.filename).name}, line {frame.lineno}"
+            said = in_a_line(error, named=False)
             return f"{type(error).__name__} in {place} (`{frame.line}`): {said}"
-    return f"{type(error).__name__}: {said}"
+    return in_a_line(error)

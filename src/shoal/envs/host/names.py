@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from shoal.core.errors import UserError, require, unknown
+from shoal.core import addresses
+from shoal.core.errors import UserError, in_a_line, require, unknown
+from shoal.core.names import heading, is_address
 from shoal.envs.host.game import Game
 from shoal.envs.host.views import View
 
@@ -38,6 +40,21 @@ def make_game(task: str, settings: dict[str, Any], view: View) -> Game:
     return _SUITES[suite](name, settings, view)
 
 
+def is_own(task: str) -> bool:
+    """Whether a task is the address of a class or a function of the user's own."""
+    return is_address(task) and task.partition(":")[0] not in _SUITES
+
+
+def make_own(address: str, settings: dict[str, Any]) -> Any:
+    """What a class or a function of the user's own makes with these settings.
+
+    Raises:
+        UserError: there is no such thing, or it does not take such a setting.
+    """
+    creator, name = addresses.find(address), heading(address)
+    return _call(name, creator, creator, _settings(name, creator, settings))
+
+
 def _gymnasium(name: str, settings: dict[str, Any], view: View) -> Game:
     from shoal.envs.host.gymnasium_game import GymnasiumGame
 
@@ -57,7 +74,8 @@ def _make_gymnasium(name: str, settings: dict[str, Any]) -> Any:
             given = _settings(name, creator, settings, own=("max_episode_steps",))
             return _call(name, creator, functools.partial(_plain_make, spec), given)
         except gymnasium.error.DependencyNotInstalled as error:
-            raise UserError(f"{name} cannot be made: {_line(error)}") from error
+            why = in_a_line(error, named=False, whole=True)
+            raise UserError(f"{name} cannot be made: {why}") from error
 
 
 def _plain_make(spec: Any, **settings: Any) -> Any:
@@ -79,7 +97,8 @@ def _gymnasium_spec(name: str) -> Any:
     try:
         return gymnasium.spec(_with_version(bare))
     except gymnasium.error.NamespaceNotFound as error:
-        raise UserError(f"unknown world of Gymnasium '{name}': {_line(error)}") from error
+        why = in_a_line(error, named=False, whole=True)
+        raise UserError(f"unknown world of Gymnasium '{name}': {why}") from error
     except gymnasium.error.Error as error:
         raise unknown("world of Gymnasium", name, gymnasium.registry) from error
 
@@ -216,7 +235,8 @@ def _needs(name: str, family: str, extra: str = "") -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        what = f"{name} needs {error.name}" if error.name else f"{name}: {_line(error)}"
+        why = in_a_line(error, named=False, whole=True)
+        what = f"{name} needs {error.name}" if error.name else f"{name}: {why}"
         if family:
             extra = "shoal[mpe2]" if family == "mpe2" else f"pettingzoo[{family}]"
         raise UserError(f"{what}: pip install '{extra}'" if extra else what) from error
@@ -226,10 +246,6 @@ def _require_package(package: str, label: str, extra: str) -> None:
     present = importlib.util.find_spec(package) is not None
     verb = "is not installed: pip install"
     require(present, f"{label} {verb} 'shoal[{extra}]'")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 _SUITES: dict[str, Callable[[str, dict[str, Any], View], Game]] = {

@@ -5,11 +5,11 @@ import os
 import pickle
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from shoal.core import child
 from shoal.envs.host import shared
 from shoal.envs.host.shared import Job, Memory, Status
 
@@ -44,12 +44,12 @@ class Process:
         self._status[:] = (job.first, 0, 0, shared.MAKING)
         self._channel, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-P", "-m", "shoal.envs.host.worker"]
-            self._child = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(file)],
+            self._child = child.start(
+                "shoal.envs.host.worker",
+                *(str(theirs.fileno()), str(file)),
                 pass_fds=(theirs.fileno(), file),
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=_UNLESS_SET | os.environ | dict.fromkeys(_ONE_THREAD, "1"),
             )
         self._listener = shared.listener(self._channel)
         self._channel.settimeout(STARTING)
@@ -88,10 +88,9 @@ class Process:
             raise Lost(content.decode())
         return kind, content
 
-    def kill(self) -> None:
-        """Ends the process at once."""
-        self._child.kill()
-        self._child.wait()
+    def kill(self, until: float = 0.0) -> None:
+        """Ends the process at once, or at `until` if it has not ended by then."""
+        child.end(self._child, until)
         self._channel.close()
 
     def end(self, until: float) -> None:
@@ -100,9 +99,7 @@ class Process:
             self._channel.settimeout(max(until - time.monotonic(), 1e-3))
             while self._channel.recv(1 << 16):
                 pass
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.wait(max(until - time.monotonic(), 1e-3))
-        self.kill()
+        self.kill(until)
 
     def _line(self, what: str) -> str:
         return Status(*self._status.tolist()).tell(what)
@@ -114,8 +111,9 @@ class Process:
         code = self._child.returncode
         if code is None:
             return "its process closed its channel"
-        fate = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return f"its process {fate}{' while it waited' if self.waits else ''}"
+        how = "was" if code < 0 else "ended with"
+        waited = " while it waited" if self.waits else ""
+        return f"its process {how} {child.fate(code)}{waited}"
 
 
 def stop(processes: Sequence[Any], file: int) -> None:
@@ -126,10 +124,3 @@ def stop(processes: Sequence[Any], file: int) -> None:
     for process in processes:
         process.end(until)
     os.close(file)
-
-
-def _environment() -> dict[str, str]:
-    """The environment variables of a worker, which finds modules where its parent does."""
-    path = os.pathsep.join(p or os.getcwd() for p in sys.path)
-    one_thread = dict.fromkeys(_ONE_THREAD, "1")
-    return {**_UNLESS_SET, **os.environ, **one_thread, "PYTHONPATH": path}

@@ -56,7 +56,6 @@ class Job(NamedTuple):
     num_envs: int  # of the whole vector
     first: int  # of this worker's environments
     last: int  # one past them
-    python_path: str | None  # PYTHONPATH as the user has it
     make: Any  # a `Callable[[], Game]`, pickled on its way to another process
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-from shoal.core.errors import Failure, UserError, require, unknown
+from shoal.core.errors import Failure, UserError, in_a_line, require, unknown
 from shoal.envs.host import shared
 from shoal.envs.host.game import Facts, Game, Shown
 from shoal.envs.host.inline import Inline
@@ -174,8 +174,7 @@ class HostVector:
             self._fail(failed, next(iter(failed.values())))
 
     def _process(self, first: int, last: int) -> Process | Inline:
-        path = os.environ.get("PYTHONPATH")
-        job = Job(self.facts, self.num_envs, first, last, path, self._make)
+        job = Job(self.facts, self.num_envs, first, last, self._make)
         if self._in_process:
             return Inline(job, self._memory)
         return Process(job, self._memory, self._file)
@@ -255,7 +254,7 @@ def _pickled(make: Callable[[], Game]) -> bytes:
     try:
         return cloudpickle.dumps(make)
     except Exception as error:
-        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        told = in_a_line(error, whole=True)
         raise UserError(f"the world cannot be sent to its worker processes: {told}") from error
 
 

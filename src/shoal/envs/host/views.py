@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from shoal.core.errors import UserError, require
+from shoal.core.errors import UserError, in_a_line, require
 from shoal.envs.host.game import Image
 
 LUMA = np.array([0.299, 0.587, 0.114, 0.0], np.float32)  # ITU-R BT.601; alpha weighs nothing
@@ -78,7 +78,7 @@ def picture(render: Callable[[], Any], name: str) -> np.ndarray:
     try:
         drawn = render()
     except Exception as error:  # a world of others may raise anything
-        raise UserError(f"{name} cannot be drawn: {_line(error)}") from error
+        raise UserError(f"{name} cannot be drawn: {in_a_line(error)}") from error
     if isinstance(drawn, list) and drawn:  # all frames since the last time
         drawn = drawn[-1]
     if not isinstance(drawn, np.ndarray) or drawn.ndim not in (2, 3):
@@ -111,8 +111,3 @@ def _areas(length: int, size: int) -> np.ndarray:
     old = np.arange(length)
     overlap = np.minimum(edges[1:], old + 1) - np.maximum(edges[:-1], old)
     return (np.maximum(overlap, 0) * (size / length)).astype(np.float32)
-
-
-def _line(error: Exception) -> str:
-    said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

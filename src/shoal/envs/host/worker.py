@@ -11,18 +11,16 @@ import itertools
 import math
 import os
 import pickle
-import select
-import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from shoal.core.errors import UserError
+from shoal.core import child
+from shoal.core.errors import UserError, in_a_line
 from shoal.envs.host import shared
 from shoal.envs.host.game import Game, Shown
 from shoal.envs.host.order import in_order_of
@@ -210,12 +208,10 @@ def _misfit(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> s
 
 def _told(error: BaseException) -> str:
     """An error and its place, in one line."""
-    message = " ".join(str(error).split())
-    told = f"{type(error).__name__}: {message}" if message else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     file, line = frames[-1].filename, frames[-1].lineno
     place = "" if file == __file__ else f" ({os.path.basename(file)}, line {line})"
-    return (told if len(told) <= 400 else told[:399] + "…") + place
+    return in_a_line(error, whole=True) + place
 
 
 def _serve(worker: Worker, channel: socket.socket) -> None:
@@ -240,26 +236,13 @@ def _serve(worker: Worker, channel: socket.socket) -> None:
             shared.send_long(channel, content, bytes((kind,)))
 
 
-def _end_with_parent(channel: socket.socket) -> None:
-    """Ends this process when the other end of `channel` closes, also where a game hangs."""
-    poll = select.poll()
-    poll.register(channel, 0)  # a hang-up is always reported
-    poll.poll()
-    os._exit(1)
-
-
 def main(arguments: Sequence[str]) -> None:
     """Runs a worker, given the descriptors of its channel and of the shared memory."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a group's signals are its parent's to handle
-        signal.signal(number, signal.SIG_IGN)
+    channel, file = socket.socket(fileno=int(arguments[0])), int(arguments[1])
+    child.settle(channel.fileno())
     with contextlib.suppress(OSError):
         os.dup2(2, 1)  # what games print is not what the parent's command prints
-    channel, file = socket.socket(fileno=int(arguments[0])), int(arguments[1])
-    threading.Thread(target=_end_with_parent, args=(channel,), daemon=True).start()
     job: Job = pickle.loads(shared.receive_long(channel))
-    os.environ.pop("PYTHONPATH", None)  # it was for this process, not for those of its games
-    if job.python_path is not None:
-        os.environ["PYTHONPATH"] = job.python_path
     worker = Worker(job, Memory(file, job.facts, job.num_envs))
     os.close(file)
     kind, content = worker.answer(lambda: worker.make(lambda: pickle.loads(job.make)()))

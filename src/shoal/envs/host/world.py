@@ -17,7 +17,7 @@ from typing import Any, Literal
 import equinox as eqx
 
 from shoal.core.env import Env, EnvSpec
-from shoal.core.errors import UserError, require
+from shoal.core.errors import UserError, in_a_line, require
 from shoal.core.limits import Count, Natural, Positive, check_fields
 from shoal.core.spaces import Box, Discrete
 from shoal.envs.host.building import LONGEST, build
@@ -86,6 +86,10 @@ class HostWorld(eqx.Module):
             images=facts.images,
         )
 
+    def assess(self, policy: Any) -> dict[str, float]:
+        """Exact measures of a policy: such environments have none."""
+        return {}
+
     @property
     def build(self) -> Callable[[], Game]:
         """What makes the world, here or in a worker."""
@@ -153,8 +157,7 @@ def _facts(world: HostWorld) -> Facts:
     except UserError:
         raise
     except Exception as error:  # a constructor of others may raise anything
-        said = str(error).splitlines()[0] if str(error) else ""
-        raise UserError(f"{world.task} cannot be made: {type(error).__name__}: {said}") from error
+        raise UserError(f"{world.task} cannot be made: {in_a_line(error)}") from error
     try:
         return game.facts
     finally:

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import UserError, in_a_line, require, unknown
 from shoal.core.limits import Natural
 from shoal.core.spaces import Box
 
@@ -224,7 +224,7 @@ def import_suite(module: str, name: str, extra: str) -> Any:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == module.split(".")[0]:
             raise UserError(f"{name} is not installed: pip install 'shoal[{extra}]'") from error
-        raise UserError(f"{name} cannot be imported: {_said(error)}") from error
+        raise UserError(f"{name} cannot be imported: {in_a_line(error)}") from error
 
 
 def read_settings(task: str, text: str) -> dict[str, Any]:
@@ -263,7 +263,7 @@ def build(
         odd = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if odd and odd[1] in given:
             raise unknown(f"setting of {task}", odd[1], known()) from error
-        raise UserError(f"{task} cannot be made: {_said(error)}") from error
+        raise UserError(f"{task} cannot be made: {in_a_line(error)}") from error
 
 
 def parameters_of(*kinds: type) -> list[str]:
@@ -276,8 +276,3 @@ def parameters_of(*kinds: type) -> list[str]:
                 p.name: None for p in found if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
             }
     return list(names)
-
-
-def _said(error: Exception) -> str:
-    said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

@@ -16,6 +16,7 @@ from matplotlib.ticker import EngFormatter
 from shoal.core.colors import INK, LINE, PALETTE, SOFT
 from shoal.core.errors import require
 from shoal.math.statistics import bootstrap_interval
+from shoal.runs.durable import replacing
 
 INSIDE, ROWS = 4, 22  # curves named in a legend inside the picture; in a column beside it
 
@@ -56,7 +57,8 @@ def save_curve(
     """Writes `figure(...)` as a PNG."""
     path = Path(path)
     drawn = figure(curves, title=title, horizon=horizon, scripted=scripted)
-    FigureCanvasAgg(drawn).print_png(path)
+    with replacing(path) as temporary:
+        FigureCanvasAgg(drawn).print_png(temporary)
     return path
 
 

@@ -1,0 +1,39 @@
+"""Errors as a person reads them."""
+
+import pytest
+
+from shoal.core.errors import LONGEST, UserError, in_a_line, may_fail_to
+
+SAID = "\n  bad\taction \n\n in step 3\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "how", "line"),
+    [
+        (ValueError(SAID), {}, "ValueError: bad action"),
+        (ValueError(SAID), {"named": False}, "bad action"),
+        (ValueError(SAID), {"whole": True}, "ValueError: bad action in step 3"),
+        (ValueError(SAID), {"named": False, "whole": True}, "bad action in step 3"),
+        (ValueError(), {}, "ValueError"),
+        (ValueError(" \n"), {"named": False}, "ValueError"),
+        (SystemExit(3), {}, "SystemExit: 3"),
+    ],
+)
+def test_an_exception_in_a_line(error, how, line):
+    assert in_a_line(error, **how) == line
+
+
+def test_a_line_is_cut():
+    line = in_a_line(ValueError("x" * 1000))
+    assert len(line) == LONGEST and line.endswith("x…")
+    exact = "x" * (LONGEST - len("ValueError: "))
+    assert in_a_line(ValueError(exact)) == f"ValueError: {exact}"
+
+
+def test_what_the_disk_refuses_is_the_users_to_mend(tmp_path):
+    path = tmp_path / "lacking" / "x"
+    with pytest.raises(UserError) as said, may_fail_to(f"write {path}"):
+        path.write_text("")
+    assert str(said.value) == f"cannot write {path}: No such file or directory"
+    with pytest.raises(ZeroDivisionError), may_fail_to("divide"):
+        _ = 1 / 0
