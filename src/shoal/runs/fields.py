@@ -16,9 +16,9 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import jax
 import numpy as np
 
-from shoal.runs.durable import Json
 from shoal.core import addresses
 from shoal.core.errors import UserError, in_a_line, require, unknown
+from shoal.runs.durable import Json
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 

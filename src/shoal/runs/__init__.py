@@ -1,0 +1,1 @@
+"""The disk: what a run's directory holds, and how it is written."""
