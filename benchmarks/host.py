@@ -74,12 +74,10 @@ def cartpole_here(seed: int) -> Row:
             eval_episodes=EPISODES,
             seed=seed,
             out=Path(folder) / "run",
-            settings={
-                **{"learning_rate": RATE, "discount": DISCOUNT, "gae_lambda": LAMBDA},
-                **{"epochs": EPOCHS, "minibatches": 1, "entropy_weight": 0.0},
-                # The peer's losses: values as they are, squared errors whole.
-                **{"normalise_values": False, "clip_values": False, "value_weight": 1.0},
-            },
+            **{"learning_rate": RATE, "discount": DISCOUNT, "gae_lambda": LAMBDA},
+            **{"epochs": EPOCHS, "minibatches": 1, "entropy_weight": 0.0},
+            # The peer's losses: values as they are, squared errors whole.
+            **{"normalise_values": False, "clip_values": False, "value_weight": 1.0},
         )
         assert run.evaluation is not None
         last = run.metrics[-1]

@@ -8,7 +8,7 @@ Writes suites/learning.csv. Runs use the presets, for the steps that `WORLDS` gi
 legal actions, of the first evaluation during training (after `first_step` steps), and of the final
 parameters, greedily; `final_sampled` samples. Where a world tells more than its reward, `metric` is
 that, greedily too. Overcooked's returns hold the rewards that it names for training; `score` does
-not.
+not. `suites/smax_before.csv` has the same seeds on the engine before it was recast (afc45da).
 """
 
 import argparse

@@ -143,7 +143,7 @@ def work(out: str, steps: int, core: int | None, part: int, parts: int) -> None:
             WORLD,
             total_steps=steps,
             seed=seed,
-            settings={"learning_rate": rate},
+            learning_rate=rate,
             out=Path(out) / str(i),
             deterministic=core is not None,
             **RUN,

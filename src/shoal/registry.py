@@ -1,15 +1,17 @@
 """Names of algorithms and environments. Nothing here imports JAX: `shoal list` stays instant.
 
-An environment of yours needs no line here: its address, `path/to/world.py:Class` or
-`module:Class`, is a name as good as `mpe/simple_spread`. Nor do those of other suites:
-`gymnasium:CartPole-v1`, `jumanji:RobotWarehouse-v0`.
+Code of yours needs no line here: its address, `path/to/file.py:NAME` or `module:NAME`, is a name as
+good as `mpe/simple_spread` or `mappo`. Nor do those of other suites: `gymnasium:CartPole-v1`,
+`jumanji:RobotWarehouse-v0`.
 """
 
 import difflib
 import importlib
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from shoal.core import addresses
@@ -25,14 +27,21 @@ class Entry(NamedTuple):
     target: str  # "module:attribute"
     summary: str
     discrete: bool = False  # an algorithm for discrete actions alone
-    outside: Callable[[str], Any] | None = None  # what imports one of the user's own
+    outside: Callable[[str], Any] | None = None  # what imports one of the user's own: its entry
+    factory: Callable[..., Any] | None = None  # what has been imported
     task: str = ""  # what a suite of others calls the environment
     learner: str = ON_DEVICE  # what runs an algorithm
 
+    def imported(self) -> "Entry":
+        """The entry that one of the user's own turns out to be."""
+        return self.outside(self.target) if self.outside else self
+
     def load(self) -> Callable[..., Any]:
         """Imports what the entry points to."""
+        if self.factory is not None:
+            return self.factory
         if self.outside:
-            return self.outside(self.target)
+            return self.imported().load()
         module, attribute = self.target.split(":")
         return getattr(importlib.import_module(module), attribute)
 
@@ -51,7 +60,9 @@ class Worlds(dict[str, Entry]):
         if suite in SUITES:
             entry = SUITES[suite]
             return entry._replace(task=name if entry.target == _HOST else task)
-        return Entry(addresses.resolve(name), "a world of your own", outside=addresses.load)
+        address = addresses.resolve(name)
+        target = _HOST if addresses.is_foreign(address) else address
+        return Entry(target, "an environment of your own", outside=lambda _: _own_world(address))
 
 
 _POLICY_GRADIENT = "shoal.agents.policy_gradient"
@@ -170,8 +181,13 @@ def full_name(name: str) -> str:
     return addresses.resolve(name)
 
 
+def full_algorithm(name: str) -> str:
+    """An algorithm's name as runs remember it."""
+    return addresses.resolve(name) if is_address(name) else name
+
+
 def on_host(name: str) -> bool:
-    """Whether processes of the host step an environment."""
+    """Whether processes of the host step an environment, so far as its name and its source tell."""
     return name in ENVIRONMENTS and ENVIRONMENTS[name].target == _HOST
 
 
@@ -186,15 +202,38 @@ def find_algorithm(name: str) -> Entry:
     """The entry of an algorithm's name, or of the address of a class, as runs remember those that
     were passed as objects."""
     if is_address(name):
-        return Entry(name, "an algorithm of your own", outside=addresses.load_algorithm)
+        return Entry(name, "an algorithm of your own", outside=_own_algorithm)
     return find("algorithm", name, ALGORITHMS)
+
+
+def _own_algorithm(address: str) -> Entry:
+    return Entry(address, "", factory=addresses.load_algorithm(address))
+
+
+def _own_world(address: str) -> Entry:
+    """The entry of an environment's address, imported: a class of ours, what replaces fields of one
+    of ours that a function has made, or what processes step."""
+    from shoal.core.env import Env
+
+    factory = addresses.load(address)
+    if isinstance(factory, type) and issubclass(factory, Env):
+        return Entry(address, "", factory=factory)
+    made = None if isinstance(factory, type) else addresses.call(factory, address)
+    if not isinstance(made, Env):
+        with suppress(Exception):  # it has not been reset; worlds that need not close do not
+            made.close()  # pyright: ignore
+        return Entry(_HOST, "", task=address)
+    values = {field.name: getattr(made, field.name) for field in fields(made)}
+    named = addresses.named(type(made), address)(**values)
+    return Entry(address, "", factory=partial(replace, named))
 
 
 def make(name: str, /, **settings: Any) -> Any:
     """The environment of that name: `make("mpe/simple_spread", num_agents=5)`.
 
-    An address is a name too: `make("path/to/world.py:Class")`, `make("module:Class")`. Settings of
-    another suite's world are its own: `make("jumanji:LevelBasedForaging-v0", time_limit=50)`.
+    An address is a name too: `make("path/to/file.py:NAME")`, `make("module:NAME")`, of a class of
+    ours, of Gymnasium's or PettingZoo's, or of a function that makes an object of one. Settings of
+    another's world are its own: `make("jumanji:LevelBasedForaging-v0", time_limit=50)`.
 
     Raises:
         UserError: there is no such environment or field, or a value will not do.
@@ -207,12 +246,18 @@ def make_algorithm(name: str, /, **settings: Any) -> Any:
     return _build(name, find_algorithm(name), settings)
 
 
+def field_names(factory: Callable[..., Any]) -> list[str]:
+    """The fields of what a class or another factory makes."""
+    return [f.name for f in fields(factory if isinstance(factory, type) else factory())]
+
+
 def _build(name: str, entry: Entry, settings: dict[str, Any]) -> Any:
+    entry = entry.imported()
     factory = entry.load()
     if entry.task:
         settings = _of_suite(factory, entry.task, settings)
     try:
-        valid = [f.name for f in fields(factory if isinstance(factory, type) else factory())]
+        valid = field_names(factory)
         for field in settings:
             if field not in valid:
                 raise unknown(f"field of {name}", field, valid)
@@ -228,7 +273,7 @@ def _of_suite(kind: Any, task: str, settings: dict[str, Any]) -> dict[str, Any]:
     """The fields of a suite's world: what it does not have is for the world within."""
     names = {f.name for f in fields(kind)}
     own = {name: value for name, value in settings.items() if name not in names}
-    out = {"task": task} | {name: settings[name] for name in settings if name in names}
+    out = {name: settings[name] for name in settings if name in names} | {"task": task}
     if own and "settings" in names:
         try:
             out["settings"] = json.dumps(own, sort_keys=True)

@@ -8,7 +8,7 @@ import pytest
 from shoal.cli.game_input import read_game
 from shoal.cli.main import run
 from shoal.core.errors import UserError
-from shoal.games import ExtensiveForm, NormalForm, classic, kuhn, write_efg
+from shoal.games import ExtensiveForm, NormalForm, classic, kuhn, write_efg, write_nfg
 
 
 def solve(capsys, *words):
@@ -49,7 +49,7 @@ def test_names_take_options():
 
 
 def test_files_are_read(tmp_path):
-    (tmp_path / "game.nfg").write_text(classic("chicken").to_nfg())
+    (tmp_path / "game.nfg").write_text(write_nfg(classic("chicken")))
     (tmp_path / "tree.EFG").write_text(write_efg(kuhn()))
     game, tree = read_game(str(tmp_path / "game.nfg")), read_game(str(tmp_path / "tree.EFG"))
     assert isinstance(game, NormalForm) and isinstance(tree, ExtensiveForm)
@@ -120,36 +120,97 @@ def test_exact_answers_are_fractions(capsys):
     }
 
 
+ENTRY = """EFG 2 R "entry" { "entrant" "incumbent" } ""
+p "" 1 1 "" { "stay" "open" } 0
+t "" 1 "" { 1, 3 }
+p "" 2 1 "" { "fight" "share" } 0
+t "" 2 "" { 0, 0 }
+t "" 3 "" { 2, 1 }
+"""
+
+
+@pytest.fixture
+def entry(tmp_path):
+    path = tmp_path / "entry.efg"
+    path.write_text(ENTRY)
+    return str(path)
+
+
+def test_answers_of_a_tree_are_told_in_its_actions(capsys, entry):
+    """Who stays out is met by a fight in one half of all cases or more."""
+    assert solve(capsys, entry).splitlines()[2:] == [
+        "nash: 3 answers, all the extreme ones (vertex enumeration)",
+        "  1  payoffs 1, 3 · regret 0",
+        "     entrant: stay",
+        "     incumbent: fight",
+        "  2  payoffs 1, 3 · regret 0",
+        "     entrant: stay",
+        "     incumbent: 0.5 fight, 0.5 share",
+        "  3  payoffs 2, 1 · regret 0",
+        "     entrant: open",
+        "     incumbent: share",
+        "connected: 1, 2",
+    ]
+    found = solve_json(capsys, entry)
+    assert found["plans"] == [["stay", "open"], ["fight", "share"]]
+    assert found["answers"][0]["profile"] == [[1, 0], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("concept", "line"),
+    [
+        ("pure", "     entrant: open"),
+        ("stackelberg", "     incumbent: share"),
+        ("pareto", "     entrant: stay"),
+        ("logit", "     incumbent: 0."),
+    ],
+)
+def test_every_concept_of_profiles_takes_a_tree(capsys, entry, concept, line):
+    assert any(x.startswith(line) for x in solve(capsys, entry, "--concept", concept).splitlines())
+
+
+def test_exact_answers_of_a_zero_sum_tree_name_plans(capsys, tmp_path):
+    path = tmp_path / "zero.efg"
+    path.write_text(ENTRY.replace("1, 3", "1, -1").replace("2, 1", "2, -2"))
+    out = solve(capsys, str(path), "--exact")
+    assert "entrant: stay" in out and "incumbent: 1/2 fight, 1/2 share" in out
+
+
 def test_components_of_a_degenerate_game_are_told(capsys):
     out = solve(capsys, "3,3 1,0; 3,3 0,1")
     assert "2 answers, all the extreme ones" in out and "connected: 1, 2" in out
 
 
+NASH, RESIDUAL = {"regret": 1e-9}, {"residual": 1e-9}
+# What is asked, how many answers there are, and the largest value of what certifies each.
 CASES = {
-    "pure": (["stag_hunt", "--concept", "pure"], 2),
-    "three players": (["random(num_actions=[2,2,2], seed=3)"], None),
-    "correlated": (["chicken", "--concept", "correlated"], 1),
-    "coarse": (["chicken", "--concept", "coarse", "--objective", "fairness"], 1),
-    "stackelberg": (["2,1 4,0; 1,0 3,1", "--concept", "stackelberg"], 1),
-    "logit": (["chicken", "--concept", "logit", "--rationality", "2"], 1),
-    "undominated": (["prisoners_dilemma", "--concept", "undominated"], 1),
-    "pareto": (["prisoners_dilemma", "--concept", "pareto"], 3),
-    "stable": (["hawk_dove", "--concept", "stable"], 1),
-    "alpha-rank": (["rock_paper_scissors", "--concept", "alpha_rank"], 1),
-    "tree": (["kuhn"], 1),
-    "small tree": (["kuhn", "--concept", "cfr", "--iterations", "100"], 1),
+    "pure": (["stag_hunt", "--concept", "pure"], 2, NASH),
+    "three players": (["random(num_actions=[2,2,2], seed=3)"], 1, NASH),
+    "correlated": (["chicken", "--concept", "correlated"], 1, NASH),
+    "coarse": (["chicken", "--concept", "coarse", "--objective", "fairness"], 1, NASH),
+    "stackelberg": (
+        ["2,1 4,0; 1,0 3,1", "--concept", "stackelberg"],
+        1,
+        {"follower_regret": 1e-9, "leader_gap": 1e-9},
+    ),
+    "logit": (["chicken", "--concept", "logit", "--rationality", "2"], 1, RESIDUAL),
+    "undominated": (["prisoners_dilemma", "--concept", "undominated"], 1, {"rounds": 1}),
+    "pareto": (["prisoners_dilemma", "--concept", "pareto"], 3, {"welfare": 6}),
+    "stable": (["hawk_dove", "--concept", "stable"], 1, NASH),
+    "alpha-rank": (["rock_paper_scissors", "--concept", "alpha_rank"], 1, RESIDUAL),
+    "tree": (["kuhn"], 1, {"nash_conv": 1e-9}),
+    "small tree": (["kuhn", "--concept", "cfr", "--iterations", "100"], 1, {"nash_conv": 0.01}),
 }
 
 
-@pytest.mark.parametrize(("words", "count"), CASES.values(), ids=CASES)
-def test_every_concept_answers(capsys, words, count):
+@pytest.mark.parametrize(("words", "count", "largest"), CASES.values(), ids=CASES)
+def test_every_concept_answers(capsys, words, count, largest):
     found = solve_json(capsys, *words)
-    assert count is None or len(found["answers"]) == count
-    assert found["method"]
+    assert len(found["answers"]) == count
     for answer in found["answers"]:
-        assert all(answer[key] < 1e-9 for key in answer if key in ("regret", "residual"))
-    text = solve(capsys, *words)
-    assert found["method"] in text
+        for key, bound in largest.items():
+            assert answer[key] <= bound
+    assert f" ({found['method']})" in solve(capsys, *words)
 
 
 def test_figures_are_those_of_the_solvers(capsys):

@@ -426,7 +426,7 @@ LISTENER = "mpe/simple_speaker_listener"
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "tiny"
     small = {"hidden": (8,), "recurrent": 4, "minibatches": 2, "epochs": 1}
-    shoal.train("mappo", LISTENER, total_steps=400, seeds=2, out=out, settings=small, **SMALL)
+    shoal.train("mappo", LISTENER, total_steps=400, seeds=2, out=out, **small, **SMALL)
     return out
 
 

@@ -12,8 +12,8 @@ from paper_runs import write_run
 from PIL import Image
 
 from shoal.cli.train import _options
+from shoal.core.colors import PALETTE
 from shoal.core.errors import UserError
-from shoal.recording.recording import PALETTE
 from shoal.recording.replay_html import save_replay
 from shoal.reports import report_runs
 from shoal.reports.report import MARK, report_html, save_report
@@ -273,5 +273,5 @@ def test_a_sweep_is_a_few_lines_of_python():
     ((names, settings),) = calls
     assert names == ("ippo", "mpe/simple")
     assert settings["sweep"] == {"clip": [0.1, 0.3]} and settings["preset"] == "none"
-    assert settings["settings"]["hidden"] == [32, 16]
+    assert settings["hidden"] == [32, 16]
     assert settings["total_steps"] == config["total_steps"]

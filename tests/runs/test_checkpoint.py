@@ -270,7 +270,8 @@ def test_every_truncation_and_extension_is_caught(root, name):
 def test_the_warning_names_the_checkpoint_and_the_reason(root):
     (root / "step_2" / "manifest.json").unlink()
     assert recover(root).warnings == (
-        f"skipped checkpoint {root / 'step_2'}: No such file or directory (manifest.json)",
+        f"skipped checkpoint {root / 'step_2'}: No such file or directory (manifest.json); "
+        "step 1 is read instead",
     )
 
 

@@ -92,7 +92,7 @@ KIND = "shoal.agents.policy_gradient.ppo:PPO"
             f"{INNER}: /tmp/evil.py:Evil is of a module that is neither Shoal's nor imported: "
             "import it first",
         ),
-        ({"type": "os:system", "fields": {}}, f"{INNER}: system of os is no class"),
+        ({"type": "os:system", "fields": {}}, f"{INNER}: os:system is no class"),
         ({"type": "os:PathLike", "fields": {}}, f"{INNER}: os:PathLike is no class with fields"),
         ({"type": "os:Pathlike", "fields": {}}, f"{INNER}: unknown class of os 'Pathlike'"),
         ({"type": "shoal.nowhere:X", "fields": {}}, f"{INNER}: shoal.nowhere cannot be imported"),
@@ -147,7 +147,7 @@ def test_classes_of_ones_own_file_are_found_by_it(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text(source)
     from shoal.core import addresses
 
-    holder = addresses.find_class(f"{tmp_path}/mine.py:Holder")
+    holder = addresses.find(f"{tmp_path}/mine.py:Holder")
     data = fields_of(holder())
     assert data["kind"]["type"] == f"{tmp_path}/mine.py:Kind"
     foreign = {"kind": {"type": f"{tmp_path}/other.py:Kind", "fields": {"x": 2.0}}}

@@ -17,7 +17,7 @@ import shoal
 from shoal.core.errors import UserError
 from shoal.envs.host.vector import WorldFailed
 from shoal.recording.host_recording import record_host
-from shoal.recording.recording import record
+from shoal.training.backend import record
 from shoal.training.host_evaluation import HostStage
 from shoal.training.on_host import OnHost
 
@@ -119,8 +119,8 @@ def train(world, out, steps=4096, **settings):
         evaluations=2,
         eval_episodes=64,
         preset="none",
-        settings=FAST,
         out=out,
+        **FAST,
         **settings,
     )
 
@@ -175,7 +175,7 @@ import shoal
 from host_worlds import Lamp
 world = shoal.from_gymnasium(Lamp, name="lamp")
 sizes = dict(total_steps=8_000, num_envs=4, unroll=8, evaluations=1, eval_episodes=8)
-shoal.train("ippo", world, out={out!r}, preset="none", settings=dict(minibatches=1), **sizes)
+shoal.train("ippo", world, out={out!r}, preset="none", minibatches=1, **sizes)
 """
 
 

@@ -28,9 +28,7 @@ class Mine(PPO):
 def test_an_object_is_trained_swept_and_loaded(tmp_path: Path) -> None:
     mine = Mine(**SMALL, bonus=0.25)
     sweep = {"bonus": [0.25, 2.0]}
-    run = shoal.train(
-        mine, "mpe/simple", out=tmp_path / "x", sweep=sweep, settings={"clip": 0.3}, **SETTINGS
-    )
+    run = shoal.train(mine, "mpe/simple", out=tmp_path / "x", sweep=sweep, clip=0.3, **SETTINGS)
     config = json.loads((run.directory / "config.json").read_text())
     assert config["algorithm"] == "test_own_algorithm:Mine"
     fields = config["algorithm_fields"]

@@ -13,7 +13,7 @@ from shoal.core.spaces import Discrete
 from shoal.envs.particle.simple_push import SimplePush
 from shoal.games import kuhn
 from shoal.math.statistics import summaries, summary
-from shoal.reports.curve import Curve
+from shoal.runs.curve import Curve
 from shoal.training import run as runs
 from shoal.training.evaluation import Returns
 from shoal.training.progress import Reporter
@@ -27,7 +27,7 @@ SMALL = dict(hidden=(8,), minibatches=2, epochs=1)
 @pytest.fixture(scope="module")
 def push(tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
     out = tmp_path_factory.mktemp("runs") / "push"
-    return shoal.train("ippo", "mpe/simple_push", out=out, settings=SMALL, **SETTINGS)
+    return shoal.train("ippo", "mpe/simple_push", out=out, **SMALL, **SETTINGS)
 
 
 def test_rivals_are_told_apart_in_rows_and_reports(push: runs.Run) -> None:
@@ -65,7 +65,7 @@ def test_what_counts_as_the_best() -> None:
 
 def test_trees_say_how_far_from_equilibrium_and_best_goes_by_it(tmp_path) -> None:
     settings = SETTINGS | dict(total_steps=1_000, evaluations=5, num_envs=8, unroll=5)
-    run = shoal.train("ippo", "game/kuhn", out=tmp_path / "k", settings=SMALL, **settings)
+    run = shoal.train("ippo", "game/kuhn", out=tmp_path / "k", **SMALL, **settings)
     found = {r["step"]: r["eval_nash_conv"] for r in run.metrics if "eval_nash_conv" in r}
     assert len(found) == 5
     (path,) = (run.directory / "checkpoints" / "best").iterdir()
@@ -140,9 +140,9 @@ def test_saving_takes_its_share_of_the_time_at_most(
 
 
 def test_pictures_tell_rivals_apart(push: runs.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shoal.cli import finish, render
-    from shoal.recording.recording import record
+    from shoal.cli import finish
     from shoal.recording.replay_html import to_json
+    from shoal.training.backend import record
 
     drawn: list[Curve] = []
 
@@ -150,8 +150,8 @@ def test_pictures_tell_rivals_apart(push: runs.Run, monkeypatch: pytest.MonkeyPa
         drawn.extend(curves)
         return path
 
-    monkeypatch.setattr("shoal.reports.curve.save_curve", draw)
-    render.save_curve(push)
+    monkeypatch.setattr("shoal.runs.curve.save_curve", draw)
+    push.save_curve()
     assert [curve.label for curve in drawn] == ["ippo, adversary", "ippo, agent"]
     last = push.metrics[-1]
     assert [c.returns[-1, 0] for c in drawn] == [last["return/adversary"], last["return/agent"]]

@@ -114,6 +114,22 @@ def test_load_gives_the_last_policy(finished: runs.Run) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("read", [runs.load, runs.resume])
+def test_who_reads_an_older_checkpoint_says_which_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], read
+) -> None:
+    start(tmp_path / "run", total_steps=80)
+    state = tmp_path / "run" / "checkpoints" / "step_80" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-1])
+    capsys.readouterr()
+    read(tmp_path / "run")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"warning: skipped checkpoint {state.parent}: state.safetensors is damaged"
+    )
+    assert line.endswith("; step 0 is read instead")
+
+
 def test_ten_updates_without_a_gradient_stop_the_run(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="diverged"):
         start(tmp_path / "nan", PPO(**SMALL, value_weight=3e38))

@@ -54,7 +54,8 @@ def _environment(arguments: list[str]) -> dict:
 
 def _training(arguments: list[str]) -> dict:
     (algorithm, name), rest = take(arguments, ["ALGORITHM", "NAME"], USAGE)
-    registry.find("algorithm", algorithm, registry.ALGORITHMS)
+    algorithm = registry.full_algorithm(algorithm)
+    entry = registry.find_algorithm(algorithm)
     registry.find("environment", name, registry.ENVIRONMENTS)
     from shoal.training.devices import prepare
 
@@ -80,5 +81,4 @@ def _training(arguments: list[str]) -> dict:
     from shoal.training.speed import training_speed
 
     sizes = (options.num_envs, options.unroll, options.seconds)
-    target = registry.ALGORITHMS[algorithm].learner
-    return training_speed(options.algo, options.env, *sizes, target)
+    return training_speed(options.algo, options.env, *sizes, entry.learner)

@@ -5,14 +5,15 @@ limits stand in plain sight. Types that this reading does not follow are left to
 """
 
 import ast
+import dataclasses
 import functools
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from shoal.core import addresses, limits
 from shoal.core.errors import unknown
 
-_BARE = ("Module", "Env")  # classes without fields, whatever they are imported from
+_BARE = ("Module", "Env", "Algorithm")  # classes without fields, whatever they are imported from
 OPEN = "*"  # the fields of an object that the source does not tell
 _PLAIN = {"int": int, "float": float, "bool": bool, "str": str}
 
@@ -76,7 +77,25 @@ def leaves(target: str) -> list[str]:
 
 def _declared(target: str) -> dict[str, _Field]:
     module, name = target.rsplit(":", 1)
-    return _fields(_find(module, name))
+    try:
+        return _fields(_find(module, name))
+    except LookupError:
+        functions = (n.name for n in _nodes(module) if isinstance(n, ast.FunctionDef))
+        if module.startswith("shoal.") or name in functions:
+            raise
+        return _imported(addresses.find(target))
+
+
+def _imported(kind: Any) -> dict[str, _Field]:
+    """The fields of a class whose source does not tell them."""
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        raise LookupError(f"{kind} has no fields")
+    hints, out = get_type_hints(kind, include_extras=True), {}
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        simple = hint in _PLAIN.values() or get_origin(hint) in (Annotated, Literal)
+        out[field.name] = _Field(hint if simple else None, bool(field.metadata.get("static")))
+    return out
 
 
 def _fields(place: _Place) -> dict[str, _Field]:

@@ -25,6 +25,8 @@ class Options:
     """Which of the run's seeds or settings, from 0; all if not given."""
     best: bool = False
     """Use the parameters that scored best during training, not the last ones."""
+    env: str | None = None
+    """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -39,7 +41,7 @@ def run(arguments: list[str]) -> int:
 
     from shoal.training.run import evaluate_run, load
 
-    run = load(Path(directory), best=options.best)
+    run = load(Path(directory), best=options.best, env=options.env)
     report = evaluate_run(
         run,
         episodes=options.episodes,
@@ -64,7 +66,7 @@ def _print(config: Any, report: dict[str, Any], options: Options) -> None:
     """A line a score."""
     which = "" if options.member is None else f", {describe_member(config, options.member)}"
     world = heading(report["environment"])
-    print(f"{report['algorithm']} in {world}{which}, {options.episodes} episodes")
+    print(f"{heading(report['algorithm'])} in {world}{which}, {options.episodes} episodes")
     rows = {"return per agent": report["return"]} | report["metrics"]
     for name, score in rows.items():
         print(f"  {name:<26}{score['mean']:>10.3f}  [{score['low']:.3f}, {score['high']:.3f}]")

@@ -6,7 +6,9 @@ from typing import Any
 from shoal import registry
 from shoal.cli.parse import take
 from shoal.cli.table import table
+from shoal.core import addresses
 from shoal.core.errors import unknown
+from shoal.core.names import is_address
 
 
 def run(arguments: list[str]) -> int:
@@ -14,8 +16,8 @@ def run(arguments: list[str]) -> int:
     (name,), rest = take(arguments, ["NAME"], "shoal info NAME")
     if rest:
         raise unknown("option", rest[0], ["--help"])
-    if name in registry.ALGORITHMS:
-        _algorithm(name)
+    if name in registry.ALGORITHMS or (is_address(name) and _is_algorithm(name)):
+        _algorithm(registry.full_algorithm(name))
     elif name in registry.ENVIRONMENTS:
         _environment(name)
     else:
@@ -23,10 +25,21 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
+def _is_algorithm(name: str) -> bool:
+    """Whether an address, which may be an environment's, is that of an algorithm's class."""
+    suite, _, _ = name.partition(":")
+    if suite in registry.SUITES:
+        return False
+    from shoal.core.algorithm import Algorithm
+
+    found = addresses.find(registry.full_name(name))
+    return isinstance(found, type) and issubclass(found, Algorithm)
+
+
 def _algorithm(name: str) -> None:
     from shoal.training import presets
 
-    print(f"{name}: {registry.ALGORITHMS[name].summary}\n\nhyper-parameters (--algo.FIELD):")
+    print(f"{name}: {registry.find_algorithm(name).summary}\n\nhyper-parameters (--algo.FIELD):")
     _fields(registry.make_algorithm(name))
     for preset, settings in presets.tables(name).items():
         print(f"\npreset '{preset}':")
@@ -36,6 +49,7 @@ def _algorithm(name: str) -> None:
 def _environment(name: str) -> None:
     from shoal.core.env import Env
     from shoal.core.teams import rival_teams
+    from shoal.envs.host.world import HostWorld
     from shoal.training import presets
 
     env = registry.make(name)
@@ -48,7 +62,7 @@ def _environment(name: str) -> None:
     print("\n".join(table([["name", "team", "role", "obs", "actions"], *agents], left=(0, 4))))
     print(f"metrics: {', '.join(f'{m} ({how})' for m, how in spec.metrics)}")
     if teams := rival_teams(spec):
-        own = isinstance(env, Env) and type(env).assess is not Env.assess
+        own = type(env).assess not in (Env.assess, HostWorld.assess)
         best = "by the environment's own measure, such as nash_conv" if own else "is the newest"
         print(f"rival teams: {', '.join(teams)}; returns are told by team, and `best` {best}")
     for algorithm in registry.ALGORITHMS:

@@ -15,6 +15,8 @@ class Options:
 
     pictures: bool = True
     """Whether to make curve.png and replay.html at the end."""
+    env: str | None = None
+    """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
     track: str | None = None
     """wandb, mlflow, trackio or none, instead of those that the run was started with."""
 
@@ -29,4 +31,7 @@ def run(arguments: list[str]) -> int:
     track = None if options.track is None else choose(options.track)
     from shoal.training.run import resume
 
-    return guarded(path, lambda: finish(resume(path, quiet=False, track=track), options.pictures))
+    return guarded(
+        path,
+        lambda: finish(resume(path, env=options.env, quiet=False, track=track), options.pictures),
+    )

@@ -39,7 +39,8 @@ LONGEST_POLICY = 60  # information sets of a policy that is printed
 
 def solve(game: NormalForm | ExtensiveForm, options: Any) -> Json:
     """`method`, `complete` (true, false, or null where it means nothing), `answers`, each perhaps
-    with lines to be `said` to a person, and under `more` the names of further facts.
+    with lines to be `said` to a person, and under `more` the names of further facts. Of a tree that
+    is solved as a table also each player's `plans`, whose probabilities a profile has.
 
     Raises:
         UserError: the concept does not fit the game.
@@ -54,7 +55,9 @@ def solve(game: NormalForm | ExtensiveForm, options: Any) -> Json:
             return _cfr(game, options)
         if concept == "nash" and not options.exact and _is_zero_sum(game):
             return _sequence_form(game)
-        game = to_normal_form(game, max_entries=2_000_000)
+        table = to_normal_form(game, max_entries=2_000_000)
+        plans = {"plans": [list(names) for names in table.actions]}
+        return CONCEPTS[concept](table, options) | plans
     require(concept != "cfr", "cfr is for games in extensive form, such as kuhn")
     return CONCEPTS[concept](game, options)
 

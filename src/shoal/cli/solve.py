@@ -128,8 +128,9 @@ def _text(report: dict[str, Any]) -> list[str]:
         sizes = " x ".join(str(len(names)) for names in game["actions"])
         lines = [f"{title} · {len(game['players'])} players · {sizes} actions", *_table(game)]
     lines += ["", _heading(report)]
+    actions = report.get("plans") or game.get("actions", [])
     for number, answer in enumerate(report["answers"], 1):
-        lines += _answer(number, answer, game)
+        lines += _answer(number, answer, game["players"], [_words(names) for names in actions])
     lines += [f"{key.replace('_', ' ')}: {_plain(report[key])}" for key in report["more"]]
     return lines + [f"picture: {path}" for path in report.get("pictures", [])]
 
@@ -164,15 +165,16 @@ def _table(game: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _answer(number: int, answer: dict[str, Any], game: dict[str, Any]) -> list[str]:
+def _answer(
+    number: int, answer: dict[str, Any], players: list[str], names: list[list[str]]
+) -> list[str]:
     """One answer: whose strategies, what they are worth, what certifies them."""
     facts = [f"{k.replace('_', ' ')} {_plain(v)}" for k, v in answer.items() if k not in _LISTS]
     lines = [f"{number:>3}  " + " · ".join(facts)]
-    names = [_words(actions) for actions in game.get("actions", [])]
     for i, strategy in enumerate(answer.get("profile", [])):
         played = [(names[i][a], _plain(x)) for a, x in enumerate(strategy) if _some(x)]
         said = [name if odds == "1" else f"{odds} {name}" for name, odds in played]
-        lines.append(f"     {game['players'][i]}: " + ", ".join(said))
+        lines.append(f"     {players[i]}: " + ", ".join(said))
     return lines + [f"     {line}" for line in answer.get("said", [])]
 
 

@@ -15,6 +15,7 @@ from shoal.cli.declared import fields, leaves
 from shoal.cli.table import table
 from shoal.core.errors import UserError, require
 from shoal.core.limits import read_value
+from shoal.core.names import heading, in_digits, in_words
 from shoal.runs.durable import Json
 
 Sweep = dict[str, list[int | float]]
@@ -35,7 +36,7 @@ def read_sweep(arguments: list[str], algorithm: str, environment: str) -> tuple[
     """
     if "--help" in arguments or "-h" in arguments:
         return {}, arguments
-    target = registry.find("algorithm", algorithm, registry.ALGORITHMS).target
+    target = registry.find_algorithm(algorithm).target
     world = _leaves(registry.find("environment", environment, registry.ENVIRONMENTS).target)
     kinds, numbers = fields(target), leaves(target)
     sweep: Sweep = {}
@@ -125,17 +126,7 @@ def describe_member(config: Any, member: int) -> str:
     """`member 3: learning_rate 0.001, seed 1`; `config` is a run's `Config`."""
     settings = config.members()[member]
     values = {name: settings[name] for name in config.sweep} | {"seed": settings["seed"]}
-    return f"member {member}: " + say(values)
-
-
-def say(values: Json) -> str:
-    """`learning_rate 0.001, clip 0.2`."""
-    return ", ".join(f"{name} {_short(value)}" for name, value in values.items())
-
-
-def _short(value: int | float) -> str:
-    """As few digits as tell it from others."""
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return f"member {member}: " + in_words(values)
 
 
 # What came of it ------------------------------------------------------------------------------
@@ -154,7 +145,7 @@ class Setting(NamedTuple):
     @property
     def name(self) -> str:
         """`learning_rate 0.001, clip 0.2`."""
-        return say(self.values)
+        return in_words(self.values)
 
     def to_json(self) -> Json:
         score = {"mean": self.mean, "low": self.low, "high": self.high}
@@ -185,7 +176,7 @@ def settings_table(settings: Sequence[Setting]) -> list[str]:
     """A line a setting, in the order given; the first is marked as the best."""
     rows = [["", *settings[0].values, "members", "return", "95 %"]]
     for i, s in enumerate(settings):
-        values = [_short(value) for value in s.values.values()]
+        values = [in_digits(value) for value in s.values.values()]
         members = "-".join(str(k) for k in dict.fromkeys((s.members[0], s.members[-1])))
         known = s.low is not None and not math.isnan(s.mean)
         interval = f"[{s.low:.2f}, {s.high:.2f}]" if known else "\N{EN DASH}"
@@ -198,8 +189,8 @@ def print_table(config: Any, members: Sequence[Json], episodes: int) -> None:
     settings = settings_of(list(config.sweep), members)
     seeds = f"mean of {config.seeds} seeds" if config.seeds > 1 else "one seed, so no interval"
     print(
-        f"{config.algorithm} in {config.environment}: return per agent of {len(settings)} "
-        f"settings, {seeds}, {episodes} episodes each"
+        f"{heading(config.algorithm)} in {heading(config.environment)}: "
+        f"return per agent of {len(settings)} settings, {seeds}, {episodes} episodes each"
     )
     print("\n".join(settings_table(settings)))
     best, second = settings[0], settings[1] if len(settings) > 1 else None

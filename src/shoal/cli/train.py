@@ -10,7 +10,6 @@ from shoal.cli.parse import parse, take
 from shoal.cli.sweep import read_sweep
 from shoal.core.errors import UserError, require, unknown
 from shoal.core.limits import Count, Seed, read_value
-from shoal.core.names import short_name
 from shoal.runs.run_directory import check_empty, check_place
 from shoal.trackers.choice import choose
 from shoal.training import presets
@@ -22,6 +21,7 @@ USAGE = "shoal train ALGORITHM ENVIRONMENT [--steps N] [--seed S] [--seeds K] [-
 def run(arguments: list[str]) -> int:
     """Parses, trains, and says where the results are."""
     (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], USAGE)
+    algorithm = registry.full_algorithm(algorithm)
     environment = registry.full_name(environment)
     sweep, rest = read_sweep(rest, algorithm, environment)
     _check(algorithm, environment, rest)
@@ -32,7 +32,7 @@ def run(arguments: list[str]) -> int:
     from shoal.cli.finish import finish, guarded
     from shoal.training.run import free_directory, start
 
-    out = options.out or free_directory(algorithm, short_name(environment))
+    out = options.out or free_directory(algorithm, environment)
     settings = {
         name: getattr(options, name)
         for name in ("seed", "seeds", "deterministic", "preset", "num_envs", "unroll")
@@ -54,7 +54,7 @@ def run(arguments: list[str]) -> int:
 def _check(algorithm: str, environment: str, arguments: list[str]) -> None:
     """Finds what mistakes it can before JAX is imported."""
     classes = {
-        "--algo.": registry.find("algorithm", algorithm, registry.ALGORITHMS).target,
+        "--algo.": registry.find_algorithm(algorithm).target,
         "--env.": registry.find("environment", environment, registry.ENVIRONMENTS).target,
         "--": f"{__name__}:Train",
     }
@@ -71,7 +71,8 @@ def _check(algorithm: str, environment: str, arguments: list[str]) -> None:
 def check_fit(algorithm: str, environment: str, arguments: list[str]) -> None:
     """Raises `UserError` where algorithm, world, preset and batches do not fit each other."""
     continuous = _continuous(arguments)
-    if continuous and registry.ALGORITHMS[algorithm].discrete:
+    entry = registry.find_algorithm(algorithm)
+    if continuous and entry.discrete:
         raise UserError(
             f"{algorithm} chooses among discrete actions and {environment} has continuous ones: "
             "use ippo or mappo, or the environment's discrete actions"
@@ -80,7 +81,7 @@ def check_fit(algorithm: str, environment: str, arguments: list[str]) -> None:
     on_host = registry.on_host(environment)
     table = presets.resolve(algorithm, environment, continuous, preset, on_host)
     if presets.is_file(preset):
-        _check_values(preset, table["algo"], registry.ALGORITHMS[algorithm].target)
+        _check_values(preset, table["algo"], entry.target)
     if minibatches := _value(arguments, "--algo.minibatches"):
         num_envs = _value(arguments, "--num-envs", "--num_envs") or table["num_envs"]
         require(
@@ -105,11 +106,12 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     world = registry.make(environment)
     chosen = _value(arguments, "--preset") or "auto"
 
+    from shoal.core.env import Env
     from shoal.core.spaces import Box
     from shoal.runs.fields import from_fields
 
     continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
-    on_host = registry.on_host(environment)
+    on_host = not isinstance(world, Env)
     table = presets.resolve(algorithm, environment, continuous, chosen, on_host)
     learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
 

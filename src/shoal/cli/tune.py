@@ -29,8 +29,9 @@ EVALUATIONS = 5  # in a trial: enough to prune by
 def run(arguments: list[str]) -> int:
     """Parses, searches, and says what was found."""
     (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], USAGE)
+    algorithm = registry.full_algorithm(algorithm)
     environment = registry.full_name(environment)
-    target = registry.find("algorithm", algorithm, registry.ALGORITHMS).target
+    target = registry.find_algorithm(algorithm).target
     words, rest = _take_search(rest)
     given = read_search(words, fields(target))
     _check(algorithm, environment, rest)
@@ -66,7 +67,7 @@ def _check(algorithm: str, environment: str, arguments: list[str]) -> None:
     if "--help" in arguments or "-h" in arguments:
         return
     classes = {
-        "--algo.": registry.find("algorithm", algorithm, registry.ALGORITHMS).target,
+        "--algo.": registry.find_algorithm(algorithm).target,
         "--env.": registry.find("environment", environment, registry.ENVIRONMENTS).target,
         "--": f"{__name__}:Tune",
     }
@@ -86,11 +87,12 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     world = registry.make(environment)
     chosen = _value(arguments, "--preset") or "auto"
 
+    from shoal.core.env import Env
     from shoal.core.spaces import Box
     from shoal.runs.fields import from_fields
 
     continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
-    on_host = registry.on_host(environment)
+    on_host = not isinstance(world, Env)
     table = presets.resolve(algorithm, environment, continuous, chosen, on_host)
     learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
 
@@ -160,7 +162,7 @@ def _plan(
     options.algo.check(spec)
     share_out(options.algo, options.num_envs, available=1)
     check_metric(options.metric, ("return", *(name for name, _ in spec.metrics)))
-    target = registry.ALGORITHMS[algorithm].target
+    target = registry.find_algorithm(algorithm).target
     values = fields_of(options.algo)
     run_settings = {
         "total_steps": options.steps,
@@ -187,7 +189,7 @@ def _fixed(arguments: list[str]) -> list[str]:
 def _free_directory(algorithm: str, environment: str) -> Path:
     from shoal.training.run import free_directory
 
-    return free_directory(f"tune_{algorithm}", short_name(environment))
+    return free_directory(f"tune_{short_name(algorithm)}", environment)
 
 
 def _tune(out: Path, plan: Any, options: Any) -> int:

@@ -80,7 +80,7 @@ def export_run(
     best: bool = False,
     licence: str = "not stated",
     force: bool = False,
-    env: World | None = None,
+    env: World | str | None = None,
 ) -> Exported:
     """Writes the policy of a run, its card and its page; the card is inside an ONNX file too.
 
@@ -93,7 +93,7 @@ def export_run(
         best: the best evaluated parameters, not the last ones.
         licence: under which others may use the policy; the card says so.
         force: whether to write over files that are there.
-        env: needed only for an environment that has no name.
+        env: needed only for an environment that has no name: it, or the address of what makes it.
 
     Raises:
         UserError: as for `export_policy`, or the run has no such member or no checkpoint.

@@ -54,7 +54,7 @@ def _is_plain(value: Any) -> bool:
 def _python(config: Json, algo: Json, env: Json) -> str:
     run = {name: config[name] for name in FLAGS}
     run |= {"sweep": config["sweep"]} if config.get("sweep") else {}
-    run |= {"settings": algo} if algo else {}
+    run |= algo
     run |= {"deterministic": True} if config.get("deterministic") else {}
     world = "".join(f", {name}={_literal(value)}" for name, value in env.items())
     lines = [

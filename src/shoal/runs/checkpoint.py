@@ -64,7 +64,7 @@ class CheckpointError(Failure):
 @dataclass(frozen=True)
 class Loaded:
     """A verified checkpoint. `warnings` has one line for each newer one that was passed over, and
-    one for each library whose version has changed since."""
+    one for each library whose version has changed since: who reads must say them."""
 
     state: PyTree
     step: int
@@ -153,9 +153,10 @@ def load(root: Path, template: PyTree, *, config_hash: str, name: str | None = N
         except (OSError, ValueError, RecursionError, SafetensorError) as error:
             reasons[path] = _line(error)
             continue
-        skipped = [f"skipped checkpoint {path}: {reason}" for path, reason in reasons.items()]
+        step, instead = manifest["step"], f"step {manifest['step']} is read instead"
+        skipped = [f"skipped checkpoint {p}: {reason}; {instead}" for p, reason in reasons.items()]
         warnings = (*skipped, *_changes(manifest["versions"]))
-        return Loaded(state, manifest["step"], manifest["extra"], path, warnings)
+        return Loaded(state, step, manifest["extra"], path, warnings)
     why = "; ".join(f"{path.name}: {reason}" for path, reason in reasons.items())
     raise UserError(f"no usable checkpoint in {root}: {why or 'there is none'}")
 

@@ -96,10 +96,11 @@ def _class(address: str, place: str, home: str) -> type:
         f"{place}: {address} is of a module that is neither Shoal's nor imported: import it first",
     )
     try:
-        kind = addresses.find_class(address)
+        kind = addresses.find(address)
     except UserError as error:
         raise UserError(f"{place}: {error}") from error
-    require(dataclasses.is_dataclass(kind), f"{place}: {address} is no class with fields")
+    good = isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    require(good, f"{place}: {address} is no class with fields")
     return kind
 
 

@@ -4,21 +4,19 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from shoal import registry
 from shoal.core import addresses
 from shoal.core.algorithm import Algorithm, Learner, Policy
-from shoal.core.env import Env
 from shoal.core.errors import UserError, require, unknown
-from shoal.core.names import short_name
+from shoal.core.names import heading, in_words, short_name
 from shoal.core.spaces import Box
-from shoal.envs.host.world import HostWorld, World
+from shoal.core.teams import return_names
+from shoal.envs.host.world import World
 from shoal.runs.config import Config
 from shoal.runs.durable import Json, read_json
 from shoal.runs.fields import check_types, fields_of, from_fields, paths
@@ -26,15 +24,8 @@ from shoal.runs.run_directory import RunDirectory, read_metrics
 from shoal.trackers.choice import Track, choose
 from shoal.trackers.tracking import Tracking
 from shoal.training import presets
+from shoal.training.backend import backend_of, record
 from shoal.training.devices import prepare, share_out
-from shoal.training.evaluation import (
-    Returns,
-    evaluate_policy,
-    evaluate_random,
-    evaluate_scripted,
-)
-from shoal.training.fit import check_learner
-from shoal.training.host_evaluation import HostStage
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
 from shoal.training.machine import hardware, versions
 from shoal.training.scoring import evaluation_report, evaluation_summaries
@@ -45,7 +36,6 @@ RUN_SETTINGS = (
     "normalise_observations",
 )
 _SCALED = "normalise_observations"  # a run setting that is a field of algorithms
-CONTROLLERS = {"scripted": evaluate_scripted, "random": evaluate_random}
 
 
 @dataclass(frozen=True)
@@ -81,6 +71,68 @@ class Run:
         path = self.directory / "eval.json"
         return read_json(path) if path.is_file() else None
 
+    def save_replay(
+        self,
+        path: Path | str | None = None,
+        *,
+        format: Literal["html", "gif", "mp4"] = "html",
+        episodes: int | None = None,
+        seed: int = 0,
+        greedy: bool = True,
+        member: int = 0,
+    ) -> Path:
+        """Records episodes of a member's policy and draws them, as a page or a video.
+
+        Args:
+            path: the file; `replay.FORMAT` in the run's directory if not given, with the number of
+                any member but the first.
+            episodes: how many; 5 if not given, 1 where an environment draws itself step by step.
+
+        Raises:
+            UserError: the environment cannot draw itself, or mp4 lacks the `video` extra.
+        """
+        from shoal.recording import replay_html, video
+
+        recording = record(
+            self.policies[member],
+            self.env,
+            jax.random.key(seed),
+            backend_of(self.env).shown if episodes is None else episodes,
+            greedy=greedy,
+            algorithm=heading(self.config.algorithm),
+            seed=self.config.members()[member]["seed"],
+        )
+        number = f"_{member}" if member else ""
+        path = Path(path) if path else self.directory / f"replay{number}.{format}"
+        save = {"html": replay_html.save_replay, "gif": video.save_gif, "mp4": video.save_mp4}
+        return save[format](recording, path)
+
+    def save_curve(self, path: Path | str | None = None) -> Path:
+        """Draws the return during training, `curve.png` unless told otherwise: one line a setting
+        of a sweep and a team of rivals, with the scripted score where there is one and one team."""
+        from shoal.runs.curve import curve_from_rows, save_curve
+
+        config, rows = self.config, self.metrics
+        teams = return_names(self.env.spec)[1:]
+        scripted = not teams and backend_of(self.env).has_script(self.env)
+        settings = [{k: v for k, v in m.items() if k != "seed"} for m in config.members()]
+        curves = [
+            curve_from_rows(
+                [row for row in rows if setting.items() <= row.items()],
+                ", ".join([in_words(setting) or heading(config.algorithm), *name.split("/")[1:]]),
+                name,
+            )
+            for setting in settings[:: config.seeds]
+            for name in teams or ("return",)
+        ]
+        return save_curve(
+            Path(path) if path else self.directory / "curve.png",
+            curves,
+            title=f"{heading(config.algorithm)} in {heading(config.environment)}",
+            horizon=self.env.spec.horizon,
+            scripted=evaluate("scripted", self.env, episodes=1000).mean if scripted else None,
+        )
+
 
 def train(
     algorithm: str | Algorithm,
@@ -93,30 +145,32 @@ def train(
     out: Path | str | None = None,
     preset: str = "auto",
     deterministic: bool = False,
-    settings: Json | None = None,
     quiet: bool = True,
     watchers: Sequence[Watcher] = (),
     track: Track = (),
-    **run_settings: Any,
+    **settings: Any,
 ) -> Run:
     """Trains `algorithm` in `env` and returns the finished run.
 
+        shoal.train("mappo", "mpe/simple_spread", total_steps=500_000, learning_rate=1e-3)
+        shoal.train("my.py:Reinforce", "robot.py:Reach")
+
     Args:
-        algorithm: a name from `shoal list algorithms`, or an algorithm. One of your own class is
-            found again, to resume or load the run, if its module can be imported or is.
-        env: an environment, or its name.
+        algorithm: a name from `shoal list algorithms`, the address of a class of yours, or an
+            algorithm. One of your own class is found again, to resume or load the run, if its
+            module can be imported or is.
+        env: an environment, its name, or the address of a class or function of yours.
         total_steps: environment steps to make (a step moves all agents of one environment).
         seed: the first of `seeds` consecutive seeds, which are trained together.
         sweep: values of some hyper-parameters; every combination is trained with every seed.
         out: the run's directory; a new one under `runs/` if not given.
         preset: `auto`, `none`, or the name of one of the algorithm's presets.
         deterministic: one core, one device: the same bits every time.
-        settings: hyper-parameters that differ from the preset.
         watchers: called with the members' rows at each report; what one raises ends the run.
         track: experiment trackers to send the rows to as well, by name (`"wandb"`, `"mlflow"`,
             `"trackio"`) or of your own. Nothing that one does reaches the training.
-        run_settings: `num_envs`, `unroll`, `evaluations`, `eval_episodes`,
-            `normalise_observations`.
+        settings: what differs from the preset: `num_envs`, `unroll`, `evaluations`,
+            `eval_episodes`, `normalise_observations`, and any hyper-parameter of the algorithm.
 
     Raises:
         UserError: a name, value or directory that will not do; nothing has been written.
@@ -126,17 +180,21 @@ def train(
     world: World = registry.make(env) if isinstance(env, str) else env
     spec = world.spec
     continuous = isinstance(spec.action, Box)
-    on_host = isinstance(world, HostWorld)
-    table = presets.resolve(name, spec.name, continuous, preset, on_host)
-    fields = from_fields(table.pop("algo") | (settings or {}))
-    if isinstance(algorithm, str):
-        algo = registry.make_algorithm(algorithm, **fields)
-    else:
-        algo = dataclasses.replace(algorithm, **fields)
-    for setting in run_settings:
-        if setting not in RUN_SETTINGS:
-            raise unknown("run setting", setting, RUN_SETTINGS)
-    chosen = table | {k: v for k, v in run_settings.items() if v is not None}
+    table = presets.resolve(name, spec.name, continuous, preset, backend_of(world).on_host)
+    is_name = isinstance(algorithm, str)
+    kind = registry.find_algorithm(name).load() if is_name else type(algorithm)
+    known = registry.field_names(kind)
+    for setting in settings:
+        if setting not in (*RUN_SETTINGS, *known):
+            raise unknown("setting", setting, {*RUN_SETTINGS, *known})
+    given = {k: v for k, v in settings.items() if k not in RUN_SETTINGS}
+    fields = from_fields(table.pop("algo") | given)
+    algo = (
+        registry.make_algorithm(name, **fields)
+        if is_name
+        else dataclasses.replace(algorithm, **fields)
+    )
+    chosen = table | {k: settings[k] for k in RUN_SETTINGS if settings.get(k) is not None}
     if total_steps is not None:
         chosen["total_steps"] = total_steps
     return start(
@@ -163,8 +221,9 @@ def algorithm_name(algorithm: Any) -> str:
         UserError: there is no such name, or the object is no algorithm.
     """
     if isinstance(algorithm, str):
-        registry.find("algorithm", algorithm, registry.ALGORITHMS)
-        return algorithm
+        name = registry.full_algorithm(algorithm)
+        registry.find_algorithm(name)
+        return name
     if isinstance(algorithm, type):
         raise UserError(f"{algorithm.__name__} is a class, expected an algorithm made of it")
     name = type(algorithm).__name__
@@ -200,14 +259,14 @@ def start(
     )
     for member in config.members():
         with_settings(algorithm, member).check(spec)
-    one = config.deterministic or isinstance(env, HostWorld)  # whose loop is Python's
+    backend = backend_of(env)
+    one = config.deterministic or backend.on_host
     available = 1 if one else jax.local_device_count()
     groups = max(d for d in range(1, available + 1) if len(config.members()) % d == 0)
     devices = share_out(algorithm, config.num_envs, available // groups)
     config = dataclasses.replace(config, devices=devices, member_devices=groups)
     learners = make_learners(config, algorithm, env)
-    if isinstance(env, Env):
-        check_learner(learners[0], env)
+    backend.check(learners[0], env)
     with RunDirectory.create(out) as directory:
         tracking = Tracking(trackers, directory, config, quiet)
         trainer = Trainer(config, learners, env, directory, [*watchers, tracking.watch])
@@ -244,14 +303,15 @@ def _numbers(
 def resume(
     directory: Path | str,
     *,
-    env: World | None = None,
+    env: World | str | None = None,
     quiet: bool = True,
     watchers: Sequence[Watcher] = (),
     track: Track | None = None,
 ) -> Run:
     """Continues a run from its last good checkpoint, to the end that its config names.
 
-    `env` is needed only for an environment that is not in the registry. The trackers that the run
+    `env` is needed only for an environment that had no name: the environment, or the address of
+    what makes it, which then has the fields that the run's had. The trackers that the run
     was started with go on with the same tracked run, unless `track` names others, or `"none"`.
     """
     with RunDirectory.open(Path(directory)) as run:
@@ -265,8 +325,8 @@ def resume(
         return _run(trainer, trainer.policies(state))
 
 
-def load(directory: Path | str, *, best: bool = False, env: World | None = None) -> Run:
-    """Loads a run: its last parameters, or the best evaluated ones."""
+def load(directory: Path | str, *, best: bool = False, env: World | str | None = None) -> Run:
+    """Loads a run: its last parameters, or the best evaluated ones. `env` is as for `resume`."""
     run = RunDirectory.open(Path(directory))
     config = read_config(run)
     prepare(config.deterministic)
@@ -279,28 +339,9 @@ def evaluate(
 ) -> Evaluation:
     """Plays whole episodes and summarises them. `policy` may be `"scripted"` or `"random"`."""
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
-    returns = _episodes(policy, env, jax.random.key(seed), episodes, greedy)
+    returns = backend_of(env).play(policy, env, jax.random.key(seed), episodes, greedy)
     found = evaluation_summaries(env.spec, jax.tree.map(lambda x: np.asarray(x)[None], returns))
     return Evaluation(**found.pop("return"), metrics=found)
-
-
-def _episodes(
-    policy: Policy | str, env: World, key: PRNGKeyArray, episodes: int, greedy: bool
-) -> Returns:
-    """Plays with a policy or a controller, wherever the world runs."""
-    if isinstance(policy, str) and policy not in CONTROLLERS:
-        raise unknown("controller", policy, CONTROLLERS)
-    if isinstance(env, HostWorld):
-        require(policy != "scripted", f"{env.spec.name} has no scripted controller")
-        with HostStage(env, episodes) as stage:
-            if isinstance(policy, str):
-                return stage.play_random(key)
-            return stage.play_policy(policy, key, greedy=greedy)
-    if isinstance(policy, str):
-        play = CONTROLLERS[policy]
-        return jax.device_get(jax.jit(lambda k: play(env, k, episodes))(key))
-    play = eqx.filter_jit(evaluate_policy)
-    return jax.device_get(play(policy, env, key, episodes, greedy))
 
 
 def evaluate_run(
@@ -322,7 +363,8 @@ def evaluate_run(
     require(member is None or 0 <= member < most, f"member is {member}, expected 0 to {most - 1}")
     chosen = range(most) if member is None else [member]
     key = jax.random.key(seed)
-    returns = [_episodes(run.policies[k], run.env, key, episodes, greedy) for k in chosen]
+    play = backend_of(run.env).play
+    returns = [play(run.policies[k], run.env, key, episodes, greedy) for k in chosen]
     stacked = jax.tree.map(lambda *xs: np.stack(xs), *returns)
     seeds = run.config.seeds if member is None else 1
     config = dataclasses.replace(run.config, eval_episodes=episodes, seeds=seeds)
@@ -341,18 +383,38 @@ def read_config(run: RunDirectory) -> Config:
         ) from error
 
 
-def rebuild(config: Config, env: World | None = None) -> tuple[list[Learner], World]:
-    """The learners and the environment that a configuration names."""
+def rebuild(config: Config, env: World | str | None = None) -> tuple[list[Learner], World]:
+    """The learners and the environment that a configuration names; `env` takes its place."""
     algorithm = _made("algorithm", registry.make_algorithm, config.algorithm, config)
-    world = env or _made("environment", registry.make, config.environment, config)
+    world = _world(config, config.environment if env is None else env)
     algorithm.check(world.spec)
     return make_learners(config, algorithm, world), world
+
+
+def _world(config: Config, env: World | str) -> World:
+    """The environment of that name, with the fields that the configuration has."""
+    if not isinstance(env, str):
+        return env
+    if env != config.environment:
+        return _made("environment", registry.make, registry.full_name(env), config)
+    mend = _MENDS["environment"]
+    named = env in registry.ENVIRONMENTS
+    require(named, f"the run's environment, {env}, was an object without an address: {mend}")
+    return _made("environment", registry.make, env, config)
+
+
+_MENDS = {
+    "algorithm": "put it back",
+    "environment": "say where it is made, with --env FILE.py:NAME, or env= in Python",
+}
 
 
 def _made(kind: str, make: Callable[..., Any], name: str, config: Config) -> Any:
     """An algorithm or environment as `config.json` has it; a `UserError` that says where not."""
     key = f"{kind}_fields"
     place, home = f"config.json: {key}", name.rpartition(":")[0]
+    gone = name == getattr(config, kind) and home.endswith(".py") and not Path(home).is_file()
+    require(not gone, f"there is no file {home}, which had the run's {kind}: {_MENDS[kind]}")
     made = make(name, **from_fields(getattr(config, key), place=place, home=home))
     check_types(made, place)
     return made

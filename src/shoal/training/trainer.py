@@ -5,9 +5,9 @@ It knows learners only: what an algorithm is made of never shows here.
 
 import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import equinox as eqx
 import jax
@@ -17,18 +17,17 @@ from jaxtyping import Array, Key
 
 from shoal.core.algorithm import Learner, Policy
 from shoal.core.errors import Failure, UserError
-from shoal.envs.host.world import HostWorld, World
+from shoal.envs.host.world import World
 from shoal.runs import checkpoint
 from shoal.runs.config import Config
 from shoal.runs.durable import Json
 from shoal.runs.run_directory import RunDirectory, write_json_atomic
 from shoal.runs.tensor_file import PyTree
-from shoal.training.on_host import HostProgram, OnHost
-from shoal.training.program import Program, State, is_shape, stack
+from shoal.training.backend import backend_of
+from shoal.training.evaluation import apart
+from shoal.training.program import State, is_shape
 from shoal.training.progress import Reporter
 from shoal.training.scoring import (
-    Stage,
-    apart,
     evaluation_columns,
     evaluation_report,
     is_better,
@@ -83,14 +82,9 @@ class Trainer:
         self.steps_per_update = learners[0].steps_per_update
         self.total_updates = -(-config.total_steps // self.steps_per_update)
         self._workers = contextlib.ExitStack()
-        if isinstance(env, HostWorld):
-            hosted = cast(Sequence[OnHost], learners)
-            self.program = self._workers.enter_context(HostProgram(hosted))
-        else:
-            self.program = Program(stack(learners), config.devices, config.member_devices)
-        self._stage = self._workers.enter_context(
-            Stage(env, config.eval_episodes, len(self.members))
-        )
+        backend, enter = backend_of(env), self._workers.enter_context
+        self.program = enter(backend.program(learners, config))
+        self._stage = enter(backend.stage(env, config.eval_episodes, len(self.members)))
         self._saved_at = self._save_seconds = 0.0
 
     def run(self, *, resume: bool = False, quiet: bool = False) -> State:
@@ -113,7 +107,7 @@ class Trainer:
 
     def _train(self, resume, log, board, reporter, stopper) -> State:
         if resume:
-            state, counters = self._restore(reporter)
+            state, counters = self._restore()
             log.truncate_to(counters.log_bytes)
         else:
             state, counters = self.program.init(self.keys), Counters()
@@ -203,7 +197,7 @@ class Trainer:
     def _add_evaluation(self, rows: list[Json], state: State, counters: Counters) -> None:
         policies = self.program.policies(state)
         greedy, sampled = self._stage.play(policies, self._evaluation_key(counters.updates))
-        assessed = self._stage.assess(policies)
+        assessed = [self.env.assess(p) for p in apart(policies, len(self.members))]
         for row, found in zip(rows, evaluation_columns(self.env.spec, greedy, sampled, assessed)):
             row |= found
         new = score(self.env.spec, rows, assessed)
@@ -257,29 +251,32 @@ class Trainer:
             f"{self.directory.checkpoints / 'diverged'}"
         )
 
-    def _restore(self, reporter: Reporter) -> tuple[State, Counters]:
-        template = self.program.template(self.keys)
-        loaded = checkpoint.load(self.directory.checkpoints, template, config_hash=self.config.hash)
+    def _read(self, template: PyTree, name: str | None = None) -> checkpoint.Loaded:
+        """The newest good checkpoint; that it is an older one, or of another version of a library,
+        is said on standard error."""
+        root, config_hash = self.directory.checkpoints, self.config.hash
+        loaded = checkpoint.load(root, template, config_hash=config_hash, name=name)
         for warning in loaded.warnings:
-            reporter.note(f"warning: {warning}")
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
+        return loaded
+
+    def _restore(self) -> tuple[State, Counters]:
+        loaded = self._read(self.program.template(self.keys))
         counters = Counters(**loaded.extra)
         counters.best = self._best(counters.best)
         return self.program.place(loaded.state), counters
 
     def load(self) -> list[Policy]:
         """The policies of the last good checkpoint."""
-        template = self.program.template(self.keys)
-        loaded = checkpoint.load(self.directory.checkpoints, template, config_hash=self.config.hash)
+        loaded = self._read(self.program.template(self.keys))
         return self.policies(self.program.place(loaded.state))
 
     def load_best(self) -> tuple[list[Policy], float | None]:
         """The policies of the best evaluation, and its score. Raises `UserError` where there is
         none yet."""
-        template, config_hash = self.program.policies_template(self.keys), self.config.hash
+        template = self.program.policies_template(self.keys)
         shapes, structure = eqx.partition(template, is_shape)
-        kept = checkpoint.load(
-            self.directory.checkpoints, shapes, config_hash=config_hash, name="best"
-        )
+        kept = self._read(shapes, "best")
         policies = eqx.combine(jax.device_put(kept.state), structure)
         return apart(policies, len(self.members)), kept.extra["best"]
 

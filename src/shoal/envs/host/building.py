@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from shoal.core.errors import require
+from shoal.core.names import heading
 from shoal.envs.host.game import Game, Shown
 
 LONGEST = 10_000  # steps of an episode, where neither the world nor the user names a limit
@@ -13,22 +14,25 @@ Make = Callable[[], Any]
 
 
 def build(task: str, settings: dict[str, Any], make: Make | None, view: Any, limit: int) -> Game:
-    """The game that a name or a function stands for; `limit` cuts its episodes, if it is not 0.
+    """The game that a name, an address or a function stands for; `limit` cuts its episodes, if it
+    is not 0.
 
     Raises:
         UserError: there is no such world, a package is missing, or its spaces will not do.
     """
-    if make is None:
-        from shoal.envs.host.names import make_game
+    from shoal.envs.host.names import is_own, make_game, make_own
 
-        game = make_game(task, settings, view)
+    if make is not None:
+        game = wrap(make(), getattr(make, "__name__", "make_fn"), view)
+    elif is_own(task):
+        game = wrap(make_own(task, settings), heading(task), view)
     else:
-        game = wrap(make(), make, view)
+        game = make_game(task, settings, view)
     own = game.facts.limit  # the world cuts its episodes itself
     return game if own and not 0 < limit < own else Limited(game, limit or LONGEST)
 
 
-def wrap(world: Any, make: Make, view: Any) -> Game:
+def wrap(world: Any, name: str, view: Any) -> Game:
     """A world of the user's as a game: of Gymnasium's kind, of PettingZoo's, parallel or not."""
     if hasattr(world, "possible_agents"):
         if hasattr(world, "agent_iter"):
@@ -40,8 +44,7 @@ def wrap(world: Any, make: Make, view: Any) -> Game:
         return ParallelGame(lambda: world, view)
     require(
         hasattr(world, "observation_space") and hasattr(world, "step"),
-        f"{getattr(make, '__name__', 'make_fn')}() gives a {type(world).__name__}, expected a "
-        "world of Gymnasium's or PettingZoo's",
+        f"{name}() gives a {type(world).__name__}, expected a world of Gymnasium's or PettingZoo's",
     )
     from shoal.envs.host.gymnasium_game import GymnasiumGame
 

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from shoal.core import addresses
 from shoal.core.errors import UserError, in_a_line, require, unknown
+from shoal.core.names import heading, is_address
 from shoal.envs.host.game import Game
 from shoal.envs.host.views import View
 
@@ -36,6 +38,21 @@ def make_game(task: str, settings: dict[str, Any], view: View) -> Game:
     if suite not in _SUITES:
         raise unknown("suite", suite, _SUITES)
     return _SUITES[suite](name, settings, view)
+
+
+def is_own(task: str) -> bool:
+    """Whether a task is the address of a class or a function of the user's own."""
+    return is_address(task) and task.partition(":")[0] not in _SUITES
+
+
+def make_own(address: str, settings: dict[str, Any]) -> Any:
+    """What a class or a function of the user's own makes with these settings.
+
+    Raises:
+        UserError: there is no such thing, or it does not take such a setting.
+    """
+    creator, name = addresses.find(address), heading(address)
+    return _call(name, creator, creator, _settings(name, creator, settings))
 
 
 def _gymnasium(name: str, settings: dict[str, Any], view: View) -> Game:

@@ -1,7 +1,9 @@
 """A walk that can be followed by hand, and a policy that takes it."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import pytest
 from jaxtyping import Array, Float, Int
 
 from shoal.core.algorithm import Policy
@@ -9,6 +11,7 @@ from shoal.core.distributions import Categorical
 from shoal.core.env import Env, EnvSpec, TimeStep
 from shoal.core.picture import Circle, Line, Picture, Ring, Text
 from shoal.core.spaces import Discrete
+from shoal.training.backend import record
 
 RED, BLUE = "#e03131", "#1c7ed6"
 
@@ -91,3 +94,20 @@ class TwoOfThree(Policy):
         preference = jnp.where(carry % 3 == 2, -self.strength, self.strength)
         logits = jnp.stack([jnp.zeros(2), jnp.full(2, preference)], -1)
         return Categorical(logits, timestep.action_mask), carry + 1
+
+
+@pytest.fixture(scope="session")
+def walk():
+    return Walk()
+
+
+@pytest.fixture(scope="session")
+def two_of_three():
+    return TwoOfThree()
+
+
+@pytest.fixture(scope="session")
+def recording(walk, two_of_three):
+    """Two episodes, both alike: the walk has no chance in it and the policy is greedy."""
+    key = jax.random.key(0)
+    return record(two_of_three, walk, key, episodes=2, algorithm="two_of_three", seed=7)
