@@ -9,10 +9,11 @@ import shoal
 
 ROOT = Path(shoal.__file__).parent
 FLOORS = {
-    "cli": 7, "__main__": 7, "__init__": 7,
-    "interop": 6,
-    "recording": 5, "reports": 5, "tuning": 5, "export": 5,
-    "training": 4, "distributed": 4,
+    "cli": 8, "__main__": 8, "__init__": 8,
+    "interop": 7,
+    "reports": 6, "tuning": 6, "export": 6,
+    "training": 5, "distributed": 5,
+    "recording": 4,
     "agents": 3, "envs": 3, "registry": 3, "trackers": 3,
     "nn": 2, "games": 2, "runs": 2, "coordination": 2,
     "core": 1, "math": 1,
@@ -27,9 +28,12 @@ MODULES = {module_of(path): path for path in ROOT.rglob("*.py")}
 
 
 def imports(path: Path) -> set[str]:
-    """The modules of Shoal that a file names in imports, wherever in it they stand."""
-    named = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    """The modules of Shoal that a file imports, wherever in it that stands; but for types."""
+    named, tree = set(), ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "shoal":
             named |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
@@ -53,7 +57,7 @@ def test_every_room_has_its_floor():
 def test_an_import_points_down():
     def up(module: str, needed: str) -> bool:
         here, there = module.split(".")[0], needed.split(".")[0]
-        return here != there and FLOORS[there] >= FLOORS[here] and FLOORS[here] < 7
+        return here != there and FLOORS[there] >= FLOORS[here] and FLOORS[here] < 8
 
     assert not [(m, n) for m, needs in NEEDS.items() for n in needs if up(m, n)]
 

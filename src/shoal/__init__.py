@@ -10,6 +10,8 @@ Names are imported when they are first used, so that `import shoal` costs nothin
 import importlib
 from typing import TYPE_CHECKING, Any
 
+__version__: str
+
 if TYPE_CHECKING:
     from shoal.core.algorithm import Algorithm, Policy
     from shoal.core.env import Env, EnvSpec, TimeStep
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
     from shoal.envs.check import check_environment
     from shoal.envs.game.world import as_world
     from shoal.envs.host.world import from_gymnasium, from_pettingzoo
+    from shoal.export.export import export_run
     from shoal.interop.pettingzoo import to_pettingzoo
     from shoal.registry import make, make_algorithm
+    from shoal.reports.comparison import compare
+    from shoal.training.backend import record
     from shoal.training.empirical_game import EmpiricalGame, empirical_game
     from shoal.training.run import Evaluation, Run, evaluate, load, resume, train
 
@@ -36,11 +41,14 @@ _HOME = {
     "EmpiricalGame": "shoal.training.empirical_game",
     "as_world": "shoal.envs.game.world",
     "check_environment": "shoal.envs.check",
+    "compare": "shoal.reports.comparison",
     "empirical_game": "shoal.training.empirical_game",
     "evaluate": "shoal.training.run",
+    "export_run": "shoal.export.export",
     "from_gymnasium": "shoal.envs.host.world",
     "from_pettingzoo": "shoal.envs.host.world",
     "load": "shoal.training.run",
+    "record": "shoal.training.backend",
     "resume": "shoal.training.run",
     "to_pettingzoo": "shoal.interop.pettingzoo",
     "train": "shoal.training.run",
@@ -56,15 +64,19 @@ __all__ = [
     "Run",
     "TimeStep",
     "UserError",
+    "__version__",
     "as_world",
     "check_environment",
+    "compare",
     "empirical_game",
     "evaluate",
+    "export_run",
     "from_gymnasium",
     "from_pettingzoo",
     "load",
     "make",
     "make_algorithm",
+    "record",
     "resume",
     "to_pettingzoo",
     "train",
@@ -72,6 +84,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("shoal")
     if name not in _HOME:
         raise AttributeError(f"module 'shoal' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOME[name]), name)

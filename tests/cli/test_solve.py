@@ -8,7 +8,7 @@ import pytest
 from shoal.cli.game_input import read_game
 from shoal.cli.main import run
 from shoal.core.errors import UserError
-from shoal.games import ExtensiveForm, NormalForm, classic, kuhn, write_efg
+from shoal.games import ExtensiveForm, NormalForm, classic, kuhn, write_efg, write_nfg
 
 
 def solve(capsys, *words):
@@ -49,7 +49,7 @@ def test_names_take_options():
 
 
 def test_files_are_read(tmp_path):
-    (tmp_path / "game.nfg").write_text(classic("chicken").to_nfg())
+    (tmp_path / "game.nfg").write_text(write_nfg(classic("chicken")))
     (tmp_path / "tree.EFG").write_text(write_efg(kuhn()))
     game, tree = read_game(str(tmp_path / "game.nfg")), read_game(str(tmp_path / "tree.EFG"))
     assert isinstance(game, NormalForm) and isinstance(tree, ExtensiveForm)

@@ -18,7 +18,7 @@ from shoal.cli.main import run
 from shoal.cli.sweep import read_sweep, settings_of, table
 from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
-from shoal.reports.curve import Curve, figure
+from shoal.runs.curve import Curve, figure
 from shoal.runs.run_directory import read_metrics
 from shoal.training import run as runs
 from shoal.training.progress import Reporter

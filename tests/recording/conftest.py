@@ -4,7 +4,7 @@ import jax
 import pytest
 from walk import TwoOfThree, Walk
 
-from shoal.recording.recording import record
+from shoal.training.backend import record
 
 
 @pytest.fixture(scope="session")

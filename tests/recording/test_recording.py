@@ -7,7 +7,8 @@ import pytest
 
 from shoal.core.errors import UserError
 from shoal.core.picture import Circle
-from shoal.recording.recording import record, record_act, running, short_names
+from shoal.recording.recording import record_act, running, short_names
+from shoal.training.backend import record
 
 MOVES = [1, 1, 0, 1, 1]  # the first agent reaches 2 with its fourth move
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from walk import TwoOfThree, Walk
 
-from shoal.recording.recording import record
 from shoal.recording.replay_html import number, replay_html, save_replay, to_json
+from shoal.training.backend import record
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [

@@ -12,8 +12,8 @@ from paper_runs import write_run
 from PIL import Image
 
 from shoal.cli.train import _options
+from shoal.core.colors import PALETTE
 from shoal.core.errors import UserError
-from shoal.recording.recording import PALETTE
 from shoal.recording.replay_html import save_replay
 from shoal.reports import report_runs
 from shoal.reports.report import MARK, report_html, save_report

@@ -17,7 +17,7 @@ import shoal
 from shoal.core.errors import UserError
 from shoal.envs.host.vector import WorldFailed
 from shoal.recording.host_recording import record_host
-from shoal.recording.recording import record
+from shoal.training.backend import record
 from shoal.training.host_evaluation import HostStage
 from shoal.training.on_host import OnHost
 

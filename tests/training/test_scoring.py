@@ -13,7 +13,7 @@ from shoal.core.spaces import Discrete
 from shoal.envs.particle.simple_push import SimplePush
 from shoal.games import kuhn
 from shoal.math.statistics import summaries, summary
-from shoal.reports.curve import Curve
+from shoal.runs.curve import Curve
 from shoal.training import run as runs
 from shoal.training.evaluation import Returns
 from shoal.training.progress import Reporter
@@ -140,9 +140,9 @@ def test_saving_takes_its_share_of_the_time_at_most(
 
 
 def test_pictures_tell_rivals_apart(push: runs.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shoal.cli import finish, render
-    from shoal.recording.recording import record
+    from shoal.cli import finish
     from shoal.recording.replay_html import to_json
+    from shoal.training.backend import record
 
     drawn: list[Curve] = []
 
@@ -150,8 +150,8 @@ def test_pictures_tell_rivals_apart(push: runs.Run, monkeypatch: pytest.MonkeyPa
         drawn.extend(curves)
         return path
 
-    monkeypatch.setattr("shoal.reports.curve.save_curve", draw)
-    render.save_curve(push)
+    monkeypatch.setattr("shoal.runs.curve.save_curve", draw)
+    push.save_curve()
     assert [curve.label for curve in drawn] == ["ippo, adversary", "ippo, agent"]
     last = push.metrics[-1]
     assert [c.returns[-1, 0] for c in drawn] == [last["return/adversary"], last["return/agent"]]

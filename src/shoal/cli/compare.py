@@ -52,11 +52,11 @@ def run(arguments: list[str]) -> int:
         "shoal compare takes two run directories or more, or one with a sweep",
     )
 
-    from shoal.reports.comparison import compare
+    from shoal.reports.comparison import compare_groups
 
     if options.marl_eval:
         _write_marl_eval(groups, options.marl_eval)
-    report = compare(groups, yardstick=options.yardstick)
+    report = compare_groups(groups, yardstick=options.yardstick)
     print(json.dumps(report) if options.json else "\n".join(text(report)))
     return 0
 

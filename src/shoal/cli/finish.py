@@ -32,14 +32,11 @@ def finish(run: Any, pictures: bool = True) -> None:
             f"{run.config.seeds} seeds · {run.directory}"
         )
     if pictures:
-        from shoal.cli.render import save_curve, save_replay
-
         if any(row["return"] is not None for row in run.metrics):
-            save_curve(run)
+            run.save_curve()
         which = f" ({sweep.describe_member(run.config, 0)})" if run.config.sweep else ""
         try:
-            path = save_replay(run, "html", run.directory / "replay.html", episodes=_shown(run.env))
-            print(f"watch it: {path}{which}")
+            print(f"watch it: {run.save_replay()}{which}")
         except UserError as error:  # worlds of others need not be able to draw themselves
             print(f"no replay: {error}")
 
@@ -54,10 +51,3 @@ def _scores(run: Any) -> str:
         f"{who}{score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
         for who, score in (found or {"": report["return"]}).items()
     )
-
-
-def _shown(env: Any) -> int:
-    """Episodes to show; worlds of the host take pictures, which take their time."""
-    from shoal.core.env import Env
-
-    return 5 if isinstance(env, Env) else 1

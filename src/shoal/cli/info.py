@@ -48,6 +48,7 @@ def _algorithm(name: str) -> None:
 def _environment(name: str) -> None:
     from shoal.core.env import Env
     from shoal.core.teams import rival_teams
+    from shoal.envs.host.world import HostWorld
     from shoal.training import presets
 
     env = registry.make(name)
@@ -60,7 +61,7 @@ def _environment(name: str) -> None:
         print("  {:<18}{:>5}{:>5}{:>5}  {}".format(*row, spec.action.describe(i)))
     print(f"metrics: {', '.join(f'{m} ({how})' for m, how in spec.metrics)}")
     if teams := rival_teams(spec):
-        own = isinstance(env, Env) and type(env).assess is not Env.assess
+        own = type(env).assess not in (Env.assess, HostWorld.assess)
         best = "by the environment's own measure, such as nash_conv" if own else "is the newest"
         print(f"rival teams: {', '.join(teams)}; returns are told by team, and `best` {best}")
     for algorithm in registry.ALGORITHMS:

@@ -14,7 +14,7 @@ from shoal import registry
 from shoal.cli.declared import fields, leaves
 from shoal.core.errors import UserError, require
 from shoal.core.limits import read_value
-from shoal.core.names import heading
+from shoal.core.names import heading, in_digits, in_words
 
 Json = dict[str, Any]
 Sweep = dict[str, list[int | float]]
@@ -125,17 +125,7 @@ def describe_member(config: Any, member: int) -> str:
     """`member 3: learning_rate 0.001, seed 1`; `config` is a run's `Config`."""
     settings = config.members()[member]
     values = {name: settings[name] for name in config.sweep} | {"seed": settings["seed"]}
-    return f"member {member}: " + say(values)
-
-
-def say(values: Json) -> str:
-    """`learning_rate 0.001, clip 0.2`."""
-    return ", ".join(f"{name} {_short(value)}" for name, value in values.items())
-
-
-def _short(value: int | float) -> str:
-    """As few digits as tell it from others."""
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return f"member {member}: " + in_words(values)
 
 
 # What came of it ------------------------------------------------------------------------------
@@ -154,7 +144,7 @@ class Setting(NamedTuple):
     @property
     def name(self) -> str:
         """`learning_rate 0.001, clip 0.2`."""
-        return say(self.values)
+        return in_words(self.values)
 
     def to_json(self) -> Json:
         score = {"mean": self.mean, "low": self.low, "high": self.high}
@@ -186,7 +176,7 @@ def table(settings: Sequence[Setting]) -> list[str]:
     head = ["", *settings[0].values, "members", "return", "95 %"]
     rows = [head]
     for i, s in enumerate(settings):
-        values = [_short(value) for value in s.values.values()]
+        values = [in_digits(value) for value in s.values.values()]
         members = "-".join(str(k) for k in dict.fromkeys((s.members[0], s.members[-1])))
         known = s.low is not None and not math.isnan(s.mean)
         interval = f"[{s.low:.2f}, {s.high:.2f}]" if known else "\N{EN DASH}"

@@ -106,12 +106,12 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
     world = registry.make(environment)
     chosen = _value(arguments, "--preset") or "auto"
 
-    from shoal.core.env import Env
     from shoal.core.spaces import Box
     from shoal.runs.fields import from_fields
+    from shoal.training.backend import backend_of
 
     continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
-    on_host = not isinstance(world, Env)
+    on_host = backend_of(world).on_host
     table = presets.resolve(algorithm, environment, continuous, chosen, on_host)
     learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
 

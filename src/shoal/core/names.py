@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -30,3 +30,13 @@ def headings(names: Iterable[str]) -> dict[str, str]:
     short = {name: heading(name) for name in names}
     alike = [n for n, count in Counter(short.values()).items() if count > 1]
     return {name: name if said in alike else said for name, said in short.items()}
+
+
+def in_words(values: Mapping[str, int | float]) -> str:
+    """Settings to read: `learning_rate 0.001, clip 0.2`."""
+    return ", ".join(f"{name} {in_digits(value)}" for name, value in values.items())
+
+
+def in_digits(value: int | float) -> str:
+    """A number in as few digits as tell it from others."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)

@@ -17,18 +17,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
-from jax.extend.core import Var
 from jaxtyping import Array, Bool, Float
 
 from shoal.core.algorithm import Policy
-from shoal.core.env import Env, EnvSpec, TimeStep
+from shoal.core.env import EnvSpec, TimeStep
 from shoal.core.errors import require, unknown
 from shoal.core.spaces import ActionSpace, Factored
-from shoal.envs.host.world import HostWorld, World
+from shoal.envs.host.world import World
 from shoal.export.policy_outputs import decide
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.sharing import Groups
-from shoal.training.on_host import always_masked
+from shoal.training.backend import backend_of
+from shoal.training.constant_mask import depends
 
 
 @functools.cache
@@ -85,7 +85,7 @@ def policy_function(policy: Policy, env: World, agent: str | None = None) -> Pol
         not any(np.any(np.asarray(leaf)) for leaf in carry),
         f"a {type(policy).__name__} starts from a carry that is not zero: it cannot be exported",
     )
-    call = _Whole(policy, spec.action, *_mask(env))
+    call = _Whole(policy, spec.action, *backend_of(env).mask(env))
     obs, mask = (spec.num_agents, spec.obs_size), (spec.num_agents, spec.action.size)
     _check_no_draws(call, obs, mask)
     if agent is not None:
@@ -234,51 +234,12 @@ def _per_agent(leaf: Array, spec: EnvSpec) -> bool:
 # What never changes ----------------------------------------------------------------------------
 
 
-def _mask(env: World) -> tuple[bool, Bool[np.ndarray, "N A"] | None]:
-    """Whether masks change, and otherwise the one that there always is (`None`: there is none)."""
-    if isinstance(env, HostWorld):
-        space = env.spec.action
-        fixed = space.mask if always_masked(space) else None
-        return (True, None) if env.facts.masked else (False, fixed)
-    return _mask_on_device(env)
-
-
-def _mask_on_device(env: Env) -> tuple[bool, Bool[np.ndarray, "N A"] | None]:
-    def first(key: Array) -> Array | None:
-        return env.reset(key)[1].action_mask
-
-    def later(key: Array, state: Any, action: Array) -> Array | None:
-        return env.step(key, state, action)[1].action_mask
-
-    key, spec = jax.random.key(0), env.spec
-    if jax.eval_shape(first, key) is None:
-        return False, None
-    if _depends(first, key):
-        return True, None
-    action = jnp.zeros((spec.num_agents, *spec.action.shape), spec.action.dtype)
-    arguments = (key, jax.jit(env.reset)(key)[0], action)
-    if _depends(later, *arguments):
-        return True, None
-    mask, after = np.asarray(jax.jit(first)(key)), np.asarray(jax.jit(later)(*arguments))
-    return (False, mask) if np.array_equal(mask, after) else (True, None)
-
-
 def _check_no_draws(whole: _Whole, obs: tuple[int, ...], mask: tuple[int, ...]) -> None:
     """Raises `UserError` where the key shapes what the policy does."""
     arguments = [jnp.zeros((1, *obs))]
     arguments += [jnp.ones((1, *mask), bool)] if whole.masked else []
     arguments += [x[None] for x in jax.tree.leaves(whole.policy.initial_carry())]
     require(
-        not _depends(lambda key: whole(*arguments, key=key), jax.random.key(0)),
+        not depends(lambda key: whole(*arguments, key=key), jax.random.key(0)),
         f"a {type(whole.policy).__name__} draws random numbers as it acts: it cannot be exported",
     )
-
-
-def _depends(fn: Callable[..., Any], *arguments: Any) -> bool:
-    """Whether some argument may shape what `fn` returns; a call inside counts as a whole."""
-    jaxpr = jax.make_jaxpr(fn)(*arguments).jaxpr
-    reached = set(jaxpr.invars)
-    for equation in jaxpr.eqns:
-        if any(v in reached for v in equation.invars if isinstance(v, Var)):
-            reached.update(equation.outvars)
-    return any(v in reached for v in jaxpr.outvars if isinstance(v, Var))

@@ -8,7 +8,6 @@ them, and `grad` differentiates through a solution.
 
 from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -97,23 +96,6 @@ class NormalForm(eqx.Module):
             f"payoffs have shape {list(row.shape)}, expected a square matrix",
         )
         return NormalForm.bimatrix(row, row.T, **names)
-
-    @staticmethod
-    def from_nfg(path_or_text: str | Path) -> "NormalForm":
-        """Reads Gambit's `.nfg`, a file or its text; `to_nfg` writes it.
-
-        Raises:
-            UserError: there is no such file, or it is malformed; with line and column.
-        """
-        from shoal.games.gambit.nfg import read_nfg
-
-        return read_nfg(path_or_text)
-
-    def to_nfg(self) -> str:
-        """The text of a Gambit `.nfg` file, with rational numbers where they are simple."""
-        from shoal.games.gambit.nfg import write_nfg
-
-        return write_nfg(self)
 
     @property
     def num_players(self) -> int:

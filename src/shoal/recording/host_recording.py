@@ -17,10 +17,10 @@ from shoal.core.spaces import ActionSpace
 from shoal.core.teams import rival_teams
 from shoal.envs.host.game import Game, Shown
 from shoal.envs.host.order import in_order_of
+from shoal.envs.host.steps import seeds_of, timestep_of
 from shoal.envs.host.world import HostWorld
 from shoal.recording.raster import photograph
 from shoal.recording.recording import Act, Episode, Recording
-from shoal.training.on_host import seeds_of, timestep_of
 
 
 @eqx.filter_jit

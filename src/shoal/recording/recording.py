@@ -15,7 +15,6 @@ from shoal.core.env import Action, Env, EnvState, TimeStep, settle, to_act_on
 from shoal.core.errors import require
 from shoal.core.picture import Circle, Picture
 from shoal.core.teams import rival_teams
-from shoal.envs.host.world import HostWorld, World
 
 Act = Callable[[EnvState, TimeStep, Carry, PRNGKeyArray], tuple[Action, Carry]]
 
@@ -55,26 +54,7 @@ class Recording(NamedTuple):
         return float(np.mean([e.returns[-1].mean() for e in self.episodes]))
 
 
-def record(
-    policy: Policy,
-    env: World,
-    key: PRNGKeyArray,
-    episodes: int = 5,
-    *,
-    greedy: bool = True,
-    algorithm: str = "",
-    seed: int | None = None,
-) -> Recording:
-    """Plays `episodes` episodes with `policy`: its likeliest actions if `greedy`, else samples."""
-    act, carry = _PolicyAct(policy, greedy), policy.initial_carry()
-    if isinstance(env, HostWorld):
-        from shoal.recording.host_recording import record_host
-
-        return record_host(act, env, key, episodes, carry=carry, algorithm=algorithm, seed=seed)
-    return record_act(act, env, key, episodes, carry=carry, algorithm=algorithm, seed=seed)
-
-
-class _PolicyAct(eqx.Module):
+class PolicyAct(eqx.Module):
     """A policy as an `Act`: a module, so that like policies share a compiled program."""
 
     policy: Policy

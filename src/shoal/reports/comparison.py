@@ -5,6 +5,7 @@ et al. 2022, arXiv:2209.10485). Everything here is plain JSON: what prints it de
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from jaxtyping import Float
 from shoal.core.names import heading
 from shoal.math import statistics
 from shoal.reports.comparison_notes import notes
-from shoal.reports.run_groups import Group, stack_worlds
+from shoal.reports.run_groups import Group, read_groups, stack_worlds
 from shoal.reports.trained_seeds import Json, differing
 from shoal.reports.yardstick import (
     NoYardstick,
@@ -34,7 +35,15 @@ class Measured(NamedTuple):
     why: str = ""
 
 
-def compare(groups: dict[str, list[Group]], *, yardstick: str = "scripted") -> Json:
+def compare(
+    runs: Sequence[Path | str], *, yardstick: str = "scripted", at_steps: int | None = None
+) -> Json:
+    """Compares finished runs, by their directories: see `read_groups` and `compare_groups`."""
+    groups = read_groups([Path(run) for run in runs], at_steps=at_steps)
+    return compare_groups(groups, yardstick=yardstick)
+
+
+def compare_groups(groups: dict[str, list[Group]], *, yardstick: str = "scripted") -> Json:
     """The comparison of `read_groups`' groups.
 
     Args:

@@ -12,7 +12,7 @@ from shoal.core.colors import PALETTE
 from shoal.core.errors import UserError, require
 from shoal.core.names import headings
 from shoal.reports import report_runs, report_tables as tables, svg_chart
-from shoal.reports.comparison import compare
+from shoal.reports.comparison import compare_groups
 from shoal.reports.report_tables import Styles
 from shoal.reports.run_groups import Group
 from shoal.reports.svg_chart import Interval, Line
@@ -66,7 +66,7 @@ def report_html(
     replays: bool = True,
 ) -> str:
     """The page on the groups of `read_groups`; `compare` says what `yardstick` may be."""
-    report = compare(groups, yardstick=yardstick)
+    report = compare_groups(groups, yardstick=yardstick)
     names = list(dict.fromkeys(g["name"] for world in report["worlds"] for g in world["groups"]))
     styles = {name: (PALETTE[i % len(PALETTE)], i >= len(PALETTE)) for i, name in enumerate(names)}
     worlds = headings(groups)

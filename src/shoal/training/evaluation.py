@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from shoal.core.algorithm import Policy
 from shoal.core.distributions import action_distribution
@@ -122,3 +122,33 @@ def random_action(
     if isinstance(space, Box):
         return jax.random.uniform(key, rows, minval=space.lows, maxval=space.highs)
     return action_distribution(space, jnp.zeros(rows), action_mask).sample(key)
+
+
+class DeviceStage:
+    """Plays the episodes of evaluations in a compiled program, all members on the same starts."""
+
+    def __init__(self, env: Env, episodes: int, members: int):
+        self.env, self.episodes, self.members = env, episodes, members
+        self._compiled = eqx.filter_jit(self._play)
+
+    def play(self, policies: Policy, key: Key[Array, ""]) -> tuple[Returns, Returns]:
+        """Greedy and sampled, `[K, E]`, of policies whose arrays have a leading axis K."""
+        return jax.device_get(self._compiled(policies, *jax.random.split(key)))
+
+    def _play(self, policies: Policy, greedy: Any, sampled: Any) -> tuple[Returns, Returns]:
+        arrays, structure = eqx.partition(policies, eqx.is_array)
+
+        def one(member: Any) -> tuple[Returns, Returns]:
+            policy, n = eqx.combine(member[0], structure), self.episodes
+            return (
+                evaluate_policy(policy, self.env, greedy, n, greedy=True),
+                evaluate_policy(policy, self.env, sampled, n, greedy=False),
+            )
+
+        return jax.lax.map(one, (arrays, jnp.arange(self.members)))
+
+
+def apart(policies: Policy, count: int) -> list[Policy]:
+    """The policies of the members, of one whose arrays have a leading axis K."""
+    arrays, structure = eqx.partition(policies, eqx.is_array)
+    return [eqx.combine(jax.tree.map(lambda x, k=k: x[k], arrays), structure) for k in range(count)]

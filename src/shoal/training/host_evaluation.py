@@ -14,11 +14,11 @@ from shoal.core.algorithm import Carry, Policy, where_done
 from shoal.core.env import paid, to_act_on
 from shoal.core.spaces import ActionSpace
 from shoal.envs.host.game import Shown
+from shoal.envs.host.steps import acting_key, draw_seeds, seeds_of, timestep_of
 from shoal.envs.host.vector import HostVector
 from shoal.envs.host.world import HostWorld
-from shoal.training.evaluation import Returns, random_action
+from shoal.training.evaluation import Returns, apart, random_action
 from shoal.training.on_device import batch_carry
-from shoal.training.on_host import acting_key, draw_seeds, seeds_of, timestep_of
 
 TOGETHER = 16  # most environments that are stepped at once
 AHEAD = 256  # steps whose random numbers are drawn together
@@ -28,10 +28,22 @@ Act = Callable[[Shown, Carry, np.ndarray, np.ndarray], tuple[Array, Carry]]
 class HostStage:
     """Plays episodes in worker processes, which live until `close`."""
 
-    def __init__(self, world: HostWorld, episodes: int):
-        self.world, self.episodes = world, episodes
+    def __init__(self, world: HostWorld, episodes: int, members: int = 1):
+        self.world, self.episodes, self.members = world, episodes, members
         self._vector: HostVector | None = None
         self._compiled: dict[Any, Any] = {}
+
+    def play(self, policies: Policy, key: PRNGKeyArray) -> tuple[Returns, Returns]:
+        """Greedy and sampled, `[K, E]`, of policies whose arrays have a leading axis K."""
+        greedy, sampled = jax.random.split(key)
+        each = [
+            (
+                self.play_policy(policy, greedy, greedy=True),
+                self.play_policy(policy, sampled, greedy=False),
+            )
+            for policy in apart(policies, self.members)
+        ]
+        return jax.tree.map(lambda *xs: np.stack(xs), *each)
 
     def play_policy(self, policy: Policy, key: PRNGKeyArray, *, greedy: bool = True) -> Returns:
         """Returns `[E]` of a policy: its likeliest actions if `greedy`, else samples."""
@@ -42,13 +54,13 @@ class HostStage:
             rebuild = partial(_rebuild, structure, static)
             self._compiled[kind] = jax.jit(partial(_act, rebuild, greedy, self.world.spec.action))
         act = partial(self._compiled[kind], leaves)
-        return self.play(act, batch_carry(policy.initial_carry(), self.num_envs), key)
+        return self._episodes(act, batch_carry(policy.initial_carry(), self.num_envs), key)
 
     def play_random(self, key: PRNGKeyArray) -> Returns:
         """Returns `[E]` of uniformly random legal actions."""
         space, shape = self.world.spec.action, (self.num_envs, self.world.spec.num_agents)
         draw = jax.jit(lambda mask, seed: random_action(space, shape, mask, acting_key(seed)))
-        return self.play(
+        return self._episodes(
             lambda shown, _, __, seed: (draw(shown.action_mask, seed), None), None, key
         )
 
@@ -57,7 +69,7 @@ class HostStage:
         """Environments that are stepped together."""
         return min(self.episodes, TOGETHER)
 
-    def play(self, act: Act, carry: Carry, key: PRNGKeyArray) -> Returns:
+    def _episodes(self, act: Act, carry: Carry, key: PRNGKeyArray) -> Returns:
         """Each environment plays its own share of the episodes: were it who ends first, short
         episodes would count more often."""
         self._vector = vector = self._vector or self.world.vector(self.num_envs)

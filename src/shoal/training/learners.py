@@ -1,8 +1,8 @@
 """Learners, built: the one place that knows which one an algorithm needs.
 
 A learner's class is called with (algorithm, env, num_envs, unroll, total_updates). The registry
-says which class a name needs; where processes of the host step the environment, `OnHost` takes the
-place of `OnDevice`.
+says which class a name needs, and the environment's backend may put its own in the place of
+`OnDevice`.
 """
 
 import importlib
@@ -15,12 +15,10 @@ import jax.numpy as jnp
 from shoal import registry
 from shoal.core.algorithm import Learner
 from shoal.core.env import EnvSpec
-from shoal.core.errors import require
-from shoal.envs.host.world import HostWorld, World
+from shoal.envs.host.world import World
 from shoal.runs.config import Config, Json
 from shoal.runs.fields import replace_at
-
-_ON_HOST = "shoal.training.on_host:OnHost"
+from shoal.training.backend import backend_of
 
 
 @runtime_checkable
@@ -42,14 +40,7 @@ def make_learner(
 ) -> Learner:
     """A learner of the class `target`, `module:Class`, whose schedules end with the update that
     reaches `total_steps`; without them they stay where they start."""
-    if isinstance(env, HostWorld):
-        require(
-            target == registry.ON_DEVICE,
-            f"{target.rpartition(':')[2]} compiles whole updates, which an environment of worker "
-            "processes does not allow",
-        )
-        target = _ON_HOST
-    module, name = target.split(":")
+    module, name = backend_of(env).learner(target).split(":")
     kind = getattr(importlib.import_module(module), name)
     algorithm = jax.tree.map(jnp.asarray, algorithm)
     if total_steps is None:

@@ -25,9 +25,9 @@ from shoal.core.algorithm import (
     where_done,
 )
 from shoal.core.env import EnvSpec, TimeStep, paid, settle, to_act_on
-from shoal.core.spaces import ActionSpace, Box
 from shoal.core.teams import mean_returns
 from shoal.envs.host.game import Shown
+from shoal.envs.host.steps import acting_key, draw_seeds, seeds_of, timestep_of
 from shoal.envs.host.vector import HostVector
 from shoal.envs.host.world import HostWorld
 from shoal.training.fit import check_action, check_same
@@ -285,38 +285,6 @@ class HostProgram:
         """Ends all workers."""
         for learner in self.learners:
             learner.close()
-
-
-def timestep_of(shown: Shown, space: ActionSpace) -> TimeStep:
-    """What games show, as algorithms read it; inside a compiled program."""
-    fields = jax.tree.map(jnp.asarray, shown._asdict())
-    if fields["action_mask"] is None and always_masked(space):
-        shape = (*fields["reward"].shape, space.size)
-        fields["action_mask"] = jnp.broadcast_to(space.mask, shape)
-    return TimeStep(**fields, metrics={})
-
-
-def always_masked(space: ActionSpace) -> bool:
-    """Whether some agents have fewer actions than others, which a mask must say."""
-    return not isinstance(space, Box) and not bool(space.mask.all())
-
-
-def seeds_of(key: PRNGKeyArray, count: int) -> np.ndarray:
-    """A seed for each of `count` worlds."""
-    return np.asarray(jax.random.bits(key, (count,), jnp.uint32)).astype(np.int64)
-
-
-def draw_seeds(key: PRNGKeyArray, steps: int) -> np.ndarray:
-    """What each of `steps` actions is drawn from, uint32 `[steps, 4]`."""
-    return np.asarray(_bits(key, steps))
-
-
-def acting_key(seed: Array) -> PRNGKeyArray:
-    """The key of one step; drawing with it takes half the time of acting with a small network."""
-    return jax.random.wrap_key_data(seed, impl="unsafe_rbg")
-
-
-_bits = jax.jit(lambda key, steps: jax.random.bits(key, (steps, 4), jnp.uint32), static_argnums=1)
 
 
 def _empty(step: Any, length: int) -> Any:

@@ -4,21 +4,19 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from shoal import registry
 from shoal.core import addresses
 from shoal.core.algorithm import Algorithm, Learner, Policy
-from shoal.core.env import Env
 from shoal.core.errors import UserError, require, unknown
-from shoal.core.names import short_name
+from shoal.core.names import heading, in_words, short_name
 from shoal.core.spaces import Box
-from shoal.envs.host.world import HostWorld, World
+from shoal.core.teams import return_names
+from shoal.envs.host.world import World
 from shoal.runs.config import Config, Json
 from shoal.runs.durable import read_json
 from shoal.runs.fields import check_types, fields_of, from_fields, paths
@@ -26,15 +24,8 @@ from shoal.runs.run_directory import RunDirectory, read_metrics
 from shoal.trackers.choice import Track, choose
 from shoal.trackers.tracking import Tracking
 from shoal.training import presets
+from shoal.training.backend import backend_of, record
 from shoal.training.devices import prepare, share_out
-from shoal.training.evaluation import (
-    Returns,
-    evaluate_policy,
-    evaluate_random,
-    evaluate_scripted,
-)
-from shoal.training.fit import check_learner
-from shoal.training.host_evaluation import HostStage
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
 from shoal.training.machine import hardware, versions
 from shoal.training.scoring import evaluation_report, evaluation_summaries
@@ -45,7 +36,6 @@ RUN_SETTINGS = (
     "normalise_observations",
 )
 _SCALED = "normalise_observations"  # a run setting that is a field of algorithms
-CONTROLLERS = {"scripted": evaluate_scripted, "random": evaluate_random}
 
 
 @dataclass(frozen=True)
@@ -80,6 +70,68 @@ class Run:
         """The content of `eval.json`, once training has finished."""
         path = self.directory / "eval.json"
         return read_json(path) if path.is_file() else None
+
+    def save_replay(
+        self,
+        path: Path | str | None = None,
+        *,
+        format: Literal["html", "gif", "mp4"] = "html",
+        episodes: int | None = None,
+        seed: int = 0,
+        greedy: bool = True,
+        member: int = 0,
+    ) -> Path:
+        """Records episodes of a member's policy and draws them, as a page or a video.
+
+        Args:
+            path: the file; `replay.FORMAT` in the run's directory if not given, with the number of
+                any member but the first.
+            episodes: how many; 5 if not given, 1 where an environment draws itself step by step.
+
+        Raises:
+            UserError: the environment cannot draw itself, or mp4 lacks the `video` extra.
+        """
+        from shoal.recording import replay_html, video
+
+        recording = record(
+            self.policies[member],
+            self.env,
+            jax.random.key(seed),
+            backend_of(self.env).shown if episodes is None else episodes,
+            greedy=greedy,
+            algorithm=heading(self.config.algorithm),
+            seed=self.config.members()[member]["seed"],
+        )
+        number = f"_{member}" if member else ""
+        path = Path(path) if path else self.directory / f"replay{number}.{format}"
+        save = {"html": replay_html.save_replay, "gif": video.save_gif, "mp4": video.save_mp4}
+        return save[format](recording, path)
+
+    def save_curve(self, path: Path | str | None = None) -> Path:
+        """Draws the return during training, `curve.png` unless told otherwise: one line a setting
+        of a sweep and a team of rivals, with the scripted score where there is one and one team."""
+        from shoal.runs.curve import curve_from_rows, save_curve
+
+        config, rows = self.config, self.metrics
+        teams = return_names(self.env.spec)[1:]
+        scripted = not teams and backend_of(self.env).has_script(self.env)
+        settings = [{k: v for k, v in m.items() if k != "seed"} for m in config.members()]
+        curves = [
+            curve_from_rows(
+                [row for row in rows if setting.items() <= row.items()],
+                ", ".join([in_words(setting) or heading(config.algorithm), *name.split("/")[1:]]),
+                name,
+            )
+            for setting in settings[:: config.seeds]
+            for name in teams or ("return",)
+        ]
+        return save_curve(
+            Path(path) if path else self.directory / "curve.png",
+            curves,
+            title=f"{heading(config.algorithm)} in {heading(config.environment)}",
+            horizon=self.env.spec.horizon,
+            scripted=evaluate("scripted", self.env, episodes=1000).mean if scripted else None,
+        )
 
 
 def train(
@@ -128,21 +180,15 @@ def train(
     world: World = registry.make(env) if isinstance(env, str) else env
     spec = world.spec
     continuous = isinstance(spec.action, Box)
-    on_host = isinstance(world, HostWorld)
-    table = presets.resolve(name, spec.name, continuous, preset, on_host)
+    table = presets.resolve(name, spec.name, continuous, preset, backend_of(world).on_host)
     is_name = isinstance(algorithm, str)
-    kind = registry.find_algorithm(name).load() if is_name else type(algorithm)
-    known = registry.field_names(kind)
-    for setting in settings:
-        if setting not in (*RUN_SETTINGS, *known):
-            raise unknown("setting", setting, {*RUN_SETTINGS, *known})
+    _check_settings(registry.find_algorithm(name).load() if is_name else type(algorithm), settings)
     given = {k: v for k, v in settings.items() if k not in RUN_SETTINGS}
     fields = from_fields(table.pop("algo") | given)
-    algo = (
-        registry.make_algorithm(name, **fields)
-        if is_name
-        else dataclasses.replace(algorithm, **fields)
-    )
+    if is_name:
+        algo = registry.make_algorithm(name, **fields)
+    else:
+        algo = dataclasses.replace(algorithm, **fields)
     chosen = table | {k: settings[k] for k in RUN_SETTINGS if settings.get(k) is not None}
     if total_steps is not None:
         chosen["total_steps"] = total_steps
@@ -161,6 +207,14 @@ def train(
         preset=preset,
         **chosen,
     )
+
+
+def _check_settings(kind: Callable[..., Any], settings: Json) -> None:
+    """Raises `UserError` for a keyword that is neither a run setting nor a hyper-parameter."""
+    known = {*RUN_SETTINGS, *registry.field_names(kind)}
+    for name in settings:
+        if name not in known:
+            raise unknown("setting", name, known)
 
 
 def algorithm_name(algorithm: Any) -> str:
@@ -208,14 +262,14 @@ def start(
     )
     for member in config.members():
         with_settings(algorithm, member).check(spec)
-    one = config.deterministic or isinstance(env, HostWorld)  # whose loop is Python's
+    backend = backend_of(env)
+    one = config.deterministic or backend.on_host
     available = 1 if one else jax.local_device_count()
     groups = max(d for d in range(1, available + 1) if len(config.members()) % d == 0)
     devices = share_out(algorithm, config.num_envs, available // groups)
     config = dataclasses.replace(config, devices=devices, member_devices=groups)
     learners = make_learners(config, algorithm, env)
-    if isinstance(env, Env):
-        check_learner(learners[0], env)
+    backend.check(learners[0], env)
     with RunDirectory.create(out) as directory:
         tracking = Tracking(trackers, directory, config, quiet)
         trainer = Trainer(config, learners, env, directory, [*watchers, tracking.watch])
@@ -288,28 +342,9 @@ def evaluate(
 ) -> Evaluation:
     """Plays whole episodes and summarises them. `policy` may be `"scripted"` or `"random"`."""
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
-    returns = _episodes(policy, env, jax.random.key(seed), episodes, greedy)
+    returns = backend_of(env).play(policy, env, jax.random.key(seed), episodes, greedy)
     found = evaluation_summaries(env.spec, jax.tree.map(lambda x: np.asarray(x)[None], returns))
     return Evaluation(**found.pop("return"), metrics=found)
-
-
-def _episodes(
-    policy: Policy | str, env: World, key: PRNGKeyArray, episodes: int, greedy: bool
-) -> Returns:
-    """Plays with a policy or a controller, wherever the world runs."""
-    if isinstance(policy, str) and policy not in CONTROLLERS:
-        raise unknown("controller", policy, CONTROLLERS)
-    if isinstance(env, HostWorld):
-        require(policy != "scripted", f"{env.spec.name} has no scripted controller")
-        with HostStage(env, episodes) as stage:
-            if isinstance(policy, str):
-                return stage.play_random(key)
-            return stage.play_policy(policy, key, greedy=greedy)
-    if isinstance(policy, str):
-        play = CONTROLLERS[policy]
-        return jax.device_get(jax.jit(lambda k: play(env, k, episodes))(key))
-    play = eqx.filter_jit(evaluate_policy)
-    return jax.device_get(play(policy, env, key, episodes, greedy))
 
 
 def evaluate_run(
@@ -331,7 +366,8 @@ def evaluate_run(
     require(member is None or 0 <= member < most, f"member is {member}, expected 0 to {most - 1}")
     chosen = range(most) if member is None else [member]
     key = jax.random.key(seed)
-    returns = [_episodes(run.policies[k], run.env, key, episodes, greedy) for k in chosen]
+    play = backend_of(run.env).play
+    returns = [play(run.policies[k], run.env, key, episodes, greedy) for k in chosen]
     stacked = jax.tree.map(lambda *xs: np.stack(xs), *returns)
     seeds = run.config.seeds if member is None else 1
     config = dataclasses.replace(run.config, eval_episodes=episodes, seeds=seeds)

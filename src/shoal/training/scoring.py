@@ -6,16 +6,10 @@ team, and the newest evaluation counts as the best, unless the environment measu
 """
 
 import math
-from typing import Any, cast
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
 
-from shoal.core.algorithm import Policy
-from shoal.core.env import Env, EnvSpec
+from shoal.core.env import EnvSpec
 from shoal.core.teams import (
     MOST,
     are_rivals,
@@ -24,64 +18,10 @@ from shoal.core.teams import (
     return_names,
     role_names,
 )
-from shoal.envs.host.world import HostWorld, World
+from shoal.envs.host.world import World
 from shoal.math.statistics import summaries
 from shoal.runs.config import Config, Json
-from shoal.training.evaluation import Returns, evaluate_policy
-from shoal.training.host_evaluation import HostStage
-
-
-class Stage:
-    """Plays the episodes of evaluations, all members on the same starts; to be closed."""
-
-    def __init__(self, env: World, episodes: int, members: int):
-        self.env, self.episodes, self.members = env, episodes, members
-        self._host = HostStage(env, episodes) if isinstance(env, HostWorld) else None
-        self._compiled = eqx.filter_jit(self._play)
-
-    def play(self, policies: Policy, key: Key[Array, ""]) -> tuple[Returns, Returns]:
-        """Greedy and sampled, `[K, E]`, of policies whose arrays have a leading axis K."""
-        greedy, sampled = jax.random.split(key)
-        if self._host is None:
-            return jax.device_get(self._compiled(policies, greedy, sampled))
-        each = [
-            (
-                self._host.play_policy(policy, greedy, greedy=True),
-                self._host.play_policy(policy, sampled, greedy=False),
-            )
-            for policy in apart(policies, self.members)
-        ]
-        return jax.tree.map(lambda *xs: np.stack(xs), *each)
-
-    def _play(self, policies: Policy, greedy: Any, sampled: Any) -> tuple[Returns, Returns]:
-        arrays, structure = eqx.partition(policies, eqx.is_array)
-
-        def one(member: Any) -> tuple[Returns, Returns]:
-            policy, env, n = eqx.combine(member[0], structure), cast(Env, self.env), self.episodes
-            return (
-                evaluate_policy(policy, env, greedy, n, greedy=True),
-                evaluate_policy(policy, env, sampled, n, greedy=False),
-            )
-
-        return jax.lax.map(one, (arrays, jnp.arange(self.members)))
-
-    def assess(self, policies: Policy) -> list[dict[str, float]]:
-        """What the environment measures of each member's policy by itself."""
-        known = self.env.assess if isinstance(self.env, Env) else lambda _: {}
-        return [known(policy) for policy in apart(policies, self.members)]
-
-    def __enter__(self) -> "Stage":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._host is not None:
-            self._host.close()
-
-
-def apart(policies: Policy, count: int) -> list[Policy]:
-    """The policies of the members, of one whose arrays have a leading axis K."""
-    arrays, structure = eqx.partition(policies, eqx.is_array)
-    return [eqx.combine(jax.tree.map(lambda x, k=k: x[k], arrays), structure) for k in range(count)]
+from shoal.training.evaluation import Returns
 
 
 def evaluation_columns(

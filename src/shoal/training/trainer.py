@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import equinox as eqx
 import jax
@@ -17,17 +16,16 @@ from jaxtyping import Array, Key
 
 from shoal.core.algorithm import Learner, Policy
 from shoal.core.errors import Failure, UserError
-from shoal.envs.host.world import HostWorld, World
+from shoal.envs.host.world import World
 from shoal.runs import checkpoint
 from shoal.runs.config import Config, Json
 from shoal.runs.run_directory import RunDirectory, write_json_atomic
 from shoal.runs.tensor_file import PyTree
-from shoal.training.on_host import HostProgram, OnHost
-from shoal.training.program import Program, State, is_shape, stack
+from shoal.training.backend import backend_of
+from shoal.training.evaluation import apart
+from shoal.training.program import State, is_shape
 from shoal.training.progress import Reporter
 from shoal.training.scoring import (
-    Stage,
-    apart,
     evaluation_columns,
     evaluation_report,
     is_better,
@@ -82,14 +80,9 @@ class Trainer:
         self.steps_per_update = learners[0].steps_per_update
         self.total_updates = -(-config.total_steps // self.steps_per_update)
         self._workers = contextlib.ExitStack()
-        if isinstance(env, HostWorld):
-            hosted = cast(Sequence[OnHost], learners)
-            self.program = self._workers.enter_context(HostProgram(hosted))
-        else:
-            self.program = Program(stack(learners), config.devices, config.member_devices)
-        self._stage = self._workers.enter_context(
-            Stage(env, config.eval_episodes, len(self.members))
-        )
+        backend, enter = backend_of(env), self._workers.enter_context
+        self.program = enter(backend.program(learners, config))
+        self._stage = enter(backend.stage(env, config.eval_episodes, len(self.members)))
         self._saved_at = self._save_seconds = 0.0
 
     def run(self, *, resume: bool = False, quiet: bool = False) -> State:
@@ -202,7 +195,7 @@ class Trainer:
     def _add_evaluation(self, rows: list[Json], state: State, counters: Counters) -> None:
         policies = self.program.policies(state)
         greedy, sampled = self._stage.play(policies, self._evaluation_key(counters.updates))
-        assessed = self._stage.assess(policies)
+        assessed = [self.env.assess(p) for p in apart(policies, len(self.members))]
         for row, found in zip(rows, evaluation_columns(self.env.spec, greedy, sampled, assessed)):
             row |= found
         new = score(self.env.spec, rows, assessed)

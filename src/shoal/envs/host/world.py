@@ -86,6 +86,10 @@ class HostWorld(eqx.Module):
             images=facts.images,
         )
 
+    def assess(self, policy: Any) -> dict[str, float]:
+        """Exact measures of a policy: such environments have none."""
+        return {}
+
     @property
     def build(self) -> Callable[[], Game]:
         """What makes the world, here or in a worker."""

@@ -6,7 +6,7 @@ from PIL import Image
 
 from shoal.core.errors import UserError
 from shoal.math.statistics import bootstrap_interval
-from shoal.reports.curve import Curve, curve_from_rows, figure, save_curve
+from shoal.runs.curve import Curve, curve_from_rows, figure, save_curve
 
 STEPS = np.array([0.0, 1000.0, 2000.0])
 RETURNS = np.array([[-3.0, -1.0, -2.0], [0.0, 1.0, 5.0], [4.0, 4.0, 4.0]])
