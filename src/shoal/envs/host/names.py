@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.core import addresses
-from shoal.core.errors import UserError, in_a_line, require, unknown
+from shoal.core.errors import UserError, in_a_line, not_installed, unknown
 from shoal.core.names import heading, is_address
 from shoal.envs.host.game import Game
 from shoal.envs.host.views import View
@@ -243,9 +243,8 @@ def _needs(name: str, family: str, extra: str = "") -> Iterator[None]:
 
 
 def _require_package(package: str, label: str, extra: str) -> None:
-    present = importlib.util.find_spec(package) is not None
-    verb = "is not installed: pip install"
-    require(present, f"{label} {verb} 'shoal[{extra}]'")
+    if importlib.util.find_spec(package) is None:
+        raise not_installed(label, extra)
 
 
 _SUITES: dict[str, Callable[[str, dict[str, Any], View], Game]] = {

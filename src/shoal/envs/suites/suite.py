@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
-from shoal.core.errors import UserError, in_a_line, require, unknown
+from shoal.core.errors import UserError, in_a_line, not_installed, require, unknown
 from shoal.core.limits import Natural
 from shoal.core.spaces import Box
 from shoal.envs.settings import not_taken
@@ -222,7 +222,7 @@ def import_suite(module: str, name: str, extra: str) -> Any:
             return importlib.import_module(module)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == module.split(".")[0]:
-            raise UserError(f"{name} is not installed: pip install 'shoal[{extra}]'") from error
+            raise not_installed(name, extra) from error
         raise UserError(f"{name} cannot be imported: {in_a_line(error)}") from error
 
 
