@@ -4,14 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# Two stamps: what running needs, and what development needs on top of it.
+# Three stamps: what running needs, what development needs on top of it, and a second environment with
+# the suites of others and the trackers.
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
+SUITES := .venv-suites/.suites
 
 DEMO := runs/demo
 STEPS := 1_000_000
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test test-suites extras lint docs bench clean
 
 demo: $(RUNTIME) ## Train, evaluate and draw a team in about a minute
 	rm -rf $(DEMO)
@@ -22,6 +24,12 @@ demo: $(RUNTIME) ## Train, evaluate and draw a team in about a minute
 
 test: $(DEV) ## Run the tests, a file at a time on each core
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+test-suites: $(SUITES) ## Run the tests of other suites' worlds and of trackers: a skip is a failure
+	SHOAL_NO_SKIPS=1 .venv-suites/bin/python -m pytest -q -n auto --dist loadfile tests/envs/suites tests/trackers
+
+extras: $(RUNTIME) ## Resolve every extra against the constraints, installing nothing
+	$(BIN)/python .ci/extras.py
 
 lint: $(DEV) ## Check style, formatting and types
 	$(BIN)/ruff check
@@ -37,7 +45,7 @@ bench: $(RUNTIME) ## Measure the speed of environments and of training
 	$(BIN)/shoal bench train mappo mpe/simple_spread
 
 clean: ## Remove everything that can be made again, runs excepted
-	rm -rf .venv docs/_build build dist .pytest_cache .ruff_cache
+	rm -rf .venv .venv-suites docs/_build build dist .pytest_cache .ruff_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): pyproject.toml constraints.txt
@@ -47,4 +55,10 @@ $(RUNTIME): pyproject.toml constraints.txt
 
 $(DEV): $(RUNTIME)
 	$(PIP) -e '.[dev,docs]'
+	touch $@
+
+$(SUITES): pyproject.toml constraints.txt
+	test -x .venv-suites/bin/python || $(PYTHON) -m venv .venv-suites
+	.venv-suites/bin/pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-e '.[dev,jaxmarl,jumanji,gymnax,playground,mlflow,trackio,wandb]'
 	touch $@

@@ -15,6 +15,8 @@ import jax
 import jaxtyping
 import pytest
 
+NO_SKIPS = bool(os.environ.get("SHOAL_NO_SKIPS"))  # where everything is installed
+
 jax.config.update("jax_num_cpu_devices", 2)
 jaxtyping.install_import_hook("shoal", "beartype.beartype")
 
@@ -25,3 +27,19 @@ def free_programs():
     what comes after them is a crash."""
     yield
     jax.clear_caches()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    return _skipped_is_failed((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return _skipped_is_failed((yield))
+
+
+def _skipped_is_failed(report):
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+    return report

@@ -168,6 +168,9 @@ SUITES: dict[str, Entry] = {
     "jaxmarl": Entry("shoal.envs.suites.jaxmarl:JaxMARLWorld", "a world of JaxMARL's, compiled"),
     "jumanji": Entry("shoal.envs.suites.jumanji:JumanjiWorld", "a world of Jumanji's, compiled"),
     "gymnax": Entry("shoal.envs.suites.gymnax:GymnaxWorld", "a world of Gymnax's, compiled"),
+    "playground": Entry(
+        "shoal.envs.suites.playground:PlaygroundWorld", "a robot of MuJoCo Playground's, compiled"
+    ),
 }
 
 

@@ -32,7 +32,8 @@ def conds(jaxpr: Jaxpr) -> int:
 def program_conds(learner: OnDevice, members: int, side_by_side: bool) -> int:
     program = Program(stack([learner] * members), side_by_side=side_by_side)
     state = program.template(jax.random.split(jax.random.key(0), members))
-    return conds(program._run.trace(program._arrays, state, jnp.int32(1)).jaxpr.jaxpr)
+    arguments = (program._arrays, state, jnp.int32(1), program._start(state))
+    return conds(program._run.trace(*arguments).jaxpr.jaxpr)
 
 
 LEARNERS = {

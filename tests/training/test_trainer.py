@@ -17,6 +17,7 @@ import pytest
 from shoal.agents.policy_gradient.ppo import PPO
 from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
+from shoal.runs.checkpoint import latest_step
 from shoal.runs.run_directory import RunDirectory
 from shoal.training import run as runs
 from shoal.training.on_device import OnDevice
@@ -137,14 +138,23 @@ def test_ten_updates_without_a_gradient_stop_the_run(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import sys
+import sys, time
 from shoal.training.devices import prepare
 prepare(deterministic=True)
+from shoal.training import trainer
+from shoal.training.program import Program
 from shoal.agents.policy_gradient.ppo import PPO
 from shoal.envs.particle.simple import Simple
 from shoal.training import run as runs
 from shoal.training.trainer import Interrupted
 out, resume = sys.argv[1], sys.argv[2] == "resume"
+trainer.REPORTS, slow, run = int(sys.argv[4]), float(sys.argv[5]), Program.run
+
+def slowly(self, state, updates, *rest):
+    time.sleep(slow * updates)
+    return run(self, state, updates, *rest)
+
+Program.run = slowly
 try:
     if resume:
         runs.resume(out)
@@ -157,8 +167,11 @@ except Interrupted:
 """
 
 
-def spawn(out: Path, mode: str, steps: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", SCRIPT, str(out), mode, str(steps)]
+def spawn(
+    out: Path, mode: str, steps: int, reports: int = 200, slow: float = 0.0
+) -> subprocess.Popen[bytes]:
+    """A run in a process of its own, whose updates each take `slow` seconds longer."""
+    command = [sys.executable, "-c", SCRIPT, str(out), mode, *map(str, (steps, reports, slow))]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
@@ -206,6 +219,48 @@ def test_sigterm_saves_and_leaves_within_ten_seconds(uninterrupted: Path, tmp_pa
     assert rows(out) == rows(uninterrupted)
 
 
+def test_slow_updates_are_saved_by_the_clock_and_by_a_signal(tmp_path: Path) -> None:
+    """Rows are 15 s apart, looks at the clock and at signals about one second."""
+    whole, out = tmp_path / "whole", tmp_path / "slow"
+    assert spawn(whole, "start", STEPS, reports=4).wait() == 0
+    process = spawn(out, "start", STEPS, reports=4, slow=0.1)
+    while process.poll() is None and (latest_step(out / "checkpoints") or 0) == 0:
+        time.sleep(0.01)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 1
+    assert time.monotonic() - begin < 6
+    assert 0 < (latest_step(out / "checkpoints") or 0) < STEPS / 4
+    assert rows(out) == []
+    assert spawn(out, "resume", STEPS, reports=4).wait() == 0
+    assert rows(out) == rows(whole)
+    assert len(rows(out)) == 4
+
+
+STUCK = """
+import os, signal, sys, time
+from shoal.training import stopping
+stopping.GRACE_SECONDS = 0.5
+with stopping.Stopper():
+    for _ in range(int(sys.argv[1])):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("signals", "why"), [(1, "0.5 s after SIGTERM"), (2, "by a second signal")]
+)
+def test_a_process_that_leaves_without_saving_says_so(signals: int, why: str) -> None:
+    command = [sys.executable, "-c", STUCK, str(signals)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"shoal: ended {why}, without saving: what was learned since the last checkpoint is lost\n"
+    )
+
+
 def test_resuming_knows_the_best_that_a_killed_run_kept(tmp_path: Path) -> None:
     run = start(tmp_path / "run", evaluations=3)
     best = max(row["eval_return"] for row in run.metrics if "eval_return" in row)
@@ -225,6 +280,18 @@ def test_schedules_do_not_depend_on_chunks() -> None:
         in_parts, *_ = program.run(in_parts, updates)
     for a, b in zip(jax.tree.leaves(at_once.algorithm), jax.tree.leaves(in_parts.algorithm)):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_sums_go_on_where_they_are_told_to() -> None:
+    learner = OnDevice(jax.tree.map(jnp.asarray, PPO(**SMALL)), Simple(), 8, 5, 4.0)
+    program = Program(stack([learner] * 2), 2)
+    keys = jax.random.split(jax.random.key(0), 2)
+    _, whole, _ = program.run(program.init(keys), 3)
+    state, first, _ = program.run(program.init(keys), 1)
+    _, whole_again, _ = program.run(state, 2, {name: x.tolist() for name, x in first.items()})
+    assert whole.keys() == whole_again.keys()
+    for name, x in whole.items():
+        np.testing.assert_array_equal(x, whole_again[name])
 
 
 def test_two_devices_hold_the_same_parameters() -> None:

@@ -109,12 +109,12 @@ def defaults(
     world = registry.make(environment)
     chosen = value_of(arguments, "--preset") or "auto"
 
-    from shoal.core.env import Env
     from shoal.core.spaces import Box
     from shoal.runs.fields import from_fields
+    from shoal.training.backend import backend_of
 
     continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
-    on_host = not isinstance(world, Env)
+    on_host = backend_of(world).on_host
     table = presets.resolve(algorithm, environment, continuous, chosen, on_host)
     learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
     return learner, world, chosen, table

@@ -5,7 +5,7 @@ Nobody else asks which kind of environment it is: who needs to know takes what `
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import equinox as eqx
@@ -42,7 +42,9 @@ class AnyProgram(Protocol):
     """What steps K members: `Program` on devices, `HostProgram` where Python runs the loop."""
 
     def init(self, keys: Any) -> State: ...
-    def run(self, state: State, updates: int) -> tuple[State, Any, Any]: ...
+    def run(
+        self, state: State, updates: int, sums: Mapping[str, Any] | None = None
+    ) -> tuple[State, Any, Any]: ...
     def template(self, keys: Any) -> State: ...
     def place(self, state: State) -> State: ...
     def policies(self, state: State) -> Policy: ...

@@ -5,7 +5,7 @@ cannot be saved: after a resume their episodes start anew, with seeds that the s
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -234,20 +234,22 @@ class HostProgram:
         """A fresh state for K keys; leaves are `[1, K, ...]`, as those of `Program`."""
         return self._stack([learner.init(key) for learner, key in zip(self.learners, keys)])
 
-    def run(self, state: HostState, updates: int) -> tuple[HostState, Any, Any]:
-        """Makes that many updates; also returns, `[K]` each, the metrics' sums and last values.
-        No updates: compiles."""
+    def run(
+        self, state: HostState, updates: int, sums: Mapping[str, Any] | None = None
+    ) -> tuple[HostState, Any, Any]:
+        """Makes that many updates; also returns, `[K]` each, the metrics' sums, which go on from
+        `sums`, and last values. No updates: compiles."""
         states, totals, lasts = [], [], []
-        for learner, own in zip(self.learners, self._take_apart(state)):
-            history = []
+        for k, (learner, own) in enumerate(zip(self.learners, self._take_apart(state))):
+            total, last = {name: x[k] for name, x in (sums or {}).items()}, {}
             if not updates:
                 learner.compile(own)
             for _ in range(updates):
-                own, metrics = learner.update(own)
-                history.append(metrics)
+                own, last = learner.update(own)
+                total = {n: np.asarray(total.get(n, 0), x.dtype) + x for n, x in last.items()}
             states.append(own)
-            lasts.append(history[-1] if history else {})
-            totals.append(jax.tree.map(lambda *xs: np.sum(xs), *history) if history else {})
+            lasts.append(last)
+            totals.append(total)
         total, last = (jax.tree.map(lambda *xs: np.stack(xs), *each) for each in (totals, lasts))
         return self._stack(states), total, last
 

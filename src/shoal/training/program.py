@@ -8,7 +8,7 @@ another on a CPU, and elsewhere side by side, as one batch. Branches stay branch
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -45,6 +45,7 @@ class Program:
         one device run `side_by_side`, or else one after another; not said, the backend decides."""
         self._shape = (devices, member_devices)
         self._side_by_side = side_by_side
+        self._metrics: Any = None
         self._arrays, self._static = eqx.partition(learners, eqx.is_array)
 
     @cached_property
@@ -64,22 +65,26 @@ class Program:
 
     @cached_property
     def _run(self) -> Any:
-        specs = (_MEMBERS, _STATE, _REPLICATED)
+        specs = (_MEMBERS, _STATE, _REPLICATED, _STATE)
         return jax.jit(self._share(self._run_members, self._mesh, specs), donate_argnums=1)
 
     def init(self, keys: Key[Array, "K"]) -> State:
         """A fresh state for K keys."""
         return self._init(self._arrays, keys)
 
-    def run(self, state: State, updates: int) -> tuple[State, Fetched, Fetched]:
+    def run(
+        self, state: State, updates: int, sums: Mapping[str, Any] | None = None
+    ) -> tuple[State, Fetched, Fetched]:
         """Makes that many updates; the old state's memory is reused. Also returns the metrics' sums
-        over the updates and their last values, `[K]` each, fetched.
+        over the updates, which go on from `sums`, and their last values, `[K]` each, fetched.
 
         Nothing may queue up behind a program whose devices wait for each other, not even a slice of
         each metric: jaxlib 0.10 blocks a device's thread when too many programs wait for their
         turn, and where it had not begun its part yet, the others wait for it for ever.
         """
-        state, metrics = self._run(self._arrays, state, jnp.int32(updates))
+        state, metrics = self._run(
+            self._arrays, state, jnp.int32(updates), self._start(state, sums)
+        )
         total, last = jax.tree.map(lambda x: x[0], jax.device_get(metrics))
         return state, total, last
 
@@ -138,11 +143,26 @@ class Program:
         return _add_axis(states)
 
     def _run_members(
-        self, arrays: Any, states: State, updates: Int[Array, ""]
+        self, arrays: Any, states: State, updates: Int[Array, ""], sums: Metrics
     ) -> tuple[State, tuple[Metrics, Metrics]]:
-        states = jax.tree.map(lambda x: x[0], states)
-        out = self._map(lambda x: _repeat(self._learner(x[0]), x[1], updates), (arrays, states))
-        return _add_axis(out)
+        states, sums = jax.tree.map(lambda x: x[0], (states, sums))
+        xs = (arrays, states, sums)
+        return _add_axis(self._map(lambda x: _repeat(self._learner(x[0]), x[1], updates, x[2]), xs))
+
+    def _start(self, state: State, sums: Mapping[str, Any] | None = None) -> Fetched:
+        """What the metrics' sums go on from, `[D, K]` each: all devices agree on them."""
+
+        def update(arrays: Any, states: State) -> Metrics:
+            xs = (arrays, jax.tree.map(lambda x: x[0], states))
+            return _add_axis(self._map(lambda x: self._learner(x[0]).update(x[1])[1], xs))
+
+        if self._metrics is None:
+            shared = self._share(update, self._mesh, (_MEMBERS, _STATE))
+            self._metrics = jax.eval_shape(shared, self._arrays, state)
+        return {
+            name: np.broadcast_to(np.asarray(sums[name] if sums else 0, x.dtype), x.shape)
+            for name, x in self._metrics.items()
+        }
 
 
 def stack(learners: Sequence[Learner]) -> Learner:
@@ -184,19 +204,18 @@ def is_shape(x: Any) -> bool:
 
 
 def _repeat(
-    learner: Learner, state: State, updates: Int[Array, ""]
+    learner: Learner, state: State, updates: Int[Array, ""], sums: Metrics
 ) -> tuple[State, tuple[Metrics, Metrics]]:
     """`updates` updates in one loop, whose length is not compiled in."""
-    shapes = jax.eval_shape(learner.update, state)[1]
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     def body(_, loop):
-        state, total, _ = loop
+        state, sums, _ = loop
         state, metrics = learner.update(state)
-        return state, jax.tree.map(jnp.add, total, metrics), metrics
+        return state, jax.tree.map(jnp.add, sums, metrics), metrics
 
-    state, total, last = jax.lax.fori_loop(0, updates, body, (state, zeros, zeros))
-    return state, (total, last)
+    last = jax.tree.map(jnp.zeros_like, sums)
+    state, sums, last = jax.lax.fori_loop(0, updates, body, (state, sums, last))
+    return state, (sums, last)
 
 
 def _add_axis(tree: Any) -> Any:

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: finish the step at hand, save, leave, and never take longer than that."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -46,19 +47,28 @@ class Stopper:
 
     def _watch(self, read: int) -> None:
         """Waits for the first signal, then for the second or the end of the grace period."""
-        if _received(read):
-            killer = threading.Timer(GRACE_SECONDS, os._exit, (1,))
+        if first := _received(read):
+            why = f"{GRACE_SECONDS:g} s after {first.name}"
+            killer = threading.Timer(GRACE_SECONDS, _leave, (why,))
             killer.daemon = True
             killer.start()
             if _received(read):
-                os._exit(1)
+                _leave("by a second signal")
             killer.cancel()
         os.close(read)
 
 
-def _received(read: int) -> bool:
-    """Whether a signal came before the pipe was closed."""
+def _received(read: int) -> signal.Signals | None:
+    """The signal that came before the pipe was closed."""
     while byte := os.read(read, 1):
         if byte[0] in (signal.SIGINT, signal.SIGTERM):
-            return True
-    return False
+            return signal.Signals(byte[0])
+    return None
+
+
+def _leave(why: str) -> None:
+    """Ends the process at once, and says what that costs."""
+    lost = "what was learned since the last checkpoint is lost"
+    with contextlib.suppress(OSError):
+        os.write(2, f"shoal: ended {why}, without saving: {lost}\n".encode())
+    os._exit(1)

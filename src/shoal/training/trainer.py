@@ -37,7 +37,8 @@ from shoal.training.stopping import Stopper
 from shoal.training.tensorboard import TensorBoard
 
 REPORTS = 200  # rows of metrics in a run, unless rows would be further apart than a chunk
-CHUNK_STEPS = 200_000  # most steps between two looks at the clock
+CHUNK_STEPS = 200_000  # most steps in a row of metrics
+LOOK_SECONDS = 1.0  # between two looks at the clock and at signals, where updates are not longer
 KEEP = 2
 SHARE = 0.05  # most of the time that goes into checkpoints
 MAX_SKIPPED = 10  # updates in a row without a finite gradient
@@ -62,6 +63,10 @@ class Counters:
     seconds: float = 0.0
     log_bytes: int = 0
     best: float | None = None
+    # Of the row of metrics that is not complete yet:
+    row_updates: int = 0
+    row_seconds: float = 0.0
+    row_sums: dict[str, list[float]] | None = None
 
 
 class Trainer:
@@ -86,6 +91,7 @@ class Trainer:
         self.program = enter(backend.program(learners, config))
         self._stage = enter(backend.stage(env, config.eval_episodes, len(self.members)))
         self._saved_at = self._save_seconds = 0.0
+        self._slice = 1  # updates until the next look at the clock and at signals
 
     def run(self, *, resume: bool = False, quiet: bool = False) -> State:
         """Trains to the end and returns the last state.
@@ -115,24 +121,11 @@ class Trainer:
         state, *_ = self.program.run(state, 0)  # compiles, so that rates below are of training
         self._saved_at = time.monotonic()
         while counters.updates < self.total_updates:
-            start = time.monotonic()
-            updates = self._next_chunk(counters.updates)
-            state, total, last = self.program.run(state, updates)
-            seconds = time.monotonic() - start
-            counters.updates += updates
-            counters.seconds += seconds
-            rows = self._rows(counters, updates, seconds, total, last)
-            if self._evaluation_due(counters.updates):
-                self._add_evaluation(rows, state, counters)
-            for row in rows:
-                log.append(row)
-                board.write(row)
-            for watch in self.watchers:
-                watch(rows)
+            end = counters.updates + self._next_chunk(counters.updates)
+            state, last = self._advance(state, counters, end)
             finished = counters.updates == self.total_updates
-            reporter.update(_average(rows), last=finished)
-            if max(row.get("skipped_in_a_row", 0) for row in rows) >= MAX_SKIPPED:
-                self._dump(state, counters)
+            if counters.updates == end:
+                self._report(state, counters, last, log, board, reporter)
             if finished or stopper.requested or self._save_due():
                 self._save(state, counters, log, reporter)
             if stopper.requested and not finished:
@@ -142,8 +135,37 @@ class Trainer:
         self.write_evaluation(state)
         return state
 
-    # Chunks of updates. Their bounds depend on the configuration alone, so that a resumed run
-    # writes the same rows.
+    def _advance(self, state: State, counters: Counters, end: int) -> tuple[State, Json]:
+        """Makes about a second's worth of updates, none after `end`; also returns the metrics' last
+        values. Sums go on in order, so that a row has the same bits however it is cut."""
+        start, updates = time.monotonic(), min(self._slice, end - counters.updates)
+        state, sums, last = self.program.run(state, updates, counters.row_sums)
+        seconds = time.monotonic() - start
+        counters.updates += updates
+        counters.seconds += seconds
+        counters.row_updates += updates
+        counters.row_seconds += seconds
+        counters.row_sums = {name: np.asarray(value).tolist() for name, value in sums.items()}
+        self._slice = max(1, min(2 * self._slice, int(updates * LOOK_SECONDS / seconds)))
+        return state, last
+
+    def _report(self, state, counters, last, log, board, reporter) -> None:
+        """Ends a row of metrics."""
+        rows = self._rows(counters, last)
+        counters.row_updates, counters.row_seconds, counters.row_sums = 0, 0.0, None
+        if self._evaluation_due(counters.updates):
+            self._add_evaluation(rows, state, counters)
+        for row in rows:
+            log.append(row)
+            board.write(row)
+        for watch in self.watchers:
+            watch(rows)
+        reporter.update(_average(rows), last=counters.updates == self.total_updates)
+        if max(row.get("skipped_in_a_row", 0) for row in rows) >= MAX_SKIPPED:
+            self._dump(state, counters)
+
+    # Chunks of updates, one a row of metrics. Their bounds depend on the configuration alone, so
+    # that a resumed run writes the same rows.
 
     def _chunk(self) -> int:
         per_row = -(-self.total_updates // REPORTS)
@@ -163,14 +185,12 @@ class Trainer:
 
     # Metrics.
 
-    def _rows(
-        self, counters: Counters, updates: int, seconds: float, total: Json, last: Json
-    ) -> list[Json]:
+    def _rows(self, counters: Counters, last: Json) -> list[Json]:
         """One row a member: means over the chunk's updates, or over the episodes that ended."""
-        steps = updates * self.steps_per_update
-        rows = []
+        updates, rows = counters.row_updates, []
+        rate = updates * self.steps_per_update * len(self.members) / counters.row_seconds
         for k, settings in enumerate(self.members):
-            sums = {name: float(value[k]) for name, value in total.items()}
+            sums = {name: value[k] for name, value in (counters.row_sums or {}).items()}
             row = {"step": counters.updates * self.steps_per_update, **settings}
             episodes = sums.pop("episodes", 0.0)
             row |= dict.fromkeys(_EPISODES)
@@ -180,7 +200,6 @@ class Trainer:
             row["episodes"] = round(episodes * self.config.devices)  # devices report their mean
             for name, value in sums.items():
                 row[name] = float(last[name][k]) if name.startswith("skipped") else value / updates
-            rate = steps * len(self.members) / seconds
             rows.append(row | {"seconds": counters.seconds, "steps_per_second": rate})
         return rows
 

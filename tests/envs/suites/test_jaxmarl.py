@@ -1,6 +1,7 @@
 """JaxMARL's worlds: stepped beside their own code, trained in, and named when they will not do."""
 
 import json
+from importlib.util import find_spec
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +12,11 @@ import shoal
 from shoal.cli.main import run as shoal_command
 from shoal.core.errors import UserError
 from shoal.core.spaces import Discrete
+from shoal.envs.suites.jaxmarl import BRAX, JaxMARLWorld
+from shoal.runs.fields import fields_of, from_fields
 from shoal.training.on_device import OnDevice
 
-jaxmarl = pytest.importorskip("jaxmarl")
-
-from shoal.envs.suites.jaxmarl import BRAX, JaxMARLWorld  # noqa: E402
-from shoal.runs.fields import fields_of, from_fields  # noqa: E402
+pytestmark = pytest.mark.skipif(find_spec("jaxmarl") is None, reason="jaxmarl is not installed")
 
 WORLDS = {
     "HeuristicEnemySMAX": {"scenario": "3m"},

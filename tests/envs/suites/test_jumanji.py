@@ -1,5 +1,7 @@
 """Jumanji's worlds: stepped beside their own code, trained in, and named when they will not do."""
 
+from importlib.util import find_spec
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from shoal.cli.main import run as shoal_command
 from shoal.core.errors import UserError
 from shoal.training.on_device import OnDevice
 
-jumanji = pytest.importorskip("jumanji")
+pytestmark = pytest.mark.skipif(find_spec("jumanji") is None, reason="jumanji is not installed")
 
 WORLDS = ["LevelBasedForaging-v0", "RobotWarehouse-v0", "Cleaner-v0", "Connector-v3", "Maze-v0"]
 

@@ -1,22 +1,24 @@
 """MuJoCo Playground's robots: stepped beside their own code, cut, named when they will not do."""
 
+from importlib.util import find_spec
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import shoal
 from shoal.core.errors import UserError
 from shoal.core.spaces import Box
-
-pytest.importorskip("mujoco_playground")
-
 from shoal.envs.suites.playground import PlaygroundWorld
 
-SHORT = '{"episode_length": 3}'
+pytestmark = pytest.mark.skipif(
+    find_spec("mujoco_playground") is None, reason="mujoco_playground is not installed"
+)
 
 
 def test_steps_are_those_of_the_world_and_its_clock_cuts():
-    env = PlaygroundWorld("CartpoleBalance", SHORT)
+    env = shoal.make("playground:CartpoleBalance", episode_length=3)
     assert env.spec.action == Box(-1.0, 1.0, (1,)) and env.spec.horizon == 3
     state, shown = env.reset(jax.random.key(0))
     inner = env.world.reset(jax.random.key(0))
