@@ -11,6 +11,7 @@ import pytest
 from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError
 from shoal.core.spaces import Box, Discrete
+from shoal.envs.settings import read_settings
 from shoal.envs.suites.suite import (
     HORIZON,
     Bounds,
@@ -20,7 +21,6 @@ from shoal.envs.suites.suite import (
     import_suite,
     padded,
     parameters_of,
-    read_settings,
 )
 
 

@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from shoal.core import addresses
-from shoal.core.errors import UserError, in_a_line, require, unknown
+from shoal.core.errors import UserError, in_a_line, not_installed, unknown
 from shoal.core.names import heading, is_address
 from shoal.envs.host.game import Game
 from shoal.envs.host.views import View
+from shoal.envs.settings import not_taken
 
 FAMILIES = ("butterfly", "classic", "atari", "sisl", "mpe")
 RENDER = {"render_mode": "rgb_array"}
 
 _VERSIONED = re.compile(r"(?P<name>\w+)_v(?P<version>\d+)")
-_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
 def make_game(task: str, settings: dict[str, Any], view: View) -> Game:
@@ -175,13 +175,13 @@ def _call(name: str, creator: Any, make: Callable[..., Any], given: dict[str, An
     try:
         return make(**given)
     except TypeError as error:
-        found = _UNEXPECTED.search(str(error))
-        if found is None:
+        odd = not_taken(error)
+        if odd is None:
             raise
-        if found[1] == "render_mode" and given.get("render_mode") == RENDER["render_mode"]:
+        if odd == "render_mode" and given.get("render_mode") == RENDER["render_mode"]:
             rest = {key: value for key, value in given.items() if key != "render_mode"}
             return _call(name, creator, make, rest)
-        raise _no_setting(name, found[1], _parameters(creator)[0]) from error
+        raise _no_setting(name, odd, _parameters(creator)[0]) from error
 
 
 def _parameters(creator: Any) -> tuple[list[str], bool]:
@@ -243,9 +243,8 @@ def _needs(name: str, family: str, extra: str = "") -> Iterator[None]:
 
 
 def _require_package(package: str, label: str, extra: str) -> None:
-    present = importlib.util.find_spec(package) is not None
-    verb = "is not installed: pip install"
-    require(present, f"{label} {verb} 'shoal[{extra}]'")
+    if importlib.util.find_spec(package) is None:
+        raise not_installed(label, extra)
 
 
 _SUITES: dict[str, Callable[[str, dict[str, Any], View], Game]] = {

@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-from shoal.core.errors import Failure, UserError, in_a_line, require, unknown
+from shoal.core.errors import Failure, UserError, in_a_line, optional, require, unknown
 from shoal.envs.host import shared
 from shoal.envs.host.game import Facts, Game, Shown
 from shoal.envs.host.inline import Inline
@@ -23,7 +23,6 @@ from shoal.envs.host.process import STARTING, Lost, Process, stop
 from shoal.envs.host.shared import Job, Memory, Rows
 
 REPLACEMENTS = 10  # of processes, in a vector's life
-INSTALL = "pip install 'shoal[gymnasium]'"
 
 
 class WorldFailed(Failure):
@@ -247,10 +246,7 @@ class HostVector:
 
 
 def _pickled(make: Callable[[], Game]) -> bytes:
-    try:
-        import cloudpickle
-    except ImportError as error:
-        raise UserError(f"cloudpickle is not installed: {INSTALL}") from error
+    cloudpickle = optional("cloudpickle", "cloudpickle", "gymnasium")
     try:
         return cloudpickle.dumps(make)
     except Exception as error:

@@ -102,6 +102,15 @@ class Worker:
         self._mark(j, shared.DRAWING)
         return shared.PICTURE, shared.packed(self._games[j].render())
 
+    def answer_to(self, message: bytes) -> tuple[int, bytes]:
+        """Does what a message asks for."""
+        ask, slot = message[0] & ~1, message[0] & 1
+        if ask == shared.RENDER:
+            (index,) = shared.INDEX.unpack(message[1:])
+            return self.answer(lambda: self.render(index))
+        do = self.step if ask == shared.STEP else self.reset
+        return self.answer(lambda: do(slot))
+
     def answer(self, do: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
         """The kind and content of an answer; an error of a game is one too."""
         try:
@@ -221,15 +230,11 @@ def _serve(worker: Worker, channel: socket.socket) -> None:
         shared.expect(listener)
         if not (message := channel.recv(1)):
             break
-        ask, slot = message[0] & ~1, message[0] & 1
-        if ask == shared.CLOSE:
+        if message[0] == shared.CLOSE:
             break
-        if ask == shared.RENDER:
-            (index,) = shared.INDEX.unpack(shared.receive(channel, shared.INDEX.size))
-            kind, content = worker.answer(lambda index=index: worker.render(index))
-        else:
-            do = worker.step if ask == shared.STEP else worker.reset
-            kind, content = worker.answer(lambda do=do, slot=slot: do(slot))
+        if message[0] == shared.RENDER:
+            message += shared.receive(channel, shared.INDEX.size)
+        kind, content = worker.answer_to(message)
         if kind < shared.FAILED:
             channel.sendall(bytes((kind,)))
         else:

@@ -9,7 +9,6 @@ Towers et al., Gymnasium (2024), arXiv:2407.17032.
 """
 
 import functools
-import json
 import sys
 from collections.abc import Callable
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from shoal.core.spaces import Box, Discrete
 from shoal.envs.host.building import LONGEST, build
 from shoal.envs.host.game import Facts, Game
 from shoal.envs.host.vector import HostVector
+from shoal.envs.settings import read_settings
 
 
 class HostWorld(eqx.Module):
@@ -98,7 +98,7 @@ class HostWorld(eqx.Module):
         return functools.partial(
             build,
             self.task,
-            _settings(self),
+            read_settings(self.task, self.settings),
             self.make_fn,
             View(self.frame_stack, self.image_size, self.grayscale),
             self.horizon,
@@ -162,12 +162,3 @@ def _facts(world: HostWorld) -> Facts:
         return game.facts
     finally:
         game.close()
-
-
-def _settings(world: HostWorld) -> dict[str, Any]:
-    try:
-        given = json.loads(world.settings)
-    except json.JSONDecodeError as error:
-        raise UserError(f"settings '{world.settings}' are no JSON: {error}") from None
-    require(isinstance(given, dict), f"settings '{world.settings}' are no JSON object")
-    return given

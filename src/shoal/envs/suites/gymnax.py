@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 from shoal.core.env import Action, EnvSpec
 from shoal.core.errors import require, unknown
 from shoal.core.spaces import Box, Discrete
+from shoal.envs.settings import read_settings
 from shoal.envs.suites.suite import (
     Bounds,
     Seen,
@@ -25,7 +26,6 @@ from shoal.envs.suites.suite import (
     flat,
     import_suite,
     parameters_of,
-    read_settings,
     size_of,
 )
 

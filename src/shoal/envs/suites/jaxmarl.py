@@ -19,6 +19,7 @@ from shoal.core.env import Action, EnvSpec
 from shoal.core.errors import require, unknown
 from shoal.core.limits import NonNegative
 from shoal.core.spaces import ActionSpace, Discrete
+from shoal.envs.settings import read_settings
 from shoal.envs.suites.suite import (
     Bounds,
     Seen,
@@ -28,7 +29,6 @@ from shoal.envs.suites.suite import (
     import_suite,
     padded,
     parameters_of,
-    read_settings,
     size_of,
 )
 

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from shoal.core.env import Action, EnvSpec
 from shoal.core.errors import require, unknown
 from shoal.core.spaces import ActionSpace, Discrete
+from shoal.envs.settings import read_settings
 from shoal.envs.suites.suite import (
     Bounds,
     Seen,
@@ -26,7 +27,6 @@ from shoal.envs.suites.suite import (
     build,
     import_suite,
     parameters_of,
-    read_settings,
 )
 
 MASK, CLOCK = "action_mask", "step_count"

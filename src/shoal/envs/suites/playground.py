@@ -16,13 +16,13 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 from shoal.core.env import Action, EnvSpec
 from shoal.core.errors import unknown
 from shoal.core.spaces import Box
+from shoal.envs.settings import read_settings
 from shoal.envs.suites.suite import (
     Seen,
     SuiteWorld,
     build,
     flat,
     import_suite,
-    read_settings,
     size_of,
 )
 
