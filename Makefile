@@ -28,8 +28,10 @@ test: $(DEV) ## Run the tests, a file at a time on each core
 test-suites: $(SUITES) ## Run the tests of other suites' worlds and of trackers: a skip is a failure
 	SHOAL_NO_SKIPS=1 .venv-suites/bin/python -m pytest -q -n auto --dist loadfile tests/envs/suites tests/trackers
 
-extras: $(RUNTIME) ## Resolve every extra against the constraints, installing nothing
-	$(BIN)/python .ci/extras.py
+extras: $(SUITES) ## Find versions that all extras and the constraints agree on, installing nothing
+	.venv-suites/bin/pip install --quiet --disable-pip-version-check -c constraints.txt --dry-run \
+		-e ".[$$(.venv-suites/bin/python -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"], sep=",")')]"
 
 lint: $(DEV) ## Check style, formatting and types
 	$(BIN)/ruff check

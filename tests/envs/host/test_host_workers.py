@@ -3,6 +3,7 @@
 import functools
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -211,7 +212,7 @@ FAULTS = {
     "exit": (lambda shown: os._exit(3), "its process ended with exit code 3"),
     "sys.exit": (
         lambda shown: sys.exit("enough"),
-        "raised SystemExit: enough (test_host_workers.py",
+        "raised SystemExit: enough (test_host_workers.py, line ",
     ),
     "raises": (complain, "raised ValueError: bad action (test_host_workers.py, line "),
     "none": (lambda shown: None, "returned NoneType, expected Shown"),
@@ -259,6 +260,8 @@ def test_a_failing_process_is_replaced(name):
     fault, what = FAULTS[name]
     lines, before, successor, shown = run_with_fault(fault)
     (line,) = lines
+    # From 3.1.3 on cloudpickle forgets the file of what it pickles by value.
+    line = re.sub(r"\(in (complain|<lambda>), line", "(test_host_workers.py, line", line)
     assert line.startswith(f"environment 1 (seed 103, step 2): {what}")
     assert line.endswith("; replaced (1 of 10)") and "\n" not in line
     failed = slice(0, 2)

@@ -216,10 +216,11 @@ def _misfit(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> s
 
 
 def _told(error: BaseException) -> str:
-    """An error and its place, in one line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    file, line = frames[-1].filename, frames[-1].lineno
-    place = "" if file == __file__ else f" ({os.path.basename(file)}, line {line})"
+    """An error and its place, in one line. Code that was pickled by value may have lost its file."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    lost = frame.filename.startswith("<")
+    name = f"in {frame.name}" if lost else os.path.basename(frame.filename)
+    place = "" if frame.filename == __file__ else f" ({name}, line {frame.lineno})"
     return in_a_line(error, whole=True) + place
 
 
