@@ -17,7 +17,7 @@ VERBS = {
     "track": "send a run's rows to wandb, mlflow or trackio",
     "tune": "search hyper-parameters, and write what was found as a preset",
     "export": "write a run's policy as ONNX or StableHLO, with a card",
-    "new": "write a world to start from",
+    "new": "write an environment or an algorithm to start from",
     "check": "check a world of your own, and say how to mend it",
     "list": "list algorithms or environments",
     "info": "show what is known of an algorithm or environment",
