@@ -32,7 +32,7 @@ class Options:
     at_steps: Count | None = None
     """Compare at this many environment steps, with curves cut there; needed where runs made
     different numbers of steps."""
-    yardstick: Literal["scripted", "observed", "none"] = "scripted"
+    reference: Literal["scripted", "observed", "none"] = "scripted"
     """What counts as 0 and as 1: random play and the world's scripted controller, or the lowest and
     the highest seed that is compared. Worlds are averaged by it alone."""
     marl_eval: Path | None = None
@@ -58,7 +58,7 @@ def run(arguments: list[str]) -> int:
 
     if options.marl_eval:
         _write_marl_eval(groups, options.marl_eval)
-    report = compare_groups(groups, yardstick=options.yardstick)
+    report = compare_groups(groups, reference=options.reference)
     print(json.dumps(report) if options.json else "\n".join(text(report)))
     return 0
 
@@ -123,7 +123,7 @@ def text(report: dict[str, Any]) -> list[str]:
 
 
 def _scores(world: dict[str, Any], called: str) -> list[str]:
-    groups, yard = world["groups"], world["yardstick"]
+    groups, yard = world["groups"], world["reference"]
     head = ["", "seeds", "IQM", "95 %", "mean", "95 %", "median", "95 %"]
     rows = [
         [g["name"], str(g["seeds"]), *_cells(g["return"])]

@@ -27,9 +27,9 @@ class Options:
         "coarse",
         "stackelberg",
         "logit",
-        "undominated",
+        "iterated_elimination",
         "pareto",
-        "stable",
+        "ess",
         "alpha_rank",
         "cfr",
     ] = "nash"
@@ -173,7 +173,7 @@ def _answer(
     lines = [f"{number:>3}  " + " · ".join(facts)]
     for i, strategy in enumerate(answer.get("profile", [])):
         played = [(names[i][a], _plain(x)) for a, x in enumerate(strategy) if _some(x)]
-        said = [name if odds == "1" else f"{odds} {name}" for name, odds in played]
+        said = [name if probs == "1" else f"{probs} {name}" for name, probs in played]
         lines.append(f"     {players[i]}: " + ", ".join(said))
     return lines + [f"     {line}" for line in answer.get("said", [])]
 

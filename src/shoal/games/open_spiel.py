@@ -134,7 +134,7 @@ class _Rules:
     def chances(self, state: Any) -> Sequence[tuple[_Move, float]]:
         outcomes = state.chance_outcomes()
         moves = _named(state, [number for number, _ in outcomes])
-        return [(move, float(odds)) for move, (_, odds) in zip(moves, outcomes)]
+        return [(move, float(probs)) for move, (_, probs) in zip(moves, outcomes)]
 
     def actions(self, state: Any) -> Sequence[_Move]:
         return _named(state, state.legal_actions())

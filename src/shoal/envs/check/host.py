@@ -16,11 +16,11 @@ import numpy as np
 from shoal.core.errors import UserError, require
 from shoal.envs.check.finding import Finding, error, raised, warning
 from shoal.envs.check.report import Report
-from shoal.envs.host.aec_game import AECGame
+from shoal.envs.host.aec import AECHostEnv
 from shoal.envs.host.building import LONGEST, Limited
-from shoal.envs.host.game import Game, Shown
-from shoal.envs.host.gymnasium_game import GymnasiumGame
-from shoal.envs.host.parallel_game import ParallelGame
+from shoal.envs.host.env import HostEnv, HostStep
+from shoal.envs.host.parallel import ParallelHostEnv
+from shoal.envs.host.single_agent import GymnasiumHostEnv
 from shoal.envs.host.world import HostWorld
 
 HOST_CHECKS = {
@@ -36,14 +36,14 @@ HOST_CHECKS = {
 }
 STEPS = 20_000  # that are played at most, of all episodes together
 CYCLES = 100  # of PettingZoo's checks
-Choose = Callable[[Shown, int], np.ndarray]  # actions, by what is shown and the step
+Choose = Callable[[HostStep, int], np.ndarray]  # actions, by what is shown and the step
 
 
 class Episode(NamedTuple):
     """What was shown: `shown[0]` after the reset, and `shown[t + 1]` after `actions[t]`."""
 
     seed: int
-    shown: list[Shown]
+    shown: list[HostStep]
     actions: list[np.ndarray]
 
 
@@ -115,21 +115,21 @@ def _aec(env: Any) -> None:
 
 
 _OWN: dict[type, tuple[str, Callable[[Any], None]]] = {
-    GymnasiumGame: ("gymnasium.utils.env_checker.check_env", _gymnasium),
-    ParallelGame: ("pettingzoo.test.parallel_api_test", _parallel),
-    AECGame: ("pettingzoo.test.api_test", _aec),
+    GymnasiumHostEnv: ("gymnasium.utils.env_checker.check_env", _gymnasium),
+    ParallelHostEnv: ("pettingzoo.test.parallel_api_test", _parallel),
+    AECHostEnv: ("pettingzoo.test.api_test", _aec),
 }
 
 
 # Episodes -------------------------------------------------------------------------------------
 
 
-def _inner(game: Game) -> Any:
+def _inner(game: HostEnv) -> Any:
     """The game of a class of `_OWN`, without the limit around it."""
     return game.game if isinstance(game, Limited) else game
 
 
-def _watch(game: Game, found: list[Finding]) -> None:
+def _watch(game: HostEnv, found: list[Finding]) -> None:
     """Notes every observation that does not lie in its space."""
     inner = _inner(game)
     players, env, see = inner.players, inner.env, inner.players.see
@@ -155,7 +155,7 @@ def _describe(observation: Any) -> str:
     return f"{observation.dtype}[{', '.join(map(str, observation.shape))}] of {low} to {high}"
 
 
-def _play_all(game: Game, episodes: int, seed: int) -> Iterator[Episode]:
+def _play_all(game: HostEnv, episodes: int, seed: int) -> Iterator[Episode]:
     """Episodes with random actions, as many as `STEPS` allow."""
     left = STEPS
     for i in range(seed, seed + episodes):
@@ -165,7 +165,7 @@ def _play_all(game: Game, episodes: int, seed: int) -> Iterator[Episode]:
             yield episode
 
 
-def _play(game: Game, seed: int, choose: Choose, most: int) -> Episode:
+def _play(game: HostEnv, seed: int, choose: Choose, most: int) -> Episode:
     """One episode, of at most so many steps."""
     shown, actions = [_copy(game.reset(seed))], []
     while not shown[-1].done and len(actions) < most:
@@ -174,12 +174,12 @@ def _play(game: Game, seed: int, choose: Choose, most: int) -> Episode:
     return Episode(seed, shown, actions)
 
 
-def _random(game: Game, rng: np.random.Generator) -> Choose:
+def _random(game: HostEnv, rng: np.random.Generator) -> Choose:
     """What draws a legal action for each agent."""
     facts = game.facts
     exists = np.arange(max(facts.action_sizes)) < np.array(facts.action_sizes)[:, None]
 
-    def draw(shown: Shown, t: int) -> np.ndarray:
+    def draw(shown: HostStep, t: int) -> np.ndarray:
         if facts.discrete:
             legal = exists if shown.action_mask is None else shown.action_mask
             return np.array([rng.choice(np.flatnonzero(row)) for row in legal], np.int32)
@@ -191,15 +191,15 @@ def _random(game: Game, rng: np.random.Generator) -> Choose:
     return draw
 
 
-def _copy(shown: Shown) -> Shown:
+def _copy(shown: HostStep) -> HostStep:
     """What holds when the game is called again."""
-    return Shown(*(None if x is None else np.array(x) for x in shown))  # pyright: ignore
+    return HostStep(*(None if x is None else np.array(x) for x in shown))  # pyright: ignore
 
 
 # What they show -------------------------------------------------------------------------------
 
 
-def _check_seed(world: HostWorld, game: Game, first: Episode) -> list[Finding]:
+def _check_seed(world: HostWorld, game: HostEnv, first: Episode) -> list[Finding]:
     """The first episode again, in the world that has played others and in a new one."""
     same: Choose = lambda _, t: first.actions[t]  # noqa: E731
     most = len(first.actions)
@@ -210,7 +210,7 @@ def _check_seed(world: HostWorld, game: Game, first: Episode) -> list[Finding]:
         }
     for what, episode in again.items():
         for t, (a, b) in enumerate(zip(first.shown, episode.shown)):
-            for name, x, y in zip(Shown._fields, a, b):
+            for name, x, y in zip(HostStep._fields, a, b):
                 if x is not None and not np.array_equal(
                     x, np.asarray(y), equal_nan=x.dtype.kind == "f"
                 ):
@@ -265,11 +265,11 @@ def _check_reward(world: HostWorld, played: list[Episode]) -> list[Finding]:
     return [warning("reward", seen, "rewards that differ", mend)]
 
 
-def _steps(played: list[Episode]) -> Iterator[tuple[Episode, int, Shown]]:
+def _steps(played: list[Episode]) -> Iterator[tuple[Episode, int, HostStep]]:
     return ((e, t, shown) for e in played for t, shown in enumerate(e.shown))
 
 
-def _draw(game: Game, report: Report) -> None:
+def _draw(game: HostEnv, report: Report) -> None:
     try:
         game.render()
     except UserError as problem:

@@ -22,7 +22,7 @@ import numpy as np
 from shoal.core import child
 from shoal.core.errors import UserError, in_a_line
 from shoal.envs.host import shared
-from shoal.envs.host.game import Game, Shown
+from shoal.envs.host.env import HostEnv, HostStep
 from shoal.envs.host.order import in_order_of
 from shoal.envs.host.shared import Job, Memory, Rows, Status
 
@@ -49,10 +49,10 @@ class Worker:
         self._successor = [rows.each(lambda array: array[block]) for rows in memory.successor]
         self._next = [rows.each(lambda array: array[block]) for rows in memory.next]
         self._fields = [
-            (Shown._fields.index(name), shape, np.dtype(dtype))
+            (HostStep._fields.index(name), shape, np.dtype(dtype))
             for name, (dtype, shape) in shared.fields(job.facts).items()
         ]
-        self._games: list[Game] = []
+        self._games: list[HostEnv] = []
         self._given = [0] * (job.last - job.first)  # the seed an environment was reset with
         self._episode = self._given.copy()
         self._seed = self._given.copy()  # of the episode
@@ -60,7 +60,7 @@ class Worker:
         # What fitted last, an array a field; games that write over theirs show the same ones again.
         self._fitting: list[list[Any]] = [[None] * len(self._fields) for _ in self._given]
 
-    def make(self, make: Callable[[], Game]) -> tuple[int, bytes]:
+    def make(self, make: Callable[[], HostEnv]) -> tuple[int, bytes]:
         """Makes the games, each with its agents in the order of the facts."""
         for j in range(len(self._given)):
             self._mark(j, shared.MAKING)
@@ -151,16 +151,16 @@ class Worker:
         if (rows.terminated[j] | rows.truncated[j]).all():
             raise Broken("its episode is over before the first step")
 
-    def _write(self, rows: Rows, j: int, shown: Shown) -> None:
+    def _write(self, rows: Rows, j: int, shown: HostStep) -> None:
         """Copies what a game shows to row `j`, if its shapes and dtypes are as they should be."""
-        if not isinstance(shown, Shown):
-            raise Broken(f"returned {type(shown).__name__}, expected Shown")
+        if not isinstance(shown, HostStep):
+            raise Broken(f"returned {type(shown).__name__}, expected HostStep")
         fitting = self._fitting[j]
         for k, (position, shape, dtype) in enumerate(self._fields):
             value: Any = shown[position]
             if value is not fitting[k]:
                 if not _fits(value, shape, dtype):
-                    raise Broken(_misfit(Shown._fields[position], value, shape, dtype))
+                    raise Broken(_misfit(HostStep._fields[position], value, shape, dtype))
                 fitting[k] = value
             rows[position][j] = value  # type: ignore[index]
 
@@ -197,7 +197,7 @@ def _finite(values: np.ndarray) -> bool:
 
 
 def _fits(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> bool:
-    """Whether a field of `Shown` is what it should be; of numbers, any precision is."""
+    """Whether a field of `HostStep` is what it should be; of numbers, any precision is."""
     return (
         isinstance(value, np.ndarray)
         and value.shape == shape
@@ -206,7 +206,7 @@ def _fits(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> bool:
 
 
 def _misfit(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> str:
-    """What is wrong with a field of `Shown`."""
+    """What is wrong with a field of `HostStep`."""
     name = f"its {_NAMES.get(name, name)}"
     if not isinstance(value, np.ndarray):
         return f"{name} is {type(value).__name__}, expected an array"

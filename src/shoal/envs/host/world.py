@@ -20,7 +20,7 @@ from shoal.core.errors import UserError, in_a_line, require
 from shoal.core.limits import Count, Natural, Positive, check_fields
 from shoal.core.spaces import Box, Discrete
 from shoal.envs.host.building import LONGEST, build
-from shoal.envs.host.game import Facts, Game
+from shoal.envs.host.env import HostEnv, HostSpec
 from shoal.envs.host.vector import HostVector
 from shoal.envs.settings import read_settings
 
@@ -61,7 +61,7 @@ class HostWorld(eqx.Module):
         check_fields(self)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> HostSpec:
         """What the world says of itself; it is made once to find out."""
         return _facts(self)
 
@@ -91,7 +91,7 @@ class HostWorld(eqx.Module):
         return {}
 
     @property
-    def build(self) -> Callable[[], Game]:
+    def build(self) -> Callable[[], HostEnv]:
         """What makes the world, here or in a worker."""
         from shoal.envs.host.views import View
 
@@ -151,7 +151,7 @@ def _own(make_fn: Callable[[], Any], name: str, fields: dict[str, Any]) -> HostW
 
 
 @functools.lru_cache(maxsize=64)
-def _facts(world: HostWorld) -> Facts:
+def _facts(world: HostWorld) -> HostSpec:
     try:
         game = world.build()
     except UserError:

@@ -1,7 +1,7 @@
 """What the compiled suites of others have in common: how their worlds are made, shown and cut.
 
-A suite's adapter says what its world shows (`Seen`); here its episodes are counted, a time limit is
-told from a true end, and boxes get their bounds. Nothing is reset: the learner does it.
+A suite's adapter says what its world shows (`SuiteStep`); here its episodes are counted, a time
+limit is told from a true end, and boxes get their bounds. Nothing is reset: the learner does it.
 """
 
 import abc
@@ -29,7 +29,7 @@ HORIZON = 1000
 """Steps of an episode in worlds that name no time limit of their own."""
 
 
-class Seen(NamedTuple):
+class SuiteStep(NamedTuple):
     """What a suite's world shows after a reset or a step, in Shoal's shapes."""
 
     obs: Float[Array, "N D"]
@@ -88,13 +88,13 @@ class SuiteWorld(Env):
         """
 
     @abc.abstractmethod
-    def begin(self, key: PRNGKeyArray) -> tuple[Any, Seen]:
+    def begin(self, key: PRNGKeyArray) -> tuple[Any, SuiteStep]:
         """Starts an episode."""
 
     @abc.abstractmethod
     def advance(
         self, key: PRNGKeyArray, inner: Any, action: Action, late: Bool[Array, ""]
-    ) -> tuple[Any, Seen]:
+    ) -> tuple[Any, SuiteStep]:
         """Makes one step. `late` says that the world's own time limit falls on it."""
 
     def clock(self, inner: Any) -> Any:
@@ -133,7 +133,7 @@ class SuiteWorld(Env):
         late = seen.over | (time >= self.limit)
         return SuiteState(inner, None if state.time is None else time), self._show(seen, late)
 
-    def _show(self, seen: Seen, late: Bool[Array, ""]) -> TimeStep:
+    def _show(self, seen: SuiteStep, late: Bool[Array, ""]) -> TimeStep:
         """The time step. Who has fallen is no longer active; it has terminated only when all of its
         team have. At a time limit all are cut who have not terminated."""
         gone, terminated = seen.ended, seen.ended
