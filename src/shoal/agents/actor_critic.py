@@ -45,11 +45,8 @@ class ActorCritic(OnPolicy):
             spec,
             self.groups(spec),
             self.critic,
-            hidden=self.hidden,
-            recurrent=self.recurrent,
-            activation=self.activation,
-            agent_id=self.agent_id,
             key=key_critic,
+            **self.architecture,
         )
         returns = RunningStatistics.empty(self.groups(spec).of_agent, 1, rate=0.01, least=1e-4)
         params = {**params, "critic": critic}

@@ -1,5 +1,7 @@
 """Hyper-parameters that families of algorithms have in common, and what they build from them."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -11,6 +13,7 @@ from shoal.core.limits import Fraction, Natural, Positive, PositiveFraction
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.mlp import Activation
 from shoal.nn.sharing import Groups, Sharing
+from shoal.nn.torso import torso_address
 
 
 class Networks(eqx.Module):
@@ -26,6 +29,9 @@ class Networks(eqx.Module):
     """Size of a GRU behind the layers, 0 for none."""
     activation: Activation = eqx.field(static=True, default="tanh")
     """Non-linearity of the layers."""
+    torso: str = eqx.field(static=True, default="", converter=torso_address)
+    """What makes layers of your own in their place, FILE.py:NAME, called with their number of
+    inputs and a key."""
     normalise_observations: bool = eqx.field(static=True, default=False)
     """Whether networks see observations at mean 0, deviation 1; the policy keeps the scale."""
 
@@ -47,14 +53,17 @@ class Networks(eqx.Module):
             spec.obs_size + beside,
             size_out,
             self.groups(spec),
-            hidden=self.hidden,
-            recurrent=self.recurrent,
-            activation=self.activation,
             head_gain=head_gain,
             images=spec.images,
-            agent_id=self.agent_id,
             key=key,
+            **self.architecture,
         )
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What all networks have in common, as arguments of `AgentNetwork`."""
+        names = ("hidden", "recurrent", "activation", "torso", "agent_id")
+        return {name: getattr(self, name) for name in names}
 
     def scales(self, spec: EnvSpec) -> Scales | None:
         """Where observations are normalised, their scales before anything was seen."""

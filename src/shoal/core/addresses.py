@@ -16,7 +16,7 @@ import re
 import sys
 import traceback
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -93,14 +93,13 @@ def load(address: str) -> Any:
     """
     from shoal.core.env import Env
 
-    found = find(address)
+    found = find_own(address)
     place, name = address.rsplit(":", 1)
     if isinstance(found, type) and issubclass(found, Env):
         return named(_concrete(found, "environment", address), address)
-    trusted = place.split(".")[0] not in sys.stdlib_module_names  # else a file could name anything
     good = _can_step(found) if isinstance(found, type) else callable(found)
-    said = f"{name} of {place} is no environment, expected a class {_KINDS}"
-    require(trusted and good, f"{said}, or a function that makes an object of one")
+    expected = f"expected a class {_KINDS}, or a function that makes an object of one"
+    require(good, f"{name} of {place} is no environment, {expected}")
     return _concrete(found, "environment", address)
 
 
@@ -122,7 +121,7 @@ def call(make: Any, address: str) -> Any:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{address} makes no environment: {_said(error)}") from error
+        raise UserError(f"{address} makes no environment: {said(error)}") from error
     kind = type(made).__name__
     require(_can_step(made), f"{address} makes a {kind}, expected an object {_KINDS}")
     return made
@@ -151,9 +150,9 @@ def _concrete(kind: Any, what: str, address: str) -> Any:
     return kind
 
 
-def address_of(kind: type) -> str:
-    """Where a class is found again: `module:Class`, or `/path/to/file.py:Class` where its module
-    was not imported by its name, such as a script's."""
+def address_of(kind: type | Callable[..., Any]) -> str:
+    """Where a class or function is found again: `module:NAME`, or `/path/to/file.py:NAME` where its
+    module was not imported by its name, such as a script's."""
     module = sys.modules.get(kind.__module__)
     file = getattr(module, "__file__", None)
     if file and Path(file).stem not in (kind.__module__.rpartition(".")[2], "__init__"):
@@ -189,6 +188,14 @@ def find(address: str) -> Any:
             raise unknown(f"class of {place}", part, [n for n in vars(found) if n[0] != "_"])
         found = getattr(found, part)
     return found
+
+
+def find_own(address: str) -> Any:
+    """What is at an address, to be called. The files of a run name it, which others may have
+    written: nothing of Python's own library will do."""
+    theirs = address.partition(":")[0].partition(".")[0] in sys.stdlib_module_names
+    require(not theirs, f"{address} is of Python's own library, expected code of yours")
+    return find(address)
 
 
 @functools.cache
@@ -269,10 +276,10 @@ def _import(place: str) -> ModuleType:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{place} cannot be imported: {_said(error)}") from error
+        raise UserError(f"{place} cannot be imported: {said(error)}") from error
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """An exception in a line: where it was raised, its type, what it says."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f[0]]
     where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if len(frames) > 1 else ""

@@ -16,6 +16,7 @@ from shoal.nn.convolution import Image, ImageTorso
 from shoal.nn.mlp import MLP, Activation, Linear
 from shoal.nn.recurrent import GRU, unroll
 from shoal.nn.sharing import Groups
+from shoal.nn.torso import Torso
 
 MAX_UNROLLED_GROUPS = 8  # one by one, two networks take 0.6 of the time of one batched product
 
@@ -23,7 +24,7 @@ MAX_UNROLLED_GROUPS = 8  # one by one, two networks take 0.6 of the time of one 
 class Stack(eqx.Module):
     """One group's layers."""
 
-    torso: MLP | ImageTorso
+    torso: MLP | ImageTorso | Torso
     cell: GRU | None
     head: Linear
 
@@ -53,7 +54,8 @@ class AgentNetwork(eqx.Module):
 
     `recurrent` is the size of the GRU between torso and head, 0 for none. `images` are those that
     an input begins with, (height, width, channels) each, flattened. With `agent_id` an agent's
-    number within its group is an input, so that agents that share parameters can differ.
+    number within its group is an input, so that agents that share parameters can differ. `torso` is
+    the address of what makes a torso of the user's own.
     """
 
     stack: Stack  # every leaf has a leading axis G
@@ -73,6 +75,7 @@ class AgentNetwork(eqx.Module):
         head_gain: float = 1.0,
         images: tuple[Image, ...] = (),
         agent_id: bool = False,
+        torso: str = "",
         key: PRNGKeyArray,
     ):
         self.ids = AgentIds.of(groups, agent_id)
@@ -80,13 +83,17 @@ class AgentNetwork(eqx.Module):
 
         def build(key: PRNGKeyArray) -> Stack:
             key_torso, key_cell, key_head = jax.random.split(key, 3)
-            if images:
-                torso = ImageTorso(size_in, images, hidden, activation, key=key_torso)
+            if torso:
+                layers = Torso.of(torso, size_in, key_torso)
+            elif images:
+                layers = ImageTorso(size_in, images, hidden, activation, key=key_torso)
             else:
-                torso = MLP(size_in, hidden, activation, key=key_torso)
-            width = torso.size_out
+                layers = MLP(size_in, hidden, activation, key=key_torso)
+            width = layers.size_out
             cell = GRU(width, recurrent, key=key_cell) if recurrent else None
-            return Stack(torso, cell, Linear(recurrent or width, size_out, head_gain, key=key_head))
+            return Stack(
+                layers, cell, Linear(recurrent or width, size_out, head_gain, key=key_head)
+            )
 
         # One by one: on a CPU, LAPACK shares a batch among the threads that run the program, and
         # waits for ever where all of them are waiting so.

@@ -33,6 +33,7 @@ from shoal.math.ranks import centered_ranks
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.mlp import Activation
 from shoal.nn.sharing import Groups, Sharing
+from shoal.nn.torso import torso_address
 
 _NO_WIDTH = -20.0  # log standard deviation of an action that is meant to be exact
 
@@ -94,6 +95,9 @@ class OpenAIES(Algorithm):
     """Size of a GRU behind the layers, 0 for none."""
     activation: Activation = eqx.field(static=True, default="tanh")
     """Non-linearity of the layers."""
+    torso: str = eqx.field(static=True, default="", converter=torso_address)
+    """What makes layers of your own in their place, FILE.py:NAME, called with their number of
+    inputs and a key."""
     stochastic: bool = eqx.field(static=True, default=False)
     """Whether discrete actions are drawn from a softmax, for games that need mixed strategies."""
 
@@ -118,6 +122,7 @@ class OpenAIES(Algorithm):
             hidden=self.hidden,
             recurrent=self.recurrent,
             activation=self.activation,
+            torso=self.torso,
             head_gain=0.01,
             images=spec.images,
             key=key_network,
