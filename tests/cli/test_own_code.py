@@ -362,7 +362,7 @@ def test_a_file_that_has_moved(
         ("ippo robot.py:make_both --env.wrkers 2", "did you mean '--env.workers'?"),
         ('ippo robot.py:Reach --env.settings {"lenth":3}', "no setting 'lenth': it takes length"),
         ("own.py:Reinfore robot.py:Reach", "did you mean 'Reinforce'?"),
-        ("own.py robot.py:Reach", "for instance own.py:Reinforce"),
+        ("own.py robot.py:Reach", "for instance own.py:Rings"),
         ("robot.py:Reach mpe/simple", "is no algorithm, expected a class of shoal.Algorithm"),
         ("own.py:Reinforce mpe/simple --algo.bonu 2", "did you mean '--algo.bonus'?"),
         (

@@ -53,14 +53,14 @@ def scripted_reference(environment: str, fields: dict[str, Any]) -> ReferenceSco
     from shoal import registry
     from shoal.core.errors import UserError
     from shoal.runs.fields import from_fields
-    from shoal.training.evaluation import has_script
+    from shoal.training.backend import backend_of
     from shoal.training.run import evaluate
 
     try:
         env = registry.make(environment, **from_fields(fields))
     except UserError as error:
         raise NoReference(str(error)) from error
-    if not has_script(env):
+    if not backend_of(env).has_script(env):
         raise NoReference("it has no scripted controller")
     low, high = (evaluate(name, env, episodes=EPISODES).mean for name in ("random", "scripted"))
     if not low < high:
