@@ -207,7 +207,7 @@ def _misfit(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> s
 
 
 def _told(error: BaseException) -> str:
-    """An error and its place, in one line. Code that was pickled by value may have lost its file."""
+    """An error and its place, in one line; code that was pickled by value may have no file."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     lost = frame.filename.startswith("<")
     name = f"in {frame.name}" if lost else os.path.basename(frame.filename)
