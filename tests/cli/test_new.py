@@ -59,15 +59,17 @@ def test_new_says_what_to_do_next(folder: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("new",), "environment is missing"),
+        (("new",), "environment|algorithm is missing"),
         (("new", "environment"), "NAME is missing"),
         (("new", "enviroment", "pond"), "did you mean 'environment'?"),
         (("new", "environment", "FishPond"), "such as 'fish_pond'"),
         (("new", "environment", "fish-pond"), "such as 'fish_pond'"),
         (("new", "environment", "2fish"), "such as 'fish'"),
-        (("new", "environment", "class"), "such as 'class_world'"),
-        (("new", "environment", "pond/fish"), "cannot name a world"),
-        (("new", "environment", "json"), "would hide the module 'json': try 'json_world'"),
+        (("new", "environment", "class"), "such as 'class_environment'"),
+        (("new", "environment", "pond/fish"), "cannot name an environment"),
+        (("new", "algorithm", "2"), "'2' cannot name an algorithm"),
+        (("new", "algorithm", "optax"), "would hide the module 'optax': try 'optax_algorithm'"),
+        (("new", "environment", "json"), "would hide the module 'json': try 'json_environment'"),
         (("new", "environment", "jax"), "would hide the module 'jax'"),
         (("new", "environment", "pond", "--force"), "unknown option '--force'"),
     ],
@@ -96,6 +98,23 @@ def test_the_new_test_passes(pond: Path) -> None:
         env=_environment(),
     )
     assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_new_algorithm_and_its_test_pass(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["new", "algorithm", "gentle_steps"]) == 0
+    address = "gentle_steps.py:GentleSteps"
+    assert f"shoal train {address} mpe/simple_spread" in capsys.readouterr().out
+    assert run(["train", address, "mpe/simple", *TINY[:-6], *TINY[-2:], "--out", "run"]) == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_gentle_steps.py"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=_environment(),
+    )
+    assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout + done.stderr
 
 
 def _environment() -> dict[str, str]:

@@ -15,7 +15,7 @@ from shoal import registry
 from shoal.agents.policy_gradient.ppo import PPO
 from shoal.cli.declared import leaves
 from shoal.cli.main import run
-from shoal.cli.sweep import read_sweep, settings_of, table
+from shoal.cli.sweep import read_sweep, settings_of, settings_table
 from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
 from shoal.runs.curve import Curve, figure
@@ -196,7 +196,7 @@ def test_settings_are_ranked_by_their_mean_over_seeds() -> None:
     assert (best.low, best.high) == (4.0, 6.0)  # of two seeds: the extremes
     assert (second.mean, second.low, second.high) == (2.0, 1.0, 3.0)
     assert broken.values == {"clip": 0.2} and math.isnan(broken.mean)
-    head, first, *_, last = table([best, second, broken])
+    head, first, *_, last = settings_table([best, second, broken])
     assert head.split() == ["clip", "members", "return", "95", "%"]
     assert first.split() == ["*", "0.3", "4-5", "5.00", "[4.00,", "6.00]"]
     assert last.split() == ["0.2", "2-3", "nan", "\N{EN DASH}"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shoal.core.errors import LONGEST, UserError, in_a_line, may_fail_to
+from shoal.core.errors import LONGEST, UserError, in_a_line, may_fail_to, optional
 
 SAID = "\n  bad\taction \n\n in step 3\n"
 
@@ -37,3 +37,9 @@ def test_what_the_disk_refuses_is_the_users_to_mend(tmp_path):
     assert str(said.value) == f"cannot write {path}: No such file or directory"
     with pytest.raises(ZeroDivisionError), may_fail_to("divide"):
         _ = 1 / 0
+
+
+def test_an_optional_package_that_is_missing_says_how_to_install_it():
+    assert optional("json", "JSON", "json").loads("1") == 1
+    with pytest.raises(UserError, match=r"^Nothing is not installed: pip install 'shoal\[no\]'$"):
+        optional("nothing_of_this_name", "Nothing", "no")

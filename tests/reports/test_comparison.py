@@ -21,8 +21,8 @@ from shoal.math.statistics import (
 )
 from shoal.reports.comparison import compare_groups
 from shoal.reports.marl_eval import marl_eval_json
+from shoal.reports.reference import NoReference, observed_reference, scripted_reference
 from shoal.reports.run_groups import check_worlds, read_groups
-from shoal.reports.yardstick import NoYardstick, observed_yardstick, scripted_yardstick
 
 # Statistics.
 
@@ -102,20 +102,20 @@ def test_profiles_by_hand():
     assert (low[0], high[0], low[3], high[3]) == (1, 1, 0, 0)
 
 
-# Yardsticks.
+# Reference scores.
 
 
-def test_yardsticks():
-    yard = observed_yardstick([-30.0, -10.0, -20.0])
+def test_reference_scores():
+    yard = observed_reference([-30.0, -10.0, -20.0])
     assert yard(np.array([-30.0, -10.0, -20.0])).tolist() == [0, 1, 0.5]
-    with pytest.raises(NoYardstick, match="all seeds score the same"):
-        observed_yardstick([1.0, 1.0])
-    yard = scripted_yardstick("mpe/simple", {})
+    with pytest.raises(NoReference, match="all seeds score the same"):
+        observed_reference([1.0, 1.0])
+    yard = scripted_reference("mpe/simple", {})
     assert yard.low < yard.high < 0 and "random play" in yard.text
-    with pytest.raises(NoYardstick, match="no scripted controller"):
-        scripted_yardstick("game/stag_hunt", {})
-    with pytest.raises(NoYardstick, match="unknown environment"):
-        scripted_yardstick("mpe/no_such_world", {})
+    with pytest.raises(NoReference, match="no scripted controller"):
+        scripted_reference("game/stag_hunt", {})
+    with pytest.raises(NoReference, match="unknown environment"):
+        scripted_reference("mpe/no_such_world", {})
 
 
 # Runs.
@@ -128,7 +128,7 @@ def test_seeds_of_the_same_settings_are_one_group(tmp_path):
         write_run(tmp_path / "c", [-9.0, -8.0], algo={"learning_rate": 0.1}),
         write_run(tmp_path / "d", [-20.0], algorithm="a2c", algo={"epochs": 1}),
     ]
-    report = compare_groups(read_groups(runs), yardstick="observed")
+    report = compare_groups(read_groups(runs), reference="observed")
     (world,) = report["worlds"]
     assert report["environment"] == world["environment"] == "mpe/simple"
     names = {g["name"]: g for g in world["groups"]}
@@ -140,7 +140,7 @@ def test_seeds_of_the_same_settings_are_one_group(tmp_path):
     assert first["settings"] == {"algo.epochs": None, "algo.learning_rate": 0.001}
     assert names["a2c"]["settings"] == {"algo.epochs": 1, "algo.learning_rate": 0.001}
     assert names["a2c"]["return"]["mean"] == {"value": -20.0, "low": None, "high": None}
-    assert world["yardstick"]["low"] == -20.0 and world["yardstick"]["high"] == -5.0
+    assert world["reference"]["low"] == -20.0 and world["reference"]["high"] == -5.0
     assert first["optimality_gap"]["value"] == pytest.approx(1 / 15)
     over = {(p["name"], p["over"]): p["value"] for p in world["improvement"]}
     assert len(over) == 3 and set(over.values()) == {1.0}
@@ -153,7 +153,7 @@ def test_curves_are_interquartile_means_by_steps_and_seconds(tmp_path):
         write_run(tmp_path / "a", [0.0, 1.0, 2.0, 30.0]),
         write_run(tmp_path / "b", [9.0], seed=4),
     ]
-    (group,) = compare_groups(read_groups(runs), yardstick="none")["worlds"][0]["groups"]
+    (group,) = compare_groups(read_groups(runs), reference="none")["worlds"][0]["groups"]
     assert group["curve"]["steps"] == [250, 500, 750, 1000]
     assert group["curve"]["seconds"] == [2, 4, 6, 8]
     assert group["curve"]["iqm"] == [-26, -16, -6, 4]  # of 0, 1, 2, 9, 30 the middle three
@@ -162,10 +162,10 @@ def test_curves_are_interquartile_means_by_steps_and_seconds(tmp_path):
 
 def test_agents_returns_come_from_a_run_that_is_whole(tmp_path):
     one = write_run(tmp_path / "a", [0.0, 2.0])
-    (group,) = compare_groups(read_groups([one]), yardstick="none")["worlds"][0]["groups"]
+    (group,) = compare_groups(read_groups([one]), reference="none")["worlds"][0]["groups"]
     assert group["metrics"]["return/second"] == {"value": 1.0, "low": 0.0, "high": 2.0}
     assert group["metrics"]["success"]["value"] == pytest.approx(0.01)
-    cut = compare_groups(read_groups([one], at_steps=500), yardstick="none")["worlds"][0]["groups"][
+    cut = compare_groups(read_groups([one], at_steps=500), reference="none")["worlds"][0]["groups"][
         0
     ]
     assert set(cut["metrics"]) == {"success"}
@@ -173,7 +173,7 @@ def test_agents_returns_come_from_a_run_that_is_whole(tmp_path):
 
 def test_a_sweep_is_a_group_for_each_value(tmp_path):
     run = write_run(tmp_path / "a", [1.0, 2.0, 11.0, 12.0], sweep={"clip": [0.1, 0.3]})
-    (world,) = compare_groups(read_groups([run]), yardstick="none")["worlds"]
+    (world,) = compare_groups(read_groups([run]), reference="none")["worlds"]
     assert [(g["name"], g["scores"]) for g in world["groups"]] == [
         ("ippo, clip 0.3", [11.0, 12.0]),
         ("ippo, clip 0.1", [1.0, 2.0]),
@@ -187,7 +187,7 @@ def test_at_steps_cuts_scores_and_curves(tmp_path):
     ]
     with pytest.raises(UserError, match="has not finished: continue it with `shoal resume"):
         read_groups(runs)
-    (world,) = compare_groups(read_groups(runs, at_steps=1000), yardstick="none")["worlds"]
+    (world,) = compare_groups(read_groups(runs, at_steps=1000), reference="none")["worlds"]
     found = {g["name"]: g for g in world["groups"]}
     assert found["ippo"]["scores"] == [0.0, 1.0]
     assert found["a2c"]["scores"] == [-15.0, -14.0]  # half way
@@ -238,9 +238,9 @@ def two_worlds(folder):
     ]
 
 
-def test_worlds_are_averaged_by_a_yardstick_or_not_at_all(tmp_path):
+def test_worlds_are_averaged_by_a_reference_score_or_not_at_all(tmp_path):
     groups = read_groups(two_worlds(tmp_path))
-    report = compare_groups(groups, yardstick="observed")
+    report = compare_groups(groups, reference="observed")
     assert report["environment"] is None and len(report["worlds"]) == 2
     aggregate = report["aggregate"]
     best, worst = aggregate["groups"]
@@ -255,7 +255,7 @@ def test_worlds_are_averaged_by_a_yardstick_or_not_at_all(tmp_path):
     assert pair["value"] == pytest.approx((9 / 9 + 5 / 9) / 2)
     (note,) = [note for note in report["notes"] if note.startswith("left out over worlds")]
     assert note.endswith(": vdn")
-    bare = compare_groups(groups, yardstick="none")["aggregate"]
+    bare = compare_groups(groups, reference="none")["aggregate"]
     assert bare["groups"] == [] and bare["improvement"][0]["value"] == pair["value"]
 
 
@@ -274,7 +274,7 @@ def test_returns_that_cancel_out_are_pointed_at(tmp_path):
         write_run(tmp_path / "a", [0.0, 0.0]),
         write_run(tmp_path / "b", [0.0], algorithm="a2c"),
     ]
-    notes = compare_groups(read_groups(runs), yardstick="none")["notes"]
+    notes = compare_groups(read_groups(runs), reference="none")["notes"]
     assert any("cancel out" in note for note in notes)
 
 
@@ -286,10 +286,10 @@ def test_ten_runs_of_ten_seeds_take_a_moment(tmp_path):
     ]
     groups = read_groups(runs)
     start = time.process_time()
-    report = compare_groups(groups, yardstick="observed")
+    report = compare_groups(groups, reference="observed")
     assert time.process_time() - start < 4  # under a second where types are not checked
     assert len(report["worlds"][0]["improvement"]) == 45
-    assert compare_groups(groups, yardstick="observed") == report  # the same draws
+    assert compare_groups(groups, reference="observed") == report  # the same draws
 
 
 # marl-eval.

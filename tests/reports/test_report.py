@@ -51,7 +51,7 @@ def runs(tmp_path_factory, recording):
 @pytest.fixture(scope="module")
 def page(runs, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    return save_report(read_groups(runs), path, yardstick="observed")
+    return save_report(read_groups(runs), path, reference="observed")
 
 
 # Charts.
@@ -132,7 +132,7 @@ def test_the_page_stands_alone(page):
 def test_names_cannot_break_out(runs, tmp_path):
     hostile = "</title><script>alert(1)</script>"
     run = write_run(tmp_path / "x", [1.0, 2.0], algorithm="<img src=x>", algo={"a": "'\"><script>"})
-    text = report_html(read_groups([runs[0], run]), title=hostile, yardstick="none")
+    text = report_html(read_groups([runs[0], run]), title=hostile, reference="none")
     outside = re.sub(r"srcdoc='[^']*'", "", text)
     assert "<script" not in outside and "<img" not in outside
     assert "return of &lt;first&gt;" in outside
@@ -188,7 +188,7 @@ def test_a_page_on_many_groups_stays_readable(tmp_path):
         write_run(tmp_path / f"{k}", [k + 0.5, k + 2.0], algorithm=f"algo_{k}") for k in range(6)
     ]
     few, many = (
-        report_html(read_groups(runs[:n]), yardstick="none", replays=False) for n in (5, 6)
+        report_html(read_groups(runs[:n]), reference="none", replays=False) for n in (5, 6)
     )
     assert "<h1>5 algorithms in mpe/simple</h1>" in few and 'class="band" d=' in few
     assert "More than 5 groups are drawn without intervals" in many
@@ -197,7 +197,7 @@ def test_a_page_on_many_groups_stays_readable(tmp_path):
 
 def test_the_first_replay_that_there_is_is_open(runs):
     """The best group comes first, and has a replay here; the other says how to make one."""
-    text = report_html(read_groups(runs), yardstick="none")
+    text = report_html(read_groups(runs), reference="none")
     assert text.count("<details open>") == 1 and "loading=" not in text
     assert "<p>a2c: no replay: make one with shoal render" in text
 
@@ -214,14 +214,14 @@ def test_other_files_are_not_overwritten(runs, tmp_path):
     path = tmp_path / "mine.html"
     path.write_text("<html>my thesis</html>")
     with pytest.raises(UserError, match="exists and is not a report of Shoal's"):
-        save_report(groups, path, yardstick="none")
+        save_report(groups, path, reference="none")
     assert path.read_text() == "<html>my thesis</html>"
     with pytest.raises(UserError, match="is no folder"):
         save_report(groups, tmp_path / "no" / "report.html")
     with pytest.raises(UserError, match="is a folder"):
         save_report(groups, tmp_path)
-    own = save_report(groups, tmp_path / "own.html", yardstick="none", replays=False)
-    assert save_report(groups, own, title="Again", yardstick="none").read_text().count("Again") == 2
+    own = save_report(groups, tmp_path / "own.html", reference="none", replays=False)
+    assert save_report(groups, own, title="Again", reference="none").read_text().count("Again") == 2
 
 
 # Commands.

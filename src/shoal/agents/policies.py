@@ -1,5 +1,8 @@
 """Policies that families of algorithms share: a network whose output is a distribution."""
 
+import abc
+
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
@@ -17,7 +20,26 @@ from shoal.nn.agent_network import AgentNetwork
 NARROWEST, WIDEST = -5.0, 2.0  # log standard deviations of a squashed normal
 
 
-class Actor(Policy):
+class NetworkPolicy(Policy):
+    """A policy that acts by a distribution which a network's output stands for."""
+
+    network: eqx.AbstractVar[AgentNetwork]
+
+    @abc.abstractmethod
+    def distribution(self, out: Float[Array, "*B N _"], timestep: TimeStep) -> Distribution:
+        """The distribution that an output of the network stands for."""
+
+    def initial_carry(self) -> Carry:
+        return self.network.initial_carry()
+
+    def __call__(
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
+    ) -> tuple[Distribution, Carry]:
+        out, carry = self.network.step(timestep.obs, carry)
+        return self.distribution(out, timestep), carry
+
+
+class Actor(NetworkPolicy):
     """A stochastic policy for actions of any space."""
 
     network: AgentNetwork
@@ -32,61 +54,38 @@ class Actor(Policy):
             log_std = jnp.full((network.groups.count, spec.action.size), init_log_std)
         return Actor(network, log_std, spec.action)
 
-    def initial_carry(self) -> Carry:
-        return self.network.initial_carry()
-
-    def __call__(
-        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
-    ) -> tuple[Distribution, Carry]:
-        out, carry = self.network.step(timestep.obs, carry)
-        return self._distribution(out, timestep.action_mask), carry
-
     def unroll(self, timestep: TimeStep, carry: Carry, starts: Bool[Array, "T B"]) -> Distribution:
         """The distributions of T steps, `[T, B, ...]`; the carry is fresh where `starts`."""
         out = self.network.unroll(timestep.obs, carry, starts)
-        return self._distribution(out, timestep.action_mask)
+        return self.distribution(out, timestep)
 
-    def _distribution(
-        self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None
-    ) -> Distribution:
+    def distribution(self, out: Float[Array, "*B N A"], timestep: TimeStep) -> Distribution:
         log_std = self.log_std
         if log_std is not None:
             log_std = log_std[jnp.array(self.network.groups.of_agent)]
-        return action_distribution(self.space, out, action_mask, log_std)
+        return action_distribution(self.space, out, timestep.action_mask, log_std)
 
 
-class QPolicy(Policy):
+class QPolicy(NetworkPolicy):
     """Greedy in its mode, epsilon-greedy in its samples, by the action values of a network."""
 
     network: AgentNetwork
     space: ActionSpace
     epsilon: Float[Array, ""] | float
 
-    def initial_carry(self) -> Carry:
-        return self.network.initial_carry()
-
-    def __call__(
-        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
-    ) -> tuple[Distribution, Carry]:
-        q, carry = self.network.step(timestep.obs, carry)
+    def distribution(self, out: Array, timestep: TimeStep) -> EpsilonGreedy:
         legal = legal_actions(self.space, timestep.action_mask, timestep.reward.shape)
-        return EpsilonGreedy(q, legal, self.epsilon), carry
+        return EpsilonGreedy(out, legal, self.epsilon)
 
 
-class SquashedActor(Policy):
+class SquashedActor(NetworkPolicy):
     """A normal squashed into the box, whose mean and width a network gives."""
 
     network: AgentNetwork
     space: Box
 
-    def initial_carry(self) -> Carry:
-        return self.network.initial_carry()
-
-    def __call__(
-        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
-    ) -> tuple[TanhNormal, Carry]:
-        out, carry = self.network.step(timestep.obs, carry)
-        return self._squashed(out), carry
+    def distribution(self, out: Array, timestep: TimeStep) -> TanhNormal:
+        return self._squashed(out)
 
     def unroll(
         self, obs: Float[Array, "T B N D"], carry: Carry, starts: Bool[Array, "T B"]

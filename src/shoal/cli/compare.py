@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse
+from shoal.cli.table import table
 from shoal.core.errors import may_fail_to, require
 from shoal.core.limits import Count
 from shoal.core.names import headings
@@ -31,7 +32,7 @@ class Options:
     at_steps: Count | None = None
     """Compare at this many environment steps, with curves cut there; needed where runs made
     different numbers of steps."""
-    yardstick: Literal["scripted", "observed", "none"] = "scripted"
+    reference: Literal["scripted", "observed", "none"] = "scripted"
     """What counts as 0 and as 1: random play and the world's scripted controller, or the lowest and
     the highest seed that is compared. Worlds are averaged by it alone."""
     marl_eval: Path | None = None
@@ -57,7 +58,7 @@ def run(arguments: list[str]) -> int:
 
     if options.marl_eval:
         _write_marl_eval(groups, options.marl_eval)
-    report = compare_groups(groups, yardstick=options.yardstick)
+    report = compare_groups(groups, reference=options.reference)
     print(json.dumps(report) if options.json else "\n".join(text(report)))
     return 0
 
@@ -122,7 +123,7 @@ def text(report: dict[str, Any]) -> list[str]:
 
 
 def _scores(world: dict[str, Any], called: str) -> list[str]:
-    groups, yard = world["groups"], world["yardstick"]
+    groups, yard = world["groups"], world["reference"]
     head = ["", "seeds", "IQM", "95 %", "mean", "95 %", "median", "95 %"]
     rows = [
         [g["name"], str(g["seeds"]), *_cells(g["return"])]
@@ -130,8 +131,8 @@ def _scores(world: dict[str, Any], called: str) -> list[str]:
         for g in groups
     ]
     title = f"{called}: return per agent after {_steps(groups)} steps"
-    table = _table([head + (["gap", "95 %"] if yard else []), *rows])
-    return [title, *table, *([f"  gap: {yard['text']}"] if yard else [])]
+    scores = table([head + (["gap", "95 %"] if yard else []), *rows])
+    return [title, *scores, *([f"  gap: {yard['text']}"] if yard else [])]
 
 
 def _steps(groups: list[dict[str, Any]]) -> str:
@@ -149,7 +150,7 @@ def _settings(world: dict[str, Any]) -> list[str]:
     own = own_settings(groups)
     shared = [k for k in groups[0]["settings"] if not any(k in mine for mine in own.values())]
     rows = [[name, *(_value(g["settings"][name]) for g in groups)] for name in shared]
-    lines = _table([["", *(g["name"] for g in groups)], *rows]) if rows else []
+    lines = table([["", *(g["name"] for g in groups)], *rows]) if rows else []
     for algorithm, settings in own.items():
         said = (f"{name.removeprefix('algo.')} {_value(x)}" for name, x in settings.items())
         text = f"  {algorithm} alone has {', '.join(said)}"
@@ -161,7 +162,7 @@ def _improvement(pairs: list[dict[str, Any]]) -> list[str]:
     if not pairs:
         return []
     rows = [[f"{p['name']} over {p['over']}", *_pair(p)] for p in pairs]
-    return ["", "probability that a seed of one beats a seed of the other", *_table(rows)]
+    return ["", "probability that a seed of one beats a seed of the other", *table(rows)]
 
 
 def _curves(world: dict[str, Any]) -> list[str]:
@@ -177,14 +178,14 @@ def _curves(world: dict[str, Any]) -> list[str]:
         ):
             cells = [NONE if (x := curve[key][i]) is None else form.format(x) for i in at]
             rows.append([name, *cells, *("",) * (POINTS - len(at))])
-    return ["", "evaluations during training", *_table(rows[1:])]
+    return ["", "evaluations during training", *table(rows[1:])]
 
 
 def _profiles(groups: list[dict[str, Any]], thresholds: list[float], unit: str) -> list[str]:
     at = _spread(len(thresholds))
     head = [f"{unit} above", *(f"{thresholds[i]:.2f}" for i in at)]
     rows = [[g["name"], *(f"{g['profile']['value'][i]:.0%}" for i in at)] for g in groups]
-    return ["", "share of seeds that score more", *_table([head, *rows])]
+    return ["", "share of seeds that score more", *table([head, *rows])]
 
 
 def _aggregate(aggregate: dict[str, Any], worlds: int) -> list[str]:
@@ -195,7 +196,7 @@ def _aggregate(aggregate: dict[str, Any], worlds: int) -> list[str]:
             [g["name"], str(g["seeds"]), *_cells(g["score"]), *_pair(g["optimality_gap"])]
             for g in aggregate["groups"]
         ]
-        lines += _table([[*head, "gap", "95 %"], *rows])
+        lines += table([[*head, "gap", "95 %"], *rows])
         lines += _profiles(aggregate["groups"], aggregate["thresholds"], "score")
     return lines + _improvement(aggregate["improvement"])
 
@@ -219,13 +220,3 @@ def _pair(estimate: dict[str, Any]) -> list[str]:
 
 def _value(value: Any) -> str:
     return NONE if value is None else json.dumps(value) if isinstance(value, list) else str(value)
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    """Columns of one width each; numbers end, and names begin, on one line."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for name, *cells in rows:
-        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:])]
-        lines.append("  ".join(["  " + name.ljust(widths[0]), *padded]).rstrip())
-    return lines

@@ -5,6 +5,7 @@ from typing import Any
 
 from shoal import registry
 from shoal.cli.parse import take
+from shoal.cli.table import table
 from shoal.core import addresses
 from shoal.core.errors import unknown
 from shoal.core.names import is_address
@@ -40,8 +41,8 @@ def _algorithm(name: str) -> None:
 
     print(f"{name}: {registry.find_algorithm(name).summary}\n\nhyper-parameters (--algo.FIELD):")
     _fields(registry.make_algorithm(name))
-    for table, settings in presets.tables(name).items():
-        print(f"\npreset '{table}':")
+    for preset, settings in presets.tables(name).items():
+        print(f"\npreset '{preset}':")
         _settings(settings)
 
 
@@ -56,9 +57,9 @@ def _environment(name: str) -> None:
     print(f"{name}: {registry.ENVIRONMENTS[name].summary}\n\nfields (--env.FIELD):")
     _fields(env)
     print(f"\nhorizon {spec.horizon}, global state of {spec.state_size} numbers, agents:")
-    print(f"  {'name':<18}{'team':>5}{'role':>5}{'obs':>5}  actions")
-    for i, row in enumerate(zip(spec.agents, spec.teams, spec.roles, spec.obs_sizes)):
-        print("  {:<18}{:>5}{:>5}{:>5}  {}".format(*row, spec.action.describe(i)))
+    rows = zip(spec.agents, spec.teams, spec.roles, spec.obs_sizes)
+    agents = [[*map(str, row), spec.action.describe(i)] for i, row in enumerate(rows)]
+    print("\n".join(table([["name", "team", "role", "obs", "actions"], *agents], left=(0, 4))))
     print(f"metrics: {', '.join(f'{m} ({how})' for m, how in spec.metrics)}")
     if teams := rival_teams(spec):
         own = type(env).assess not in (Env.assess, HostWorld.assess)

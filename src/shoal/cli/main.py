@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 
+from shoal.cli.table import table
 from shoal.core.errors import Failure, UserError, unknown
 
 VERBS = {
@@ -16,7 +17,7 @@ VERBS = {
     "track": "send a run's rows to wandb, mlflow or trackio",
     "tune": "search hyper-parameters, and write what was found as a preset",
     "export": "write a run's policy as ONNX or StableHLO, with a card",
-    "new": "write a world to start from",
+    "new": "write an environment or an algorithm to start from",
     "check": "check a world of your own, and say how to mend it",
     "list": "list algorithms or environments",
     "info": "show what is known of an algorithm or environment",
@@ -26,7 +27,7 @@ VERBS = {
 
 USAGE = """usage: shoal VERB ... (shoal VERB --help tells more)
 
-  {verbs}
+{verbs}
 
   shoal train mappo mpe/simple_spread --steps 1000000
 """
@@ -45,8 +46,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command and returns its exit code."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        width = max(map(len, VERBS))
-        print(USAGE.format(verbs="\n  ".join(f"{v:<{width}}  {t}" for v, t in VERBS.items())))
+        print(USAGE.format(verbs="\n".join(table([*VERBS.items()], left=(0, 1)))))
         return 0 if arguments else 2
     if arguments[0] == "--version":
         from importlib import metadata

@@ -1,4 +1,4 @@
-"""shoal new environment NAME: a world to start from, and its test."""
+"""shoal new environment|algorithm NAME: a file to start from, and its test."""
 
 import keyword
 import re
@@ -9,14 +9,20 @@ from pathlib import Path
 from shoal.cli.parse import take
 from shoal.core.errors import UserError, may_fail_to, require, unknown
 
-USAGE = "shoal new environment NAME"
-KINDS = ("environment",)
+USAGE = "shoal new environment|algorithm NAME"
+KINDS = {
+    "environment": (
+        "shoal check {address}",
+        "shoal train ippo {address} --steps 200000 --algo.learning-rate 0.003",
+    ),
+    "algorithm": ("shoal train {address} mpe/simple_spread --steps 200000",),
+}
 TAKEN = ("jax", "numpy", "equinox", "shoal", "pytest", "optax")
 
 
 def run(arguments: list[str]) -> int:
     """Writes NAME.py and test_NAME.py into the current folder, and says what to do with them."""
-    (kind, name), rest = take(arguments, ["environment", "NAME"], USAGE)
+    (kind, name), rest = take(arguments, ["environment|algorithm", "NAME"], USAGE)
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
     if "--help" in rest:
@@ -24,8 +30,8 @@ def run(arguments: list[str]) -> int:
         return 0
     if rest:
         raise unknown("option", rest[0], ["--help"])
-    _check_name(name)
-    files = {f"{name}.py": "environment.py.txt", f"test_{name}.py": "test_environment.py.txt"}
+    _check_name(kind, name)
+    files = {f"{name}.py": f"{kind}.py.txt", f"test_{name}.py": f"test_{kind}.py.txt"}
     for file in files:
         if Path(file).exists():
             raise UserError(f"{file} is there already: choose another name, or remove it")
@@ -34,26 +40,26 @@ def run(arguments: list[str]) -> int:
         _write(Path(file), template, words)
     address = f"{name}.py:{words['CLASS']}"
     print(f"wrote {' and '.join(files)}; now:")
-    print(f"  shoal check {address}")
-    print(f"  shoal train ippo {address} --steps 200000 --algo.learning-rate 0.003")
+    for line in KINDS[kind]:
+        print(f"  {line.format(address=address)}")
     print(f"  pytest test_{name}.py")
     return 0
 
 
-def _check_name(name: str) -> None:
+def _check_name(kind: str, name: str) -> None:
     """Raises `UserError` where NAME.py could not be imported, or would hide another module."""
     words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+", name)
-    better = re.sub(r"^[0-9_]+", "", "_".join(words).lower()) or "my_world"
+    better = re.sub(r"^[0-9_]+", "", "_".join(words).lower()) or f"my_{kind}"
     usable = re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) and not keyword.iskeyword(name)
     if keyword.iskeyword(better):
-        better = f"{better}_world"
+        better = f"{better}_{kind}"
     require(
         bool(usable),
-        f"'{name}' cannot name a world: expected small letters, digits and underscores, "
+        f"'{name}' cannot name an {kind}: expected small letters, digits and underscores, "
         f"such as '{better}'",
     )
     hides = name in sys.stdlib_module_names or name in TAKEN
-    require(not hides, f"{name}.py would hide the module '{name}': try '{name}_world'")
+    require(not hides, f"{name}.py would hide the module '{name}': try '{name}_{kind}'")
 
 
 def _write(path: Path, template: str, words: dict[str, str]) -> None:

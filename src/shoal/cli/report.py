@@ -23,7 +23,7 @@ class Options:
     at_steps: Count | None = None
     """Compare at this many environment steps, with curves cut there; needed where runs made
     different numbers of steps."""
-    yardstick: Literal["scripted", "observed", "none"] = "scripted"
+    reference: Literal["scripted", "observed", "none"] = "scripted"
     """What counts as 0 and as 1: random play and the world's scripted controller, or the lowest and
     the highest seed. Worlds are averaged by it alone."""
     replays: bool = True
@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> int:
 
     path = options.out or (runs[0] if len(runs) == 1 else Path()) / "report.html"
     save_report(
-        groups, path, title=options.title, yardstick=options.yardstick, replays=options.replays
+        groups, path, title=options.title, reference=options.reference, replays=options.replays
     )
     size = path.stat().st_size
     print(f"{path} · {size / 1e6:.1f} MB" if size >= 1e6 else f"{path} · {size / 1e3:.0f} kB")

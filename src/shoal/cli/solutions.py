@@ -230,8 +230,8 @@ def _policy(game: ExtensiveForm, policy: np.ndarray) -> Json:
         return {"policy": described, "said": said}
     said = []
     for player, sets in described.items():
-        for key, odds in sets.items():
-            chances = ", ".join(f"{action} {p:.6g}" for action, p in odds.items() if p > 1e-12)
+        for key, probs in sets.items():
+            chances = ", ".join(f"{action} {p:.6g}" for action, p in probs.items() if p > 1e-12)
             said.append(f"{player} at '{key}': {chances}")
     return {"policy": described, "said": said}
 
@@ -253,8 +253,8 @@ CONCEPTS: dict[str, Callable[[NormalForm, Any], Json]] = {
     "coarse": _coarse,
     "stackelberg": _stackelberg,
     "logit": _logit,
-    "undominated": _undominated,
+    "iterated_elimination": _undominated,
     "pareto": _pareto,
-    "stable": _stable,
+    "ess": _stable,
     "alpha_rank": _alpha_rank,
 }

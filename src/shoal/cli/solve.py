@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse, take
+from shoal.cli.table import table
 from shoal.core.errors import UserError
 from shoal.core.limits import Count, NonNegative
 
@@ -26,9 +27,9 @@ class Options:
         "coarse",
         "stackelberg",
         "logit",
-        "undominated",
+        "iterated_elimination",
         "pareto",
-        "stable",
+        "ess",
         "alpha_rank",
         "cfr",
     ] = "nash"
@@ -160,10 +161,7 @@ def _table(game: dict[str, Any]) -> list[str]:
         cells = np.moveaxis(payoffs[(slice(None), slice(None), slice(None), *rest)], 0, -1)
         text = [[", ".join(f"{x:g}" for x in cell) for cell in row] for row in cells]
         rows = [["", *names[1]], *([name, *row] for name, row in zip(names[0], text))]
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        lines += [
-            "  " + "  ".join(w.ljust(n) for w, n in zip(row, widths)).rstrip() for row in rows
-        ]
+        lines += table(rows, left=range(len(rows[0])))
     return lines
 
 
@@ -175,7 +173,7 @@ def _answer(
     lines = [f"{number:>3}  " + " · ".join(facts)]
     for i, strategy in enumerate(answer.get("profile", [])):
         played = [(names[i][a], _plain(x)) for a, x in enumerate(strategy) if _some(x)]
-        said = [name if odds == "1" else f"{odds} {name}" for name, odds in played]
+        said = [name if probs == "1" else f"{probs} {name}" for name, probs in played]
         lines.append(f"     {players[i]}: " + ", ".join(said))
     return lines + [f"     {line}" for line in answer.get("said", [])]
 

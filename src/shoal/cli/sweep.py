@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from shoal import registry
 from shoal.cli.declared import fields, leaves
+from shoal.cli.table import table
 from shoal.core.errors import UserError, require
 from shoal.core.limits import read_value
 from shoal.core.names import heading, in_digits, in_words
@@ -171,21 +172,16 @@ def settings_of(sweep: Sequence[str], members: Sequence[Json]) -> list[Setting]:
     return sorted(out, key=lambda s: -math.inf if math.isnan(s.mean) else s.mean, reverse=True)
 
 
-def table(settings: Sequence[Setting]) -> list[str]:
+def settings_table(settings: Sequence[Setting]) -> list[str]:
     """A line a setting, in the order given; the first is marked as the best."""
-    head = ["", *settings[0].values, "members", "return", "95 %"]
-    rows = [head]
+    rows = [["", *settings[0].values, "members", "return", "95 %"]]
     for i, s in enumerate(settings):
         values = [in_digits(value) for value in s.values.values()]
         members = "-".join(str(k) for k in dict.fromkeys((s.members[0], s.members[-1])))
         known = s.low is not None and not math.isnan(s.mean)
         interval = f"[{s.low:.2f}, {s.high:.2f}]" if known else "\N{EN DASH}"
         rows.append([BEST if i == 0 else "", *values, members, f"{s.mean:.2f}", interval])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return [
-        ("  " + "  ".join(word.rjust(n) for word, n in zip(row[:-1], widths)) + f"  {row[-1]}")
-        for row in rows
-    ]
+    return table(rows, left=[len(rows[0]) - 1])
 
 
 def print_table(config: Any, members: Sequence[Json], episodes: int) -> None:
@@ -196,7 +192,7 @@ def print_table(config: Any, members: Sequence[Json], episodes: int) -> None:
         f"{heading(config.algorithm)} in {heading(config.environment)}: "
         f"return per agent of {len(settings)} settings, {seeds}, {episodes} episodes each"
     )
-    print("\n".join(table(settings)))
+    print("\n".join(settings_table(settings)))
     best, second = settings[0], settings[1] if len(settings) > 1 else None
     print(f"best: {best.name}{_doubt(best, second)}")
 

@@ -24,7 +24,7 @@ def run(arguments: list[str]) -> int:
     algorithm = registry.full_algorithm(algorithm)
     environment = registry.full_name(environment)
     sweep, rest = read_sweep(rest, algorithm, environment)
-    _check(algorithm, environment, rest)
+    check(algorithm, environment, rest, f"{__name__}:Train")
     options = _options(algorithm, environment, rest)
     if options.env.spec.name != environment:
         raise UserError(f"{environment} keeps its name: leave out --env.name")
@@ -51,24 +51,24 @@ def run(arguments: list[str]) -> int:
     )
 
 
-def _check(algorithm: str, environment: str, arguments: list[str]) -> None:
-    """Finds what mistakes it can before JAX is imported."""
+def check(algorithm: str, environment: str, arguments: list[str], options: str) -> None:
+    """Finds what mistakes it can before JAX is imported, in options of the class `options` too."""
+    if "--help" in arguments or "-h" in arguments:
+        return
     classes = {
         "--algo.": registry.find_algorithm(algorithm).target,
         "--env.": registry.find("environment", environment, registry.ENVIRONMENTS).target,
-        "--": f"{__name__}:Train",
+        "--": options,
     }
-    if "--help" in arguments:
-        return
     check_options(arguments, classes)
-    check_fit(algorithm, environment, arguments)
-    choose(_value(arguments, "--track") or "none")
-    if out := _value(arguments, "--out"):
+    _check_fit(algorithm, environment, arguments)
+    choose(value_of(arguments, "--track") or "none")
+    if out := value_of(arguments, "--out"):
         check_place(Path(out))
         check_empty(Path(out))
 
 
-def check_fit(algorithm: str, environment: str, arguments: list[str]) -> None:
+def _check_fit(algorithm: str, environment: str, arguments: list[str]) -> None:
     """Raises `UserError` where algorithm, world, preset and batches do not fit each other."""
     continuous = _continuous(arguments)
     entry = registry.find_algorithm(algorithm)
@@ -77,13 +77,13 @@ def check_fit(algorithm: str, environment: str, arguments: list[str]) -> None:
             f"{algorithm} chooses among discrete actions and {environment} has continuous ones: "
             "use ippo or mappo, or the environment's discrete actions"
         )
-    preset = _value(arguments, "--preset") or "auto"
+    preset = value_of(arguments, "--preset") or "auto"
     on_host = registry.on_host(environment)
     table = presets.resolve(algorithm, environment, continuous, preset, on_host)
     if presets.is_file(preset):
         _check_values(preset, table["algo"], entry.target)
-    if minibatches := _value(arguments, "--algo.minibatches"):
-        num_envs = _value(arguments, "--num-envs", "--num_envs") or table["num_envs"]
+    if minibatches := value_of(arguments, "--algo.minibatches"):
+        num_envs = value_of(arguments, "--num-envs", "--num_envs") or table["num_envs"]
         require(
             int(num_envs) % int(minibatches) == 0,
             f"num_envs is {num_envs}, expected a multiple of minibatches, which is {minibatches}",
@@ -100,20 +100,29 @@ def _check_values(file: str, values: dict[str, Any], target: str) -> None:
             read_value(f"{name} in {file}", str(value), kinds[name])
 
 
-def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
-    """The parsed options; defaults come from the preset that the arguments choose."""
+def defaults(
+    algorithm: str, environment: str, arguments: list[str]
+) -> tuple[Any, Any, str, dict[str, Any]]:
+    """The algorithm and the world whose fields are options, and the preset that the arguments
+    choose: its name and its table, where other defaults come from."""
     prepare(_is_deterministic(arguments))
     world = registry.make(environment)
-    chosen = _value(arguments, "--preset") or "auto"
+    chosen = value_of(arguments, "--preset") or "auto"
 
-    from shoal.core.env import Env
     from shoal.core.spaces import Box
     from shoal.runs.fields import from_fields
+    from shoal.training.backend import backend_of
 
     continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
-    on_host = not isinstance(world, Env)
+    on_host = backend_of(world).on_host
     table = presets.resolve(algorithm, environment, continuous, chosen, on_host)
     learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
+    return learner, world, chosen, table
+
+
+def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
+    """The parsed options."""
+    learner, world, chosen, table = defaults(algorithm, environment, arguments)
 
     @dataclass(frozen=True)
     class Train:
@@ -156,14 +165,14 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
 
 def _is_deterministic(arguments: list[str]) -> bool:
     given = any(word.partition("=")[0] == "--deterministic" for word in arguments)
-    return given and _value(arguments, "--deterministic") != "False"
+    return given and value_of(arguments, "--deterministic") != "False"
 
 
 def _continuous(arguments: list[str]) -> bool:
-    return _value(arguments, "--env.continuous-actions", "--env.continuous_actions") == "True"
+    return value_of(arguments, "--env.continuous-actions", "--env.continuous_actions") == "True"
 
 
-def _value(arguments: list[str], *names: str) -> str | None:
+def value_of(arguments: list[str], *names: str) -> str | None:
     """The word after an option, or the part behind its equals sign."""
     for i, word in enumerate(arguments):
         name, _, value = word.partition("=")

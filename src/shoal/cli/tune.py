@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shoal import registry
-from shoal.cli.declared import check_options, fields, leaves
+from shoal.cli.declared import fields, leaves
 from shoal.cli.parse import parse, take
-from shoal.cli.train import _continuous, _is_deterministic, _value, check_fit
+from shoal.cli.train import check, defaults, value_of
 from shoal.core.errors import UserError, may_fail_to, require
 from shoal.core.limits import Count, NonNegative, Seed
 from shoal.core.names import short_name
-from shoal.runs.run_directory import RunDirectory, check_empty, check_place
+from shoal.runs.run_directory import RunDirectory
 from shoal.training import presets
-from shoal.training.devices import prepare
 from shoal.tuning.space import Dimension, read_search, search_space
 
 USAGE = "shoal tune ALGORITHM ENVIRONMENT [--trials N] [--steps N] [--search FIELD=LOW:HIGH] ..."
@@ -34,7 +33,7 @@ def run(arguments: list[str]) -> int:
     target = registry.find_algorithm(algorithm).target
     words, rest = _take_search(rest)
     given = read_search(words, fields(target))
-    _check(algorithm, environment, rest)
+    check(algorithm, environment, rest, f"{__name__}:Tune")
     import shoal.tuning.study  # noqa: F401  whether Optuna is there shows before JAX
 
     options = _options(algorithm, environment, rest)
@@ -62,39 +61,12 @@ def _take_search(arguments: list[str]) -> tuple[list[str], list[str]]:
     return words, rest
 
 
-def _check(algorithm: str, environment: str, arguments: list[str]) -> None:
-    """Finds what mistakes it can before JAX is imported."""
-    if "--help" in arguments or "-h" in arguments:
-        return
-    classes = {
-        "--algo.": registry.find_algorithm(algorithm).target,
-        "--env.": registry.find("environment", environment, registry.ENVIRONMENTS).target,
-        "--": f"{__name__}:Tune",
-    }
-    check_options(arguments, classes)
-    check_fit(algorithm, environment, arguments)
-    if out := _value(arguments, "--out"):
-        check_place(Path(out))
-        check_empty(Path(out))
-
-
 def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
-    """The parsed options; defaults come from the preset that the arguments choose."""
-    workers = _value(arguments, "--workers")
+    """The parsed options."""
+    workers = value_of(arguments, "--workers")
     if workers not in (None, "1"):  # processes that share one accelerator take memory as they need
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    prepare(_is_deterministic(arguments))
-    world = registry.make(environment)
-    chosen = _value(arguments, "--preset") or "auto"
-
-    from shoal.core.env import Env
-    from shoal.core.spaces import Box
-    from shoal.runs.fields import from_fields
-
-    continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
-    on_host = not isinstance(world, Env)
-    table = presets.resolve(algorithm, environment, continuous, chosen, on_host)
-    learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
+    learner, world, chosen, table = defaults(algorithm, environment, arguments)
 
     @dataclass(frozen=True)
     class Tune:

@@ -2,7 +2,9 @@
 
 import contextlib
 import difflib
+import importlib
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 LONGEST = 400  # letters of an exception in one line
 
@@ -22,6 +24,19 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(names)}"
     return UserError(f"unknown {kind} '{name}': {hint}")
+
+
+def not_installed(name: str, extra: str) -> UserError:
+    """The error for an optional package that is missing, with the command that installs it."""
+    return UserError(f"{name} is not installed: pip install 'shoal[{extra}]'")
+
+
+def optional(module: str, name: str, extra: str) -> Any:
+    """An optional package, imported. Raises `not_installed(name, extra)` where it is missing."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise not_installed(name, extra) from error
 
 
 def in_a_line(error: BaseException, *, named: bool = True, whole: bool = False) -> str:

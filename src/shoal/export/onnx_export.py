@@ -5,7 +5,6 @@ are in `onnx_operations`; a policy of any kind can be written if it is made of t
 Open Neural Network Exchange: https://onnx.ai/onnx/repo-docs/IR.html.
 """
 
-import importlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -14,12 +13,11 @@ import jax
 import numpy as np
 from jax.extend.core import Literal
 
-from shoal.core.errors import UserError
+from shoal.core.errors import optional
 from shoal.export.onnx_graph import Graph, Value, is_static
 from shoal.export.onnx_operations import operation
 from shoal.export.policy_function import PolicyFunction, any_batch
 
-INSTALL = "pip install 'shoal[export]'"
 CALLS = {  # calls are written out in place; where each keeps its program
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -33,10 +31,7 @@ CALLS = {  # calls are written out in place; where each keeps its program
 
 def require_onnx() -> Any:
     """The `onnx` package. Raises `UserError` with the command that installs it."""
-    try:
-        return importlib.import_module("onnx")
-    except ImportError as error:
-        raise UserError(f"ONNX is not installed: {INSTALL}") from error
+    return optional("onnx", "ONNX", "export")
 
 
 def to_onnx(

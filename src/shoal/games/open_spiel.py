@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from shoal.core.errors import UserError, in_a_line, require, unknown
+from shoal.core.errors import UserError, in_a_line, optional, require, unknown
 from shoal.games.extensive.tree import CHANCE, TERMINAL, ExtensiveForm, check_policy, extensive_form
 from shoal.games.gambit.efg import write_efg
 from shoal.games.gambit.tokens import unique_names
 from shoal.games.normal_form import NormalForm
-
-INSTALL = "pip install 'shoal[open_spiel]'"
 
 
 def from_open_spiel(game: Any, max_nodes: int = 1_000_000) -> NormalForm | ExtensiveForm:
@@ -136,7 +134,7 @@ class _Rules:
     def chances(self, state: Any) -> Sequence[tuple[_Move, float]]:
         outcomes = state.chance_outcomes()
         moves = _named(state, [number for number, _ in outcomes])
-        return [(move, float(odds)) for move, (_, odds) in zip(moves, outcomes)]
+        return [(move, float(probs)) for move, (_, probs) in zip(moves, outcomes)]
 
     def actions(self, state: Any) -> Sequence[_Move]:
         return _named(state, state.legal_actions())
@@ -267,10 +265,7 @@ def _moves_at_once(game: Any) -> bool:
 
 
 def _pyspiel() -> Any:
-    try:
-        return importlib.import_module("pyspiel")
-    except ImportError as error:
-        raise UserError(f"OpenSpiel is not installed: {INSTALL}") from error
+    return optional("pyspiel", "OpenSpiel", "open_spiel")
 
 
 def _policies() -> Any:

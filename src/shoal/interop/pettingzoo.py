@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from shoal.core.env import Env, TimeStep
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import UserError, not_installed, require, unknown
 from shoal.core.spaces import ActionSpace, Box, Discrete
 
 try:
     import gymnasium
     from pettingzoo import ParallelEnv
 except ImportError as error:
-    raise UserError("PettingZoo is not installed: pip install 'shoal[pettingzoo]'") from error
+    raise not_installed("PettingZoo", "pettingzoo") from error
 
 RENDER_MODES = ("rgb_array", "human")
 FRAMES_PER_SECOND = 10

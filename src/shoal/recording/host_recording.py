@@ -15,7 +15,7 @@ from shoal.core.env import paid, to_act_on
 from shoal.core.errors import require
 from shoal.core.spaces import ActionSpace
 from shoal.core.teams import rival_teams
-from shoal.envs.host.game import Game, Shown
+from shoal.envs.host.env import HostEnv, HostStep
 from shoal.envs.host.order import in_order_of
 from shoal.envs.host.steps import seeds_of, timestep_of
 from shoal.envs.host.world import HostWorld
@@ -24,7 +24,7 @@ from shoal.recording.recording import Act, Episode, Recording
 
 
 @eqx.filter_jit
-def _act(act: Act, space: ActionSpace, shown: Shown, carry: Carry, key: PRNGKeyArray) -> Any:
+def _act(act: Act, space: ActionSpace, shown: HostStep, carry: Carry, key: PRNGKeyArray) -> Any:
     return act(None, to_act_on(timestep_of(shown, space)), carry, key)
 
 
@@ -63,7 +63,7 @@ def record_host(
     )
 
 
-def _episode(act: Any, game: Game, carry: Carry, key: PRNGKeyArray) -> Episode:
+def _episode(act: Any, game: HostEnv, carry: Carry, key: PRNGKeyArray) -> Episode:
     shown = game.reset(int(seeds_of(key, 1)[0]))
     pictures, rewards = [photograph(game.render())], []
     while not shown.done:

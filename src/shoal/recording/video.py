@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from shoal.core.errors import UserError, require
+from shoal.core.errors import optional, require
 from shoal.recording.raster import View, draw_picture
 from shoal.recording.recording import Episode, Recording, short_names
 from shoal.runs.durable import replacing
@@ -43,12 +43,7 @@ def save_gif(recording: Recording, path: Path | str, *, size: int = 480, fps: in
 
 def save_mp4(recording: Recording, path: Path | str, *, size: int = 480, fps: int = 10) -> Path:
     """An H.264 film that every browser plays."""
-    try:
-        import av
-    except ImportError:
-        raise UserError(
-            "MP4 needs PyAV, which is not installed: pip install 'shoal[video]'"
-        ) from None
+    av = optional("av", "MP4 needs PyAV, which", "video")
     path, images = Path(path), frames(recording, size=size, fps=fps)
     first = next(images)
     options = {"movflags": "faststart"}

@@ -14,41 +14,41 @@ from jaxtyping import Float
 from shoal.core.names import heading
 from shoal.math import statistics
 from shoal.reports.comparison_notes import notes
-from shoal.reports.run_groups import Group, read_groups, stack_worlds
-from shoal.reports.trained_seeds import differing
-from shoal.reports.yardstick import (
-    NoYardstick,
-    Yardstick,
-    observed_yardstick,
-    scripted_yardstick,
+from shoal.reports.reference import (
+    NoReference,
+    ReferenceScores,
+    observed_reference,
+    scripted_reference,
 )
+from shoal.reports.run_groups import RunGroup, read_groups, stack_worlds
+from shoal.reports.trained_seeds import differing
 from shoal.runs.durable import Json, to_json
 
 THRESHOLDS = 101  # points of a performance profile
 Scores = Float[np.ndarray, "W _"]  # groups may have different numbers of seeds
 
 
-class Measured(NamedTuple):
-    """A world's yardstick, or why it has none."""
+class WorldReference(NamedTuple):
+    """A world's reference, or why it has none."""
 
-    yardstick: Yardstick | None
+    reference: ReferenceScores | None
     why: str = ""
 
 
 def compare(
-    runs: Sequence[Path | str], *, yardstick: str = "scripted", at_steps: int | None = None
+    runs: Sequence[Path | str], *, reference: str = "scripted", at_steps: int | None = None
 ) -> Json:
     """Compares finished runs, by their directories: see `read_groups` and `compare_groups`."""
     groups = read_groups([Path(run) for run in runs], at_steps=at_steps)
-    return compare_groups(groups, yardstick=yardstick)
+    return compare_groups(groups, reference=reference)
 
 
-def compare_groups(groups: dict[str, list[Group]], *, yardstick: str = "scripted") -> Json:
+def compare_groups(groups: dict[str, list[RunGroup]], *, reference: str = "scripted") -> Json:
     """The comparison of `read_groups`' groups.
 
     Args:
         groups: by world.
-        yardstick: `scripted` (random play 0, the scripted controller 1, where a world has one),
+        reference: `scripted` (random play 0, the scripted controller 1, where a world has one),
             `observed` (lowest and highest seed), or `none`.
 
     Returns:
@@ -56,7 +56,7 @@ def compare_groups(groups: dict[str, list[Group]], *, yardstick: str = "scripted
         run in all of them; `None` of one world), `runs` and `notes`, as `docs/guides/compare.md`
         lists them. Every interval is a 95 % bootstrap over seeds, `None` where there is one seed.
     """
-    measured = {world: _measure(g, yardstick) for world, g in groups.items()}
+    measured = {world: _measure(g, reference) for world, g in groups.items()}
     names = list(dict.fromkeys(g.name for world in groups.values() for g in world))
     out = {
         "environment": next(iter(groups)) if len(groups) == 1 else None,
@@ -68,40 +68,42 @@ def compare_groups(groups: dict[str, list[Group]], *, yardstick: str = "scripted
     return to_json(out)
 
 
-def _measure(groups: list[Group], kind: str) -> Measured:
+def _measure(groups: list[RunGroup], kind: str) -> WorldReference:
     first = groups[0].seeds[0]
-    ways: dict[str, Callable[[], Yardstick]] = {
-        "scripted": lambda: scripted_yardstick(first.world, first.config["environment_fields"]),
-        "observed": lambda: observed_yardstick([x for g in groups for x in g.scores.tolist()]),
+    ways: dict[str, Callable[[], ReferenceScores]] = {
+        "scripted": lambda: scripted_reference(first.world, first.config["environment_fields"]),
+        "observed": lambda: observed_reference([x for g in groups for x in g.scores.tolist()]),
     }
     if kind not in ways:
-        return Measured(None)
+        return WorldReference(None)
     try:
-        return Measured(ways[kind]())
-    except NoYardstick as reason:
-        return Measured(None, f"{heading(first.world)} has no {kind} yardstick: {reason}")
+        return WorldReference(ways[kind]())
+    except NoReference as reason:
+        return WorldReference(None, f"{heading(first.world)} has no {kind} reference: {reason}")
 
 
 # One world ------------------------------------------------------------------------------------
 
 
-def _world(world: str, groups: list[Group], measured: Measured) -> Json:
+def _world(world: str, groups: list[RunGroup], measured: WorldReference) -> Json:
     ordered = sorted(groups, key=lambda g: -float(statistics.iqm(g.scores)))
     scores = {g.name: g.scores[None] for g in ordered}
     thresholds = _thresholds(list(scores.values()))
     shown = _differing(ordered)
-    rows = [_group(g, thresholds, measured.yardstick, shown) for g in ordered]
-    yard = measured.yardstick
+    rows = [_group(g, thresholds, measured.reference, shown) for g in ordered]
+    yard = measured.reference
     return {
         "environment": world,
-        "yardstick": yard and {**yard._asdict(), "text": yard.text},
+        "reference": yard and {**yard._asdict(), "text": yard.text},
         "groups": rows,
         "improvement": _improvement(scores),
         "thresholds": thresholds,
     }
 
 
-def _group(group: Group, thresholds: Any, yardstick: Yardstick | None, shown: list[str]) -> Json:
+def _group(
+    group: RunGroup, thresholds: Any, reference: ReferenceScores | None, shown: list[str]
+) -> Json:
     x, first = group.scores[None], group.seeds[0]
     return {
         "name": group.name,
@@ -111,7 +113,7 @@ def _group(group: Group, thresholds: Any, yardstick: Yardstick | None, shown: li
         "scores": group.scores,
         "steps": max(s.steps[-1] for s in group.seeds),
         "return": _aggregates(x),
-        "optimality_gap": yardstick and _estimate(statistics.optimality_gap, yardstick(x)),
+        "optimality_gap": reference and _estimate(statistics.optimality_gap, reference(x)),
         "metrics": _metrics(group),
         "settings": {name: first.settings.get(name) for name in shown},
         "curve": _curve(group),
@@ -128,7 +130,7 @@ def _aggregates(x: Scores) -> Json:
     return {name: _estimate(f, x) for name, f in statistics.AGGREGATES.items()}
 
 
-def _metrics(group: Group) -> Json:
+def _metrics(group: RunGroup) -> Json:
     """What the world measures besides the return, where every seed has it; and the returns of
     single agents, which a run keeps of its end and of all its seeds together."""
     names = [n for n in group.seeds[0].metrics if all(n in s.metrics for s in group.seeds)]
@@ -139,7 +141,7 @@ def _metrics(group: Group) -> Json:
     return out | {f"return/{agent}": value for agent, value in group.agent_returns().items()}
 
 
-def _curve(group: Group) -> Json:
+def _curve(group: RunGroup) -> Json:
     """The interquartile mean of the evaluations that all seeds have, by steps and by seconds."""
     common = sorted(set.intersection(*(set(s.steps.tolist()) for s in group.seeds)))
     at = [np.isin(s.steps, common) for s in group.seeds]
@@ -182,14 +184,14 @@ def _improvement(scores: dict[str, Scores]) -> list[Json]:
 
 
 def _aggregate(
-    groups: dict[str, list[Group]], names: list[str], measured: dict[str, Measured]
+    groups: dict[str, list[RunGroup]], names: list[str], measured: dict[str, WorldReference]
 ) -> Json | None:
     """Over worlds, of the groups that have the same number of seeds in each. Who beats whom needs
-    no common scale; scores are averaged by a yardstick that every world has, or not at all."""
+    no common scale; scores are averaged by references that every world has, or not at all."""
     raw = {n: x for n in names if (x := stack_worlds(groups, n, {})) is not None}
     if len(raw) < 2:
         return None
-    yards = {w: m.yardstick for w, m in measured.items() if m.yardstick}
+    yards = {w: m.reference for w, m in measured.items() if m.reference}
     if len(yards) < len(groups):
         return {"groups": [], "thresholds": None, "improvement": _improvement(raw)}
     scores = {n: x for n in raw if (x := stack_worlds(groups, n, yards)) is not None}
@@ -213,7 +215,7 @@ def _aggregate(
 # What was compared ---------------------------------------------------------------------------
 
 
-def _runs(groups: dict[str, list[Group]]) -> list[Json]:
+def _runs(groups: dict[str, list[RunGroup]]) -> list[Json]:
     """The run directories, with the group that each of their seeds is in."""
     out: dict[str, Json] = {}
     for world, members in groups.items():
@@ -237,5 +239,5 @@ def _runs(groups: dict[str, list[Group]]) -> list[Json]:
     return list(out.values())
 
 
-def _differing(groups: list[Group]) -> list[str]:
+def _differing(groups: list[RunGroup]) -> list[str]:
     return differing([g.seeds[0].settings for g in groups])

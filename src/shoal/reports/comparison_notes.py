@@ -6,15 +6,15 @@ import numpy as np
 
 from shoal.core.names import heading
 from shoal.math.statistics import ENOUGH_SEEDS
-from shoal.reports.run_groups import Group, stack_worlds
-from shoal.reports.trained_seeds import Seed, differing
+from shoal.reports.run_groups import RunGroup, stack_worlds
+from shoal.reports.trained_seeds import SeedRun, differing
 
 COVERED = {2: 50, 3: 75, 4: 80, 5: 85}
 """How often, in percent, a 95 % bootstrap interval of the mean of so few normal scores holds the
 truth; of 6 to 9 scores it is about 90."""
 
 
-def notes(groups: dict[str, list[Group]], found: list[str]) -> list[str]:
+def notes(groups: dict[str, list[RunGroup]], found: list[str]) -> list[str]:
     """Sentences: those that were `found` already, then on seeds, steps, worlds and clocks."""
     everyone = [s for members in groups.values() for g in members for s in g.seeds]
     fewest = min(len(g.seeds) for members in groups.values() for g in members)
@@ -33,7 +33,7 @@ def _few(seeds: int) -> str:
     )
 
 
-def _of_world(world: str, groups: list[Group]) -> list[str]:
+def _of_world(world: str, groups: list[RunGroup]) -> list[str]:
     called = heading(world)
     scores = np.concatenate([g.scores for g in groups])
     steps = {float(s.steps[-1]) for g in groups for s in g.seeds}
@@ -46,7 +46,7 @@ def _of_world(world: str, groups: list[Group]) -> list[str]:
     return out
 
 
-def _over_worlds(groups: dict[str, list[Group]]) -> list[str]:
+def _over_worlds(groups: dict[str, list[RunGroup]]) -> list[str]:
     """Groups that cannot be averaged over worlds, or were set up otherwise in each."""
     names = dict.fromkeys(g.name for members in groups.values() for g in members)
     if len(groups) == 1:
@@ -65,7 +65,7 @@ def _over_worlds(groups: dict[str, list[Group]]) -> list[str]:
     ]
 
 
-def _clocks(seeds: list[Seed]) -> list[str]:
+def _clocks(seeds: list[SeedRun]) -> list[str]:
     """Seconds can be compared where machines and the work done at once are alike."""
     machines = {str((s.config.get("hardware") or {}).get("device")) for s in seeds}
     together = {sum(other.run == s.run for other in seeds) for s in seeds}

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from shoal.core.errors import require
-from shoal.reports.run_groups import Group
-from shoal.reports.trained_seeds import Seed
+from shoal.reports.run_groups import RunGroup
+from shoal.reports.trained_seeds import SeedRun
 from shoal.runs.durable import Json
 
 
-def marl_eval_json(groups: dict[str, list[Group]]) -> Json:
+def marl_eval_json(groups: dict[str, list[RunGroup]]) -> Json:
     """The groups of `read_groups` as marl-eval reads them. Its names are in lower case and without
     commas, its runs are `seed_0`, `seed_1` and on, whichever seeds they were.
 
@@ -38,7 +38,7 @@ def marl_eval_json(groups: dict[str, list[Group]]) -> Json:
     return out
 
 
-def _run(seed: Seed, metrics: list[str]) -> Json:
+def _run(seed: SeedRun, metrics: list[str]) -> Json:
     points = zip(seed.steps, seed.returns, strict=True)
     run: Json = {
         f"step_{k}": {"step_count": int(step), "return": [float(value)]}
@@ -50,7 +50,7 @@ def _run(seed: Seed, metrics: list[str]) -> Json:
     return run | {"absolute_metrics": {"return": [float(seed.score)], **last}}
 
 
-def _shared_metrics(groups: dict[str, list[Group]], world: str) -> list[str]:
+def _shared_metrics(groups: dict[str, list[RunGroup]], world: str) -> list[str]:
     """The metrics that every evaluation of every task of this environment has: others would stop
     marl-eval."""
     family = world.rpartition("/")[0]
@@ -65,7 +65,7 @@ def _shared_metrics(groups: dict[str, list[Group]], world: str) -> list[str]:
     return [name for name in rows[0] if all(name in row for row in rows)]
 
 
-def _check_even(groups: dict[str, list[Group]]) -> None:
+def _check_even(groups: dict[str, list[RunGroup]]) -> None:
     everyone = [g for members in groups.values() for g in members]
     seeds = {len(g.seeds) for g in everyone}
     points = {len(s.steps) for g in everyone for s in g.seeds}

@@ -14,7 +14,7 @@ from shoal.core.names import headings
 from shoal.reports import report_runs, report_tables as tables, svg_chart
 from shoal.reports.comparison import compare_groups
 from shoal.reports.report_tables import Styles
-from shoal.reports.run_groups import Group
+from shoal.reports.run_groups import RunGroup
 from shoal.reports.svg_chart import Interval, Line
 from shoal.runs.durable import Json, write_atomic
 
@@ -24,11 +24,11 @@ BANDS = 5  # groups in a chart of lines with bands; of more, the bands would hid
 
 
 def save_report(
-    groups: dict[str, list[Group]],
+    groups: dict[str, list[RunGroup]],
     path: Path | str,
     *,
     title: str | None = None,
-    yardstick: str = "scripted",
+    reference: str = "scripted",
     replays: bool = True,
 ) -> Path:
     """Writes `report_html(...)`.
@@ -38,7 +38,7 @@ def save_report(
     """
     path = Path(path)
     check_writable(path)
-    page = report_html(groups, title=title, yardstick=yardstick, replays=replays)
+    page = report_html(groups, title=title, reference=reference, replays=replays)
     with may_fail_to(f"write {path}"):
         write_atomic(path, page)
     return path
@@ -57,14 +57,14 @@ def check_writable(path: Path) -> None:
 
 
 def report_html(
-    groups: dict[str, list[Group]],
+    groups: dict[str, list[RunGroup]],
     *,
     title: str | None = None,
-    yardstick: str = "scripted",
+    reference: str = "scripted",
     replays: bool = True,
 ) -> str:
-    """The page on the groups of `read_groups`; `compare` says what `yardstick` may be."""
-    report = compare_groups(groups, yardstick=yardstick)
+    """The page on the groups of `read_groups`; `compare` says what `reference` may be."""
+    report = compare_groups(groups, reference=reference)
     names = list(dict.fromkeys(g["name"] for world in report["worlds"] for g in world["groups"]))
     styles = {name: (PALETTE[i % len(PALETTE)], i >= len(PALETTE)) for i, name in enumerate(names)}
     worlds = headings(groups)
@@ -122,14 +122,14 @@ def _notes(notes: list[str]) -> str:
 def _over_worlds(
     aggregate: Json, worlds: list[Json], called: dict[str, str], styles: Styles
 ) -> str:
-    """All worlds together: scores by a yardstick, and who beats whom."""
+    """All worlds together: scores by a reference score, and who beats whom."""
     matrix = tables.matrix(worlds, called, styles)
     parts = [
         f"<h2>Over {len(worlds)} worlds</h2>",
         tables.card("Return per agent, IQM", "", matrix),
     ]
     if aggregate["groups"]:
-        yards = "; ".join(f"{called[w['environment']]}: {w['yardstick']['text']}" for w in worlds)
+        yards = "; ".join(f"{called[w['environment']]}: {w['reference']['text']}" for w in worlds)
         table = tables.scores(aggregate["groups"], "score", styles, gap=True)
         parts.append(tables.card("Scores, normalised world by world", yards, table))
         strip = _strip(aggregate["groups"], "score", "score", styles)
@@ -141,7 +141,7 @@ def _over_worlds(
 
 def _world(world: Json, called: str, styles: Styles, players: dict[tuple[str, str], str]) -> str:
     groups, name = world["groups"], world["environment"]
-    yard = world["yardstick"]
+    yard = world["reference"]
     note = f"Optimality gap: what is missing to 1, where {yard['text']}." if yard else ""
     scores = tables.card(
         "Return per agent", note, tables.scores(groups, "return", styles, gap=bool(yard))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from shoal.reports.report_tables import value
 from shoal.reports.reproduce import command
-from shoal.reports.run_groups import Group
-from shoal.reports.trained_seeds import Seed, flat_settings
+from shoal.reports.run_groups import RunGroup
+from shoal.reports.trained_seeds import SeedRun, flat_settings
 from shoal.runs.durable import Json
 
 BUDGET = 6 * 2**20  # characters of replays in one page
@@ -14,7 +14,7 @@ BUDGET = 6 * 2**20  # characters of replays in one page
 NO_ADDRESS = "<script>history.replaceState = () => {};</script>"
 
 
-def embedded_replays(groups: dict[str, list[Group]]) -> dict[tuple[str, str], str]:
+def embedded_replays(groups: dict[str, list[RunGroup]]) -> dict[tuple[str, str], str]:
     """For each (world, group) the replay of its first run, as a frame that needs no other file.
     Where there is none, or no room for it, a sentence says what to do."""
     left, out = BUDGET, {}
@@ -42,9 +42,9 @@ def _frame(path: Path) -> str:
     return f"<iframe {sandbox} title='Replay' srcdoc='{quoted}'></iframe>"
 
 
-def section(groups: dict[str, list[Group]]) -> str:
+def section(groups: dict[str, list[RunGroup]]) -> str:
     """Every run: what to type to make it again, on what it was made, and all its settings."""
-    runs: dict[Path, list[Seed]] = {}
+    runs: dict[Path, list[SeedRun]] = {}
     for members in groups.values():
         for group in members:
             for seed in group.seeds:
@@ -53,7 +53,7 @@ def section(groups: dict[str, list[Group]]) -> str:
     return f"<section><h2>Runs</h2>{cards}</section>"
 
 
-def _run(run: Path, seeds: list[Seed]) -> str:
+def _run(run: Path, seeds: list[SeedRun]) -> str:
     config = seeds[0].config
     numbers = ", ".join(str(s) for s in sorted({seed.seed for seed in seeds}))
     facts = {"Seeds": numbers, "Steps": f"{seeds[0].steps[-1]:,.0f} environment steps a seed"}

@@ -10,18 +10,18 @@ import numpy as np
 from jaxtyping import Float
 
 from shoal.core.errors import UserError, require
-from shoal.reports.trained_seeds import Seed, differing, read_seeds
+from shoal.reports.trained_seeds import SeedRun, differing, read_seeds
 from shoal.runs.durable import Json, read_json
 from shoal.runs.run_directory import RunDirectory
 
 LONGEST_NAME = 3  # settings in a group's name; with more, groups are numbered
 
 
-class Group(NamedTuple):
+class RunGroup(NamedTuple):
     """The seeds of one algorithm with one choice of settings in one world."""
 
     name: str
-    seeds: list[Seed]
+    seeds: list[SeedRun]
 
     @property
     def scores(self) -> Float[np.ndarray, "U"]:
@@ -51,7 +51,7 @@ class Group(NamedTuple):
         }
 
 
-def read_groups(runs: Sequence[Path], *, at_steps: int | None = None) -> dict[str, list[Group]]:
+def read_groups(runs: Sequence[Path], *, at_steps: int | None = None) -> dict[str, list[RunGroup]]:
     """Groups of seeds by world, in the order of `runs`.
 
     Args:
@@ -73,14 +73,14 @@ def read_groups(runs: Sequence[Path], *, at_steps: int | None = None) -> dict[st
             _check_steps(world, members)
     splits = _splits(by_world.values())
     names = _names(seeds, splits)
-    out: dict[str, list[Group]] = {}
+    out: dict[str, list[RunGroup]] = {}
     for world, members in by_world.items():
-        grouped: dict[str, list[Seed]] = {}
+        grouped: dict[str, list[SeedRun]] = {}
         for s in members:
             grouped.setdefault(names[_key(s, splits)], []).append(s)
         for group in grouped.values():
             _check_twice(group)
-        out[world] = [Group(name, group) for name, group in grouped.items()]
+        out[world] = [RunGroup(name, group) for name, group in grouped.items()]
     return out
 
 
@@ -97,7 +97,7 @@ def check_worlds(runs: Sequence[Path]) -> None:
 
 
 def stack_worlds(
-    groups: dict[str, list[Group]],
+    groups: dict[str, list[RunGroup]],
     name: str,
     yards: Mapping[str, Callable[[np.ndarray], np.ndarray]],
 ) -> Float[np.ndarray, "W U"] | None:
@@ -123,7 +123,7 @@ def _each_once(runs: Sequence[Path]) -> list[Path]:
     return list(runs)
 
 
-def _check_fields(world: str, seeds: list[Seed]) -> None:
+def _check_fields(world: str, seeds: list[SeedRun]) -> None:
     """Other physics or other rewards are another world, whatever its name is."""
     fields = [s.config["environment_fields"] for s in seeds]
     names = differing(fields)
@@ -133,7 +133,7 @@ def _check_fields(world: str, seeds: list[Seed]) -> None:
         raise UserError(f"runs of {world} with different fields cannot be compared: {said}")
 
 
-def _check_steps(world: str, seeds: list[Seed]) -> None:
+def _check_steps(world: str, seeds: list[SeedRun]) -> None:
     counts = sorted({s.config["total_steps"] for s in seeds})
     require(
         len(counts) == 1,
@@ -142,7 +142,7 @@ def _check_steps(world: str, seeds: list[Seed]) -> None:
     )
 
 
-def _check_twice(group: list[Seed]) -> None:
+def _check_twice(group: list[SeedRun]) -> None:
     """A seed that is counted twice is no evidence, and narrows every interval."""
     known: dict[int, Path] = {}
     for s in group:
@@ -157,7 +157,7 @@ def _check_twice(group: list[Seed]) -> None:
 # Names ----------------------------------------------------------------------------------------
 
 
-def _splits(worlds: Iterable[list[Seed]]) -> dict[str, list[str]]:
+def _splits(worlds: Iterable[list[SeedRun]]) -> dict[str, list[str]]:
     """By algorithm, the settings in which its seeds differ within some world. What differs between
     worlds only, as presets do, does not split."""
     out: dict[str, set[str]] = {}
@@ -168,12 +168,12 @@ def _splits(worlds: Iterable[list[Seed]]) -> dict[str, list[str]]:
     return {name: sorted(keys) for name, keys in out.items()}
 
 
-def _key(seed: Seed, splits: dict[str, list[str]]) -> tuple[str, ...]:
+def _key(seed: SeedRun, splits: dict[str, list[str]]) -> tuple[str, ...]:
     values = (f"{name.split('.')[-1]} {seed.settings.get(name)}" for name in splits[seed.algorithm])
     return (seed.algorithm, *values)
 
 
-def _names(seeds: list[Seed], splits: dict[str, list[str]]) -> dict[tuple[str, ...], str]:
+def _names(seeds: list[SeedRun], splits: dict[str, list[str]]) -> dict[tuple[str, ...], str]:
     """`ippo`, or `ippo, clip 0.1`; `ippo 1` where that would name many settings."""
     keys = list(dict.fromkeys(_key(s, splits) for s in seeds))
     out = {}

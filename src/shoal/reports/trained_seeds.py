@@ -18,7 +18,7 @@ HIDDEN = {
 }
 
 
-class Seed(NamedTuple):
+class SeedRun(NamedTuple):
     """One trained seed: its settings, final score and P evaluations on the way. Scores and returns
     are per agent; `evaluations` has what else the world measures; `seconds` is training time so
     far, of all seeds that its run trained together."""
@@ -47,7 +47,7 @@ class Seed(NamedTuple):
         return self.config["environment"]
 
 
-def read_seeds(run: Path, at_steps: int | None = None) -> list[Seed]:
+def read_seeds(run: Path, at_steps: int | None = None) -> list[SeedRun]:
     """The seeds of one run, each with its settings of a sweep. Raises `UserError`."""
     config = RunDirectory.open(run).read_config()
     missing = {"algorithm", "environment", "algorithm_fields", "total_steps"} - set(config)
@@ -124,7 +124,7 @@ def _cut(run: Path, config: Json, rows: list[Json], at_steps: int) -> list[Json]
     return kept
 
 
-def _seed(run: Path, config: Json, member: Json, rows: list[Json], score: float) -> Seed:
+def _seed(run: Path, config: Json, member: Json, rows: list[Json], score: float) -> SeedRun:
     settings = flat_settings(config)
     settings |= {f"algo.{name}": value for name, value in member.items() if name != "seed"}
     measured = [
@@ -138,4 +138,4 @@ def _seed(run: Path, config: Json, member: Json, rows: list[Json], score: float)
     steps, returns, seconds = (  # None becomes NaN
         np.array([row[name] for row in rows], float) for name in ("step", "eval_return", "seconds")
     )
-    return Seed(run, config, settings, member["seed"], score, measured, steps, returns, seconds)
+    return SeedRun(run, config, settings, member["seed"], score, measured, steps, returns, seconds)

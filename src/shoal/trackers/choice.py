@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from shoal.core.errors import UserError, unknown
+from shoal.core.errors import UserError, not_installed, unknown
 from shoal.runs.durable import read_json
 from shoal.trackers.tracker import Tracker
 
@@ -60,7 +60,7 @@ def check(name: str) -> None:
     # A folder `wandb`, such as the library itself leaves behind, is found too; it has no origin.
     spec = importlib.util.find_spec(TRACKERS[name].package)
     if spec is None or spec.origin is None:
-        raise UserError(f"{name} is not installed: pip install 'shoal[{name}]'")
+        raise not_installed(name, name)
 
 
 def make(name: str) -> Tracker:

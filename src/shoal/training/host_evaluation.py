@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 from shoal.core.algorithm import Carry, Policy, where_done
 from shoal.core.env import paid, to_act_on
 from shoal.core.spaces import ActionSpace
-from shoal.envs.host.game import Shown
+from shoal.envs.host.env import HostStep
 from shoal.envs.host.steps import acting_key, draw_seeds, seeds_of, timestep_of
 from shoal.envs.host.vector import HostVector
 from shoal.envs.host.world import HostWorld
@@ -22,7 +22,7 @@ from shoal.training.on_device import batch_carry
 
 TOGETHER = 16  # most environments that are stepped at once
 AHEAD = 256  # steps whose random numbers are drawn together
-Act = Callable[[Shown, Carry, np.ndarray, np.ndarray], tuple[Array, Carry]]
+Act = Callable[[HostStep, Carry, np.ndarray, np.ndarray], tuple[Array, Carry]]
 
 
 class HostStage:

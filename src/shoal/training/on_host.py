@@ -26,7 +26,7 @@ from shoal.core.algorithm import (
 )
 from shoal.core.env import EnvSpec, TimeStep, paid, settle, to_act_on
 from shoal.core.teams import mean_returns
-from shoal.envs.host.game import Shown
+from shoal.envs.host.env import HostStep
 from shoal.envs.host.steps import acting_key, draw_seeds, seeds_of, timestep_of
 from shoal.envs.host.vector import HostVector
 from shoal.envs.host.world import HostWorld
@@ -49,7 +49,7 @@ class Steps(NamedTuple):
 
     record: Any
     carry: Carry
-    last: Shown
+    last: HostStep
     last_carry: Carry
     progress: np.float32
 
@@ -65,7 +65,7 @@ class Loop:
         self.returns = np.zeros(self.shown.reward.shape)
         self.length = np.zeros(vector.num_envs, int)
 
-    def step(self, action: np.ndarray, totals: dict[str, float]) -> Shown:
+    def step(self, action: np.ndarray, totals: dict[str, float]) -> HostStep:
         """One step of all environments; returns the true successors, and counts episodes."""
         before = self.shown
         successor, self.shown = self.vector.step(action)
@@ -179,7 +179,7 @@ class OnHost:
     def _algorithm(self, arrays: Any) -> Algorithm:
         return eqx.combine(arrays, self._static)
 
-    def _read(self, shown: Shown) -> TimeStep:
+    def _read(self, shown: HostStep) -> TimeStep:
         return timestep_of(shown, self.world.spec.action)
 
     def _fresh_carry(self, algorithm: Algorithm, state: AlgState) -> Carry:
@@ -190,7 +190,7 @@ class OnHost:
         state = self._algorithm(arrays).init(self.world.spec, key_algorithm)
         return HostState(state, key_run, jnp.int32(0))
 
-    def _choose(self, leaves: list[Array], shown: Shown, carry: Carry, done, seed) -> Any:
+    def _choose(self, leaves: list[Array], shown: HostStep, carry: Carry, done, seed) -> Any:
         """An action of all environments; also the carry before and after it."""
         arrays, state = jax.tree.unflatten(self._structure, leaves)
         algorithm = self._algorithm(arrays)

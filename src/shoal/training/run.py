@@ -182,18 +182,13 @@ def train(
     continuous = isinstance(spec.action, Box)
     table = presets.resolve(name, spec.name, continuous, preset, backend_of(world).on_host)
     is_name = isinstance(algorithm, str)
-    kind = registry.find_algorithm(name).load() if is_name else type(algorithm)
-    known = registry.field_names(kind)
-    for setting in settings:
-        if setting not in (*RUN_SETTINGS, *known):
-            raise unknown("setting", setting, {*RUN_SETTINGS, *known})
+    _check_settings(registry.find_algorithm(name).load() if is_name else type(algorithm), settings)
     given = {k: v for k, v in settings.items() if k not in RUN_SETTINGS}
     fields = from_fields(table.pop("algo") | given)
-    algo = (
-        registry.make_algorithm(name, **fields)
-        if is_name
-        else dataclasses.replace(algorithm, **fields)
-    )
+    if is_name:
+        algo = registry.make_algorithm(name, **fields)
+    else:
+        algo = dataclasses.replace(algorithm, **fields)
     chosen = table | {k: settings[k] for k in RUN_SETTINGS if settings.get(k) is not None}
     if total_steps is not None:
         chosen["total_steps"] = total_steps
@@ -212,6 +207,14 @@ def train(
         preset=preset,
         **chosen,
     )
+
+
+def _check_settings(kind: Callable[..., Any], settings: Json) -> None:
+    """Raises `UserError` for a keyword that is neither a run setting nor a hyper-parameter."""
+    known = {*RUN_SETTINGS, *registry.field_names(kind)}
+    for name in settings:
+        if name not in known:
+            raise unknown("setting", name, known)
 
 
 def algorithm_name(algorithm: Any) -> str:

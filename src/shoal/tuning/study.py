@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from shoal.core.errors import UserError
+from shoal.core.errors import UserError, not_installed
 from shoal.tuning.plan import Plan
 
 try:
@@ -26,7 +26,7 @@ try:
     from optuna.storages.journal import JournalFileBackend
     from optuna.trial import FrozenTrial, Trial, TrialState
 except ImportError as error:
-    raise UserError("Optuna is not installed: pip install 'shoal[tune]'") from error
+    raise not_installed("Optuna", "tune") from error
 
 __all__ = ["Study", "Trial", "TrialState", "next_trial", "open_study", "release", "was_lost"]
 

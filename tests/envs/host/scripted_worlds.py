@@ -9,7 +9,7 @@ import pytest
 from gymnasium import spaces
 from pettingzoo import AECEnv, ParallelEnv
 
-from shoal.envs.host.players import Players
+from shoal.envs.host.layout import AgentLayout
 
 NUMBERS = spaces.Box(-np.inf, np.inf, (2,), np.float32)
 
@@ -17,8 +17,8 @@ NUMBERS = spaces.Box(-np.inf, np.inf, (2,), np.float32)
 @pytest.fixture(autouse=True)
 def keep_what_is_shown(monkeypatch):
     """Games write over their arrays; a test that imports this looks at several steps together."""
-    shown = Players.shown
-    monkeypatch.setattr(Players, "shown", lambda *a: copy.deepcopy(shown(*a)))
+    shown = AgentLayout.shown
+    monkeypatch.setattr(AgentLayout, "shown", lambda *a: copy.deepcopy(shown(*a)))
 
 
 class Once(gymnasium.Env):

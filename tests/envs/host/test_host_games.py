@@ -20,11 +20,11 @@ from scripted_worlds import (
     keep_what_is_shown,  # noqa: F401
 )
 
-from shoal.envs.host.aec_game import AECGame
+from shoal.envs.host.aec import AECHostEnv
 from shoal.envs.host.building import Limited
-from shoal.envs.host.gymnasium_game import GymnasiumGame
-from shoal.envs.host.names import make_game
-from shoal.envs.host.parallel_game import ParallelGame
+from shoal.envs.host.names import make_host_env
+from shoal.envs.host.parallel import ParallelHostEnv
+from shoal.envs.host.single_agent import GymnasiumHostEnv
 from shoal.envs.host.views import View
 
 PLAIN = View()
@@ -40,7 +40,7 @@ def number(*values):
 @pytest.mark.parametrize("name", ["CartPole-v1", "FrozenLake-v1", "Blackjack-v1", "Pendulum-v1"])
 def test_gymnasium_steps_alike(name):
     world = gymnasium.make(name)
-    game = make_game(f"gymnasium:{name}", {}, PLAIN)
+    game = make_host_env(f"gymnasium:{name}", {}, PLAIN)
     space, rng = world.observation_space, np.random.default_rng(1)
     ends = 0
     episodes = 2 if name == "Pendulum-v1" else 6
@@ -69,19 +69,19 @@ def test_gymnasium_steps_alike(name):
 
 
 def test_gymnasium_time_limit_and_settings():
-    game = make_game("gymnasium:CartPole", {"max_episode_steps": 5}, PLAIN)
+    game = make_host_env("gymnasium:CartPole", {"max_episode_steps": 5}, PLAIN)
     game.reset(0)
     shown = [game.step(number(i % 2)) for i in range(5)]
     assert [bool(s.truncated[0]) for s in shown] == [False] * 4 + [True]
     assert not shown[-1].terminated[0] and shown[-1].done
     assert game.facts.limit == 5 and game.facts.agents == ("agent",)
     own = gymnasium.wrappers.TimeLimit(Once(NUMBERS), 7)
-    assert GymnasiumGame(lambda: own, PLAIN).facts.limit == 7
+    assert GymnasiumHostEnv(lambda: own, PLAIN).facts.limit == 7
 
 
 def test_gymnasium_mask_of_infos():
     world = gymnasium.make("Taxi-v4")
-    game = make_game("gymnasium:Taxi-v4", {}, PLAIN)
+    game = make_host_env("gymnasium:Taxi-v4", {}, PLAIN)
     assert game.facts.masked and game.facts.obs_sizes == (500,)
     _, info = world.reset(seed=5)
     shown = game.reset(5)
@@ -97,7 +97,7 @@ def test_gymnasium_mask_of_infos():
 
 def test_mask_without_a_legal_action_leaves_one():
     world = Once(NUMBERS, spaces.Discrete(3), {"action_mask": np.zeros(3, np.int8)})
-    shown = GymnasiumGame(lambda: world, PLAIN).reset(0)
+    shown = GymnasiumHostEnv(lambda: world, PLAIN).reset(0)
     np.testing.assert_array_equal(shown.action_mask, [[True, False, False]])
 
 
@@ -109,7 +109,7 @@ def test_mask_without_a_legal_action_leaves_one():
 def test_mpe2_steps_alike(name, continuous):
     module = importlib.import_module(f"mpe2.{name}")
     world = module.parallel_env(continuous_actions=continuous, max_cycles=8)
-    game = make_game(f"mpe2:{name}", {"continuous_actions": continuous, "max_cycles": 8}, PLAIN)
+    game = make_host_env(f"mpe2:{name}", {"continuous_actions": continuous, "max_cycles": 8}, PLAIN)
     facts, rng = game.facts, np.random.default_rng(2)
     agents = world.possible_agents
     assert facts.agents == tuple(agents) and facts.limit == 8 and not facts.masked
@@ -142,7 +142,7 @@ def test_mpe2_steps_alike(name, continuous):
 
 
 def test_roles_follow_spaces():
-    game = make_game("mpe2:simple_world_comm", {}, PLAIN)
+    game = make_host_env("mpe2:simple_world_comm", {}, PLAIN)
     assert game.facts.roles == (0, 1, 1, 1, 2, 2)
 
 
@@ -156,7 +156,7 @@ def test_deaths_cuts_and_arrivals():
         ("", "c", ""),
     ]
     world = Script("ab", steps)
-    game = ParallelGame(lambda: world, PLAIN)
+    game = ParallelHostEnv(lambda: world, PLAIN)
     shown = [game.reset(0)] + [game.step(number(1, 1, 1)) for _ in steps]
     flags = [[[*map(int, x)] for x in (s.active, s.terminated, s.truncated)] for s in shown]
     assert flags == [
@@ -186,7 +186,7 @@ def test_deaths_cuts_and_arrivals():
 
 def test_those_who_are_gone_count_no_more():
     steps = [("b", "a", ""), ("b", "", ""), ("", "b", "")]
-    game = ParallelGame(lambda: Script("ab", steps, lingering=True), PLAIN)
+    game = ParallelHostEnv(lambda: Script("ab", steps, lingering=True), PLAIN)
     game.reset(0)
     shown = [game.step(number(0, 0, 0)) for _ in steps]
     assert [s.reward[:2].tolist() for s in shown] == [[10, 11], [0, 21], [0, 31]]
@@ -195,7 +195,7 @@ def test_those_who_are_gone_count_no_more():
 
 
 def test_a_world_whose_agents_all_die_is_not_truncated():
-    game = ParallelGame(lambda: Script("abc", [("ab", "c", ""), ("", "ab", "")]), PLAIN)
+    game = ParallelHostEnv(lambda: Script("abc", [("ab", "c", ""), ("", "ab", "")]), PLAIN)
     game.reset(0)
     shown = [game.step(number(0, 0, 0)) for _ in range(2)]
     assert shown[-1].done and not shown[-1].truncated.any() and shown[-1].terminated.all()
@@ -203,12 +203,14 @@ def test_a_world_whose_agents_all_die_is_not_truncated():
 
 
 def test_a_limit_cuts_those_who_are_left():
-    game = ParallelGame(lambda: Script("abc", [("ab", "c", ""), ("", "", "ab")]), PLAIN)
+    game = ParallelHostEnv(lambda: Script("abc", [("ab", "c", ""), ("", "", "ab")]), PLAIN)
     game.reset(0)
     game.step(number(0, 0, 0))
     shown = game.step(number(0, 0, 0))
     assert shown.truncated.tolist() == [True, True, False] == (~shown.terminated).tolist()
-    limited = Limited(ParallelGame(lambda: Script("ab", [("b", "a", ""), ("b", "", "")]), PLAIN), 2)
+    limited = Limited(
+        ParallelHostEnv(lambda: Script("ab", [("b", "a", ""), ("b", "", "")]), PLAIN), 2
+    )
     limited.reset(0)
     first, last = (limited.step(number(0, 0, 0)) for _ in range(2))
     assert not first.done and not first.truncated.any()
@@ -219,8 +221,8 @@ def test_a_limit_cuts_those_who_are_left():
 def test_those_who_never_appear_are_gone_from_the_start():
     steps = [("ab", "", ""), ("", "ab", "")]
     games = [
-        ParallelGame(lambda: Script("ab", steps), PLAIN),
-        AECGame(lambda: parallel_to_aec(Script("ab", steps)), PLAIN),
+        ParallelHostEnv(lambda: Script("ab", steps), PLAIN),
+        AECHostEnv(lambda: parallel_to_aec(Script("ab", steps)), PLAIN),
     ]
     for game in games:
         shown = [game.reset(0)]
@@ -231,7 +233,9 @@ def test_those_who_never_appear_are_gone_from_the_start():
 
 
 def test_who_leaves_without_a_word_was_taken_out():
-    game = ParallelGame(lambda: Script("ab", [("b", "", ""), ("b", "", ""), ("", "b", "")]), PLAIN)
+    game = ParallelHostEnv(
+        lambda: Script("ab", [("b", "", ""), ("b", "", ""), ("", "b", "")]), PLAIN
+    )
     game.reset(0)
     shown = [game.step(number(0, 0, 0)) for _ in range(3)]
     assert [s.truncated[:2].tolist() for s in shown] == [[True, False]] * 3
@@ -242,7 +246,7 @@ def test_who_leaves_without_a_word_was_taken_out():
 @pytest.mark.parametrize("left", [("b", "a", ""), ("b", "", "a")])
 def test_an_agent_that_comes_back_begins_anew(left):
     steps = [left, ("ab", "", ""), ("ab", "", "")]
-    game = ParallelGame(lambda: Script("ab", steps), View(frame_stack=2))
+    game = ParallelHostEnv(lambda: Script("ab", steps), View(frame_stack=2))
     game.reset(0)
     shown = [game.step(number(0, 0, 0)) for _ in steps]
     assert [s.ended[0] for s in shown] == [True, False, False]
@@ -260,7 +264,7 @@ def test_an_agent_says_that_it_lives_and_is_not_to_act():
             return *out, {a: {"active": a != "a"} for a in infos}
 
     steps = [("ab", "", ""), ("ab", "", ""), ("", "ab", "")]
-    game = ParallelGame(lambda: Fallen("ab", steps), PLAIN)
+    game = ParallelHostEnv(lambda: Fallen("ab", steps), PLAIN)
     shown = [game.reset(0)] + [game.step(number(1, 1, 1)) for _ in steps]
     assert [s.active[:2].tolist() for s in shown] == [[True, True]] + [[False, True]] * 2 + [
         [False, False]
@@ -272,7 +276,7 @@ def test_an_agent_says_that_it_lives_and_is_not_to_act():
 def test_masks_while_agents_die():
     steps = [("ab", "", ""), ("b", "a", ""), ("b", "", ""), ("", "", "b")]
     world = Script("ab", steps, masks=True)
-    game = ParallelGame(lambda: world, PLAIN)
+    game = ParallelHostEnv(lambda: world, PLAIN)
     assert game.facts.masked and game.facts.obs_sizes == (2, 2, 2)
     idle = [True, False, False]
     shown = [game.reset(0)] + [game.step(number(1, 2, 0)) for _ in steps]
@@ -290,7 +294,7 @@ def test_knights_archers_zombies_steps_alike():
 
     settings = {"spawn_delay": 3, "max_cycles": 200, "max_zombies": 30}
     world = module.parallel_env(**settings)
-    game = make_game("pettingzoo:knights_archers_zombies", settings, PLAIN)
+    game = make_host_env("pettingzoo:knights_archers_zombies", settings, PLAIN)
     agents, rng, died = world.possible_agents, np.random.default_rng(0), False
     assert game.facts.limit == 200
     for seed in range(2):
@@ -318,7 +322,7 @@ def test_knights_archers_zombies_steps_alike():
 def test_pistonball_shows_images():
     pytest.importorskip("pymunk")
     view = View(frame_stack=2, image_size=16, grayscale=True)
-    game = make_game("pettingzoo:pistonball", {"n_pistons": 4, "max_cycles": 3}, view)
+    game = make_host_env("pettingzoo:pistonball", {"n_pistons": 4, "max_cycles": 3}, view)
     assert game.facts.images == ((16, 16, 2),) and game.facts.state_size == 0
     assert (game.facts.low, game.facts.high) == (-1, 1)
     shown = game.reset(0)
@@ -361,7 +365,7 @@ def replayed(game, seed, turns, first=0):
 def test_classic_games_step_alike(name):
     pytest.importorskip("pygame")
     module = importlib.import_module(f"pettingzoo.classic.{name}")
-    world, game = module.env(), make_game(f"pettingzoo:{name}", {}, PLAIN)
+    world, game = module.env(), make_host_env(f"pettingzoo:{name}", {}, PLAIN)
     rng = np.random.default_rng(3)
     winners = set()
     for seed in range(12):
@@ -382,7 +386,7 @@ def test_classic_games_step_alike(name):
 
 def test_an_illegal_move_ends_the_game():
     pytest.importorskip("pygame")
-    game = make_game("pettingzoo:tictactoe", {}, PLAIN)
+    game = make_host_env("pettingzoo:tictactoe", {}, PLAIN)
     game.reset(0)
     game.step(number(4, 0))
     shown = game.step(number(0, 4))
@@ -393,7 +397,7 @@ def test_an_illegal_move_ends_the_game():
 def test_turns_with_a_death_and_a_limit(limit, deadly):
     totals, turns = by_hand(Hats(limit, deadly), 0, lambda seen: 4)
     world = Hats(limit, deadly)
-    game = AECGame(lambda: world, PLAIN)
+    game = AECHostEnv(lambda: world, PLAIN)
     shown, earned = replayed(game, 0, turns, first=3)
     assert earned == totals and len(turns) == limit
     for (agent, _, seen), s in zip(turns, shown):
@@ -416,7 +420,7 @@ def test_one_of_those_who_take_turns_is_cut_alone():
             if self.turn == 5 and "b" in self.terminations:
                 self.terminations["b"], self.truncations["b"] = False, True
 
-    game = AECGame(lambda: Sent(9, deadly=False), PLAIN)
+    game = AECHostEnv(lambda: Sent(9, deadly=False), PLAIN)
     shown = [game.reset(0)]
     while not shown[-1].done:
         shown.append(game.step(number(0, 0, 0)))
@@ -428,7 +432,7 @@ def test_one_of_those_who_take_turns_is_cut_alone():
 
 
 def test_those_who_wait_keep_what_they_saw():
-    game = AECGame(lambda: Hats(9, deadly=False), PLAIN)
+    game = AECHostEnv(lambda: Hats(9, deadly=False), PLAIN)
     shown = [game.reset(0)] + [game.step(number(0, 0, 0)) for _ in range(5)]
     times = [s.obs[:, 0].astype(int).tolist() for s in shown]
     assert game.facts.masked
@@ -442,8 +446,8 @@ def test_those_who_wait_keep_what_they_saw():
 def test_parallel_and_turn_based_earn_the_same():
     steps = [("ab", "c", ""), ("b", "a", ""), ("b", "", ""), ("", "", "b")]
     both = [
-        ParallelGame(lambda: Script("abc", steps), PLAIN),
-        AECGame(lambda: parallel_to_aec(Script("abc", steps)), PLAIN),
+        ParallelHostEnv(lambda: Script("abc", steps), PLAIN),
+        AECHostEnv(lambda: parallel_to_aec(Script("abc", steps)), PLAIN),
     ]
     ends = []
     for game in both:
@@ -460,7 +464,7 @@ def test_mpe2_turn_by_turn():
     module = importlib.import_module("mpe2.simple_spread_v3")
     rng = np.random.default_rng(0)
     totals, turns = by_hand(module.env(max_cycles=6), 4, lambda seen: int(rng.integers(5)))
-    game = AECGame(lambda: module.env(max_cycles=6), PLAIN)
+    game = AECHostEnv(lambda: module.env(max_cycles=6), PLAIN)
     assert game.facts.limit == 18 == len(turns)
     shown, earned = replayed(game, 4, turns)
     for agent, total in totals.items():
@@ -482,7 +486,7 @@ def test_mpe2_turn_by_turn():
     ],
 )
 def test_global_state(state, size):
-    game = ParallelGame(lambda: Pair(state=state), PLAIN)
+    game = ParallelHostEnv(lambda: Pair(state=state), PLAIN)
     shown = game.reset(0)
     assert game.facts.state_size == size
     if size:
@@ -494,7 +498,7 @@ def test_global_state(state, size):
 @pytest.mark.parametrize("task", ["gymnasium:CartPole-v1", "mpe2:simple_v3"])
 def test_pictures(task):
     pytest.importorskip("pygame")
-    game = make_game(task, {}, PLAIN)
+    game = make_host_env(task, {}, PLAIN)
     game.reset(0)
     image = game.render()
     assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3

@@ -15,9 +15,9 @@ from gymnasium import spaces
 from scripted_worlds import NUMBERS, Once, Pair, Script
 
 from shoal.core.errors import UserError
-from shoal.envs.host.gymnasium_game import GymnasiumGame
-from shoal.envs.host.names import _newest, make_game
-from shoal.envs.host.parallel_game import ParallelGame
+from shoal.envs.host.names import _newest, make_host_env
+from shoal.envs.host.parallel import ParallelHostEnv
+from shoal.envs.host.single_agent import GymnasiumHostEnv
 from shoal.envs.host.views import View
 
 PLAIN = View()
@@ -29,9 +29,9 @@ def number(*values):
 
 def test_workers_need_no_jax():
     code = (
-        "import sys; from shoal.envs.host.names import _newest, make_game; "
+        "import sys; from shoal.envs.host.names import _newest, make_host_env; "
         "from shoal.envs.host.views import View; "
-        "[make_game(task, {}, View()).reset(0) for task in "
+        "[make_host_env(task, {}, View()).reset(0) for task in "
         "('gymnasium:CartPole-v1', 'mpe2:simple_v3', 'pettingzoo:tictactoe')]; "
         "assert 'jax' not in sys.modules"
     )
@@ -58,15 +58,15 @@ def mistake(make):
 
 
 def own(world):
-    return lambda: GymnasiumGame(lambda: world, PLAIN)
+    return lambda: GymnasiumHostEnv(lambda: world, PLAIN)
 
 
 def pair(*args, **kwargs):
-    return lambda: ParallelGame(lambda: Pair(*args, **kwargs), PLAIN)
+    return lambda: ParallelHostEnv(lambda: Pair(*args, **kwargs), PLAIN)
 
 
 def named(task, **settings):
-    return lambda: make_game(task, settings, PLAIN)
+    return lambda: make_host_env(task, settings, PLAIN)
 
 
 class Nameless(Pair):
@@ -100,13 +100,16 @@ MISTAKES = {
         "the actions of right are a Box, and those of left are not",
     ),
     "images": (pair((EYE, BIG)), "left 4x4x1 and right 6x4x3: image_size=84"),
-    "nameless": (lambda: ParallelGame(Nameless, PLAIN), "expected possible_agents"),
+    "nameless": (lambda: ParallelHostEnv(Nameless, PLAIN), "expected possible_agents"),
     "stranger": (
-        lambda: ParallelGame(lambda: Stranger("a", []), PLAIN).reset(0),
+        lambda: ParallelHostEnv(lambda: Stranger("a", []), PLAIN).reset(0),
         "z has appeared, which is none of the possible_agents",
     ),
     "parallel": (own(Pair()), "Pair is no world of Gymnasium's"),
-    "vector": (lambda: GymnasiumGame(lambda: gymnasium.make_vec("CartPole-v1"), PLAIN), "a vector"),
+    "vector": (
+        lambda: GymnasiumHostEnv(lambda: gymnasium.make_vec("CartPole-v1"), PLAIN),
+        "a vector",
+    ),
     "suite": (named("gymnasum:CartPole-v1"), "unknown suite 'gymnasum': did you mean 'gymnasium'?"),
     "id": (named("gymnasium:Cartpole-v1"), "did you mean 'CartPole-v1'?"),
     "version": (named("gymnasium:CartPole-v9"), "did you mean 'CartPole-v1'?"),
@@ -140,7 +143,7 @@ def test_mistakes_are_one_line(name):
 def test_worlds_that_cannot_be_drawn():
     blind = own(Once(NUMBERS))()
     assert "Once cannot be drawn: NotImplementedError" in mistake(blind.render)
-    dark = GymnasiumGame(lambda: gymnasium.make("CartPole-v1"), PLAIN)
+    dark = GymnasiumHostEnv(lambda: gymnasium.make("CartPole-v1"), PLAIN)
     dark.reset(0)
     line = mistake(dark.render)
     assert "CartPoleEnv draws nothing" in line and "render_mode='rgb_array'" in line

@@ -13,7 +13,7 @@ from pettingzoo import ParallelEnv
 import shoal
 from shoal.core.errors import UserError
 from shoal.envs.host.order import in_order_of
-from shoal.envs.host.parallel_game import ParallelGame
+from shoal.envs.host.parallel import ParallelHostEnv
 from shoal.envs.host.vector import HostVector, WorldFailed
 from shoal.envs.host.views import View
 from shoal.recording.host_recording import record_host
@@ -66,7 +66,7 @@ def by_value():
 
 
 def game(*order, **more):
-    return ParallelGame(lambda: Crowd(order, **more), View())
+    return ParallelHostEnv(lambda: Crowd(order, **more), View())
 
 
 FACTS = game(*NUMBER).facts
@@ -108,7 +108,7 @@ def test_workers_keep_to_the_order_of_the_facts():
 
         turn = os.getpid() % 4
         names = ["ant", "bee", "cat", "adversary"]
-        return ParallelGame(lambda: Crowd(names[turn:] + names[:turn]), View())
+        return ParallelHostEnv(lambda: Crowd(names[turn:] + names[:turn]), View())
 
     with HostVector(make, FACTS, 3, workers=3) as worlds:
         assert len({pid % 4 for pid in worlds.pids}) > 1  # three pids in a row, or nearly
@@ -135,7 +135,7 @@ def test_another_game_is_refused_in_a_line(other, said):
 
 def test_a_worker_that_makes_another_game_is_named():
     facts = replace(FACTS, obs_sizes=(2, 2, 2, 2))
-    make = lambda: ParallelGame(lambda: Crowd(["ant", "bee", "cat", "adversary"]), View())  # noqa: E731
+    make = lambda: ParallelHostEnv(lambda: Crowd(["ant", "bee", "cat", "adversary"]), View())  # noqa: E731
     said = (
         r"^environment 0 cannot be made: its obs_sizes are \(1, 2, 2, 2\), expected \(2, 2, 2, 2\)"
     )

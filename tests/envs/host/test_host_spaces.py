@@ -11,8 +11,8 @@ import pytest
 from gymnasium import spaces
 from scripted_worlds import NUMBERS, Film, Once, Pair, keep_what_is_shown  # noqa: F401
 
-from shoal.envs.host.gymnasium_game import GymnasiumGame
-from shoal.envs.host.parallel_game import ParallelGame
+from shoal.envs.host.parallel import ParallelHostEnv
+from shoal.envs.host.single_agent import GymnasiumHostEnv
 from shoal.envs.host.views import View, shrink
 
 PLAIN = View()
@@ -32,7 +32,7 @@ def test_nested_spaces_are_flat_as_gymnasium_flattens():
         n=spaces.Box(0, 9, (2,), np.uint8),
     )
     world = Once(space)
-    game = GymnasiumGame(lambda: world, PLAIN)
+    game = GymnasiumHostEnv(lambda: world, PLAIN)
     assert game.facts.obs_sizes == (3 + 4 + 6 + 6 + 2,) and game.facts.images == ()
     for k in range(20):
         shown = game.step(number(1)) if k else game.reset(3)
@@ -55,7 +55,7 @@ def test_nested_spaces_are_flat_as_gymnasium_flattens():
 )
 def test_discrete_actions_name_every_element_once(space):
     world = Once(NUMBERS, space)
-    game = GymnasiumGame(lambda: world, PLAIN)
+    game = GymnasiumHostEnv(lambda: world, PLAIN)
     game.reset(0)
     for k in range(game.facts.action_sizes[0]):
         game.step(number(k))
@@ -71,7 +71,7 @@ def test_discrete_actions_name_every_element_once(space):
 
 def test_a_world_may_keep_and_change_what_it_is_told():
     world = Once(NUMBERS, spaces.MultiDiscrete([2, 2]))
-    game = GymnasiumGame(lambda: world, PLAIN)
+    game = GymnasiumHostEnv(lambda: world, PLAIN)
     game.reset(0)
     for _ in range(2):
         game.step(number(3))
@@ -82,7 +82,7 @@ def test_a_world_may_keep_and_change_what_it_is_told():
 def test_box_with_common_bounds_keeps_them():
     space = spaces.Box(-2, 2, (2, 2), np.float64)
     world = Once(NUMBERS, space)
-    game = GymnasiumGame(lambda: world, PLAIN)
+    game = GymnasiumHostEnv(lambda: world, PLAIN)
     assert (game.facts.low, game.facts.high, game.facts.action_sizes) == (-2, 2, (4,))
     game.reset(0)
     game.step(np.array([[0.25, -9, 9, 1]], np.float32))
@@ -94,7 +94,7 @@ def test_boxes_keep_the_bounds_of_each_dimension_of_each_agent():
     left = spaces.Box(np.array([0, -10, 5]), np.array([1, 10, 9]), dtype=np.int64)
     right = spaces.Box(np.array([-1.0, 0.0]), np.array([3.0, 8.0]), dtype=np.float32)
     world = Pair(actions=(left, right))
-    game = ParallelGame(lambda: world, PLAIN)
+    game = ParallelHostEnv(lambda: world, PLAIN)
     low, high = ((0, -10, 5), (-1, 0)), ((1, 10, 9), (3, 8))
     assert (game.facts.low, game.facts.high, game.facts.action_sizes) == (low, high, (3, 2))
     assert not game.facts.discrete and game.facts.roles == (0, 1)
@@ -108,7 +108,7 @@ def test_boxes_keep_the_bounds_of_each_dimension_of_each_agent():
 def test_mask_of_several_dimensions_becomes_one_of_combinations():
     mask = (np.array([1, 0], np.int8), np.array([0, 1, 1], np.int8))
     world = Once(NUMBERS, spaces.MultiDiscrete([2, 3]), {"action_mask": mask})
-    shown = GymnasiumGame(lambda: world, PLAIN).reset(0)
+    shown = GymnasiumHostEnv(lambda: world, PLAIN).reset(0)
     np.testing.assert_array_equal(shown.action_mask, [[False, True, True, False, False, False]])
 
 
@@ -118,7 +118,7 @@ def test_mask_of_several_dimensions_becomes_one_of_combinations():
 def film(frames, view, low=0, high=255):
     frames = [np.asarray(frame, np.uint8) for frame in frames]
     space = spaces.Box(low, high, frames[0].shape, np.uint8)
-    return GymnasiumGame(lambda: Film(frames, space), view)
+    return GymnasiumHostEnv(lambda: Film(frames, space), view)
 
 
 def test_images_are_scaled_to_one_and_frames_stacked():
@@ -203,7 +203,7 @@ def test_images_come_first_and_numbers_are_stacked_too():
         {"speed": np.array([k, -k], np.float32), "eye": np.full((1, 2, 1), 51 * k, np.uint8)}
         for k in range(3)
     ]
-    game = GymnasiumGame(lambda: Film(frames, space), View(frame_stack=2))
+    game = GymnasiumHostEnv(lambda: Film(frames, space), View(frame_stack=2))
     assert game.facts.images == ((1, 2, 2),) and game.facts.obs_sizes == (8,)
     np.testing.assert_allclose(game.reset(0).obs[0], [0] * 8)
     np.testing.assert_allclose(game.step(number(0)).obs[0], [0, 0.2, 0, 0.2, 0, 0, 1, -1])
@@ -212,7 +212,7 @@ def test_images_come_first_and_numbers_are_stacked_too():
 
 def test_agents_without_images_have_zeros_in_their_place():
     eye = spaces.Box(0, 255, (2, 2, 1), np.uint8)
-    game = ParallelGame(lambda: Pair((eye, spaces.Box(3, 4, (3,)))), PLAIN)
+    game = ParallelHostEnv(lambda: Pair((eye, spaces.Box(3, 4, (3,)))), PLAIN)
     assert game.facts.images == ((2, 2, 1),) and game.facts.obs_sizes == (4, 7)
     obs = game.reset(0).obs
     assert obs.shape == (2, 7) and not obs[1, :4].any() and (obs[1, 4:] >= 3).all()

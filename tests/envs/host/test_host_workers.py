@@ -18,10 +18,10 @@ import pytest
 
 from shoal.core.errors import UserError
 from shoal.envs.host import vector
-from shoal.envs.host.game import Facts, Game, Shown
+from shoal.envs.host.env import HostEnv, HostSpec, HostStep
 from shoal.envs.host.vector import HostVector, WorldFailed
 
-FACTS = Facts(
+FACTS = HostSpec(
     agents=("a", "b", "c"),
     roles=(0, 0, 1),
     obs_sizes=(4, 4, 2),
@@ -47,14 +47,14 @@ def by_value():
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
-class Toy(Game):
+class Toy(HostEnv):
     """Episodes of 3 to 8 steps, cut for even seeds; `b` is out after two. The first action of `a`
     names what goes wrong."""
 
-    def __init__(self, facts: Facts = FACTS, faults: dict | None = None):
+    def __init__(self, facts: HostSpec = FACTS, faults: dict | None = None):
         self.facts, self.faults = facts, faults or {}
 
-    def reset(self, seed: int) -> Shown:
+    def reset(self, seed: int) -> HostStep:
         if seed == BAD_SEED:
             raise ValueError("bad seed")
         self.seed, self.time = seed, 0
@@ -63,7 +63,7 @@ class Toy(Game):
         self.heard = np.zeros(3)
         return self.show()
 
-    def step(self, action: np.ndarray) -> Shown:
+    def step(self, action: np.ndarray) -> HostStep:
         self.time += 1
         self.heard = action if self.facts.discrete else action.sum(-1)
         assert action.dtype == (np.int32 if self.facts.discrete else np.float32)
@@ -71,11 +71,11 @@ class Toy(Game):
         fault = self.faults.get(int(self.heard[0]))
         return shown if fault is None else fault(shown)
 
-    def show(self) -> Shown:
+    def show(self) -> HostStep:
         over, cut = self.time >= self.length, self.seed % 2 == 0
         terminated = np.array([False, self.time >= 2, False]) | (over and not cut)
         full = self.facts.masked
-        return Shown(
+        return HostStep(
             obs=self.rng.normal(size=(3, 4)) + self.heard[:, None],
             reward=np.float32(self.time) * self.heard.astype(np.float32),
             terminated=terminated,
@@ -89,41 +89,41 @@ class Toy(Game):
         return np.full((2, 3, 3), self.time, np.uint8)
 
 
-def make_toy(facts: Facts = FACTS, **faults) -> functools.partial:
+def make_toy(facts: HostSpec = FACTS, **faults) -> functools.partial:
     """What makes a `Toy`; the fault of action 8 is `faults["eight"]`, of 7 `faults["seven"]`."""
     numbers = {"eight": 8, "seven": 7}
     return functools.partial(Toy, facts, {numbers[name]: f for name, f in faults.items()})
 
 
-def kill_itself(shown: Shown) -> Shown:
+def kill_itself(shown: HostStep) -> HostStep:
     os.kill(os.getpid(), signal.SIGKILL)
     return shown
 
 
-def hang(shown: Shown) -> Shown:
+def hang(shown: HostStep) -> HostStep:
     time.sleep(600)
     return shown
 
 
-def spin(shown: Shown) -> Shown:
+def spin(shown: HostStep) -> HostStep:
     while True:
         pass
 
 
-def complain(shown: Shown) -> Shown:
+def complain(shown: HostStep) -> HostStep:
     raise ValueError("bad\naction")
 
 
-def actions(num_envs: int, steps: int, facts: Facts = FACTS) -> np.ndarray:
+def actions(num_envs: int, steps: int, facts: HostSpec = FACTS) -> np.ndarray:
     rng = np.random.default_rng(0)
     if facts.discrete:
         return rng.integers(0, 6, (steps, num_envs, 3)).astype(np.int32)
     return rng.random((steps, num_envs, 3, 2), np.float32)
 
 
-def same(row: Shown, shown: Shown) -> None:
+def same(row: HostStep, shown: HostStep) -> None:
     """Whether what a vector showed of an environment is what its game showed."""
-    for name, seen, true in zip(Shown._fields, row, shown):
+    for name, seen, true in zip(HostStep._fields, row, shown):
         assert (seen is None) == (true is None), name
         if true is not None:
             wanted = np.asarray(true)
@@ -131,8 +131,8 @@ def same(row: Shown, shown: Shown) -> None:
             assert np.asarray(seen).dtype == expected.dtype and np.array_equal(seen, expected), name
 
 
-def row(shown: Shown, i) -> Shown:
-    return Shown(*(None if field is None else field[i].copy() for field in shown))
+def row(shown: HostStep, i) -> HostStep:
+    return HostStep(*(None if field is None else field[i].copy() for field in shown))
 
 
 def gone(pids: tuple[int, ...], seconds: float = 30.0) -> bool:
@@ -215,7 +215,7 @@ FAULTS = {
         "raised SystemExit: enough (test_host_workers.py, line ",
     ),
     "raises": (complain, "raised ValueError: bad action (test_host_workers.py, line "),
-    "none": (lambda shown: None, "returned NoneType, expected Shown"),
+    "none": (lambda shown: None, "returned NoneType, expected HostStep"),
     "shape": (
         lambda shown: shown._replace(reward=shown.reward[:2]),
         "its reward has shape (2,), expected (3,)",
@@ -311,7 +311,7 @@ def test_a_world_in_this_process_fails_and_is_replaced_too():
 
 
 def test_large_numbers_are_finite():
-    huge = functools.partial(Shown._replace, obs=np.full((3, 4), 1e30, np.float32))
+    huge = functools.partial(HostStep._replace, obs=np.full((3, 4), 1e30, np.float32))
     with HostVector(make_toy(eight=huge), FACTS, 1, on_failure="stop") as worlds:
         worlds.reset(np.array([1]))
         successor, _ = worlds.step(np.array([[8, 0, 0]], np.int32))
@@ -388,7 +388,7 @@ def test_a_first_reset_that_fails_is_not_tried_again_and_a_later_one_is():
 
 
 def test_what_cannot_be_made(monkeypatch):
-    def lacking() -> Game:
+    def lacking() -> HostEnv:
         import no_such_package  # type: ignore # noqa: F401
 
         return Toy()
@@ -410,7 +410,7 @@ def test_a_world_of_a_module_that_only_the_parent_knows_where_to_find(tmp_path, 
     monkeypatch.syspath_prepend(tmp_path)
     import made_elsewhere  # type: ignore
 
-    def make() -> Game:
+    def make() -> HostEnv:
         assert made_elsewhere.SIZE == 4
         assert os.environ.get("PYTHONPATH") == before
         return Toy()
@@ -423,7 +423,7 @@ def test_a_world_of_a_module_that_only_the_parent_knows_where_to_find(tmp_path, 
 def test_a_worker_does_without_jax_threads_windows_and_interrupts(monkeypatch, capfd):
     monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
 
-    def make() -> Game:
+    def make() -> HostEnv:
         print("a banner")
         assert "jax" not in sys.modules and "pytest" not in sys.modules
         assert os.environ["OMP_NUM_THREADS"] == os.environ["OPENBLAS_NUM_THREADS"] == "1"
@@ -440,7 +440,7 @@ def test_a_worker_does_without_jax_threads_windows_and_interrupts(monkeypatch, c
 
 
 def test_pictures():
-    def make() -> Game:
+    def make() -> HostEnv:
         class Shy(Toy):
             def render(self) -> np.ndarray:
                 if self.time == 2:
@@ -466,7 +466,7 @@ def test_pictures():
 
 @pytest.mark.parametrize("in_process", [False, True])
 def test_what_a_worker_draws_is_not_unpickled(in_process):
-    def make() -> Game:
+    def make() -> HostEnv:
         class Sly(Toy):
             def render(self) -> np.ndarray:
                 return np.array([{"any": "object"}], object)

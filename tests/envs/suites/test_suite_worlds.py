@@ -11,16 +11,16 @@ import pytest
 from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError
 from shoal.core.spaces import Box, Discrete
+from shoal.envs.settings import read_settings
 from shoal.envs.suites.suite import (
     HORIZON,
     Bounds,
-    Seen,
+    SuiteStep,
     SuiteWorld,
     build,
     import_suite,
     padded,
     parameters_of,
-    read_settings,
 )
 
 
@@ -67,8 +67,8 @@ class Countdown(SuiteWorld):
     def _seen(self, time, ended, over):
         obs, over = jnp.full((2, 1), time, jnp.float32), jnp.asarray(over)
         if self.falls:
-            return Seen(obs, jnp.ones(2), jnp.zeros(2, bool), over, fallen=ended)
-        return Seen(obs, jnp.ones(2), ended, over)
+            return SuiteStep(obs, jnp.ones(2), jnp.zeros(2, bool), over, fallen=ended)
+        return SuiteStep(obs, jnp.ones(2), ended, over)
 
 
 def episode(env, steps):

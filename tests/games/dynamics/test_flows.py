@@ -65,8 +65,8 @@ def test_two_populations_conserve_the_product_in_matching_pennies() -> None:
 def test_generations_double_the_odds_where_one_action_is_twice_as_good() -> None:
     double = NormalForm.symmetric([[2, 2], [1, 1]])
     played = discrete_replicator(double, 5, symmetric=True, start=[0.2, 0.8])
-    odds = played.profiles[0][:, 0] / played.profiles[0][:, 1]
-    np.testing.assert_allclose(odds, 0.25 * 2.0 ** np.arange(6), rtol=1e-12)
+    probs = played.profiles[0][:, 0] / played.profiles[0][:, 1]
+    np.testing.assert_allclose(probs, 0.25 * 2.0 ** np.arange(6), rtol=1e-12)
     slow = discrete_replicator(double, 1, background=1.0, symmetric=True, start=[0.2, 0.8])
     np.testing.assert_allclose(slow.last[0][0] / slow.last[0][1], 0.25 * 3 / 2, rtol=1e-12)
 

@@ -98,12 +98,12 @@ def test_worth_needs_no_recall() -> None:
 
 
 def test_odds_that_round_still_add_up() -> None:
-    """To Gambit they are fractions: what rounding leaves must not go to an outcome of odds 0."""
+    """To Gambit they are fractions: what rounding leaves must not go to an outcome of probs 0."""
     game = read_efg(CHANCE_ALONE)
-    odds = np.array([1.0, 0.1 + 0.7 * 0.123, 0.9 - 0.7 * 0.123])
-    odds[2] += 1.2e-16
-    worn = ExtensiveForm(**{**vars(game), "chance": odds})
-    assert read_efg(write_efg(worn)).chance == pytest.approx(odds, abs=1e-15)
+    probs = np.array([1.0, 0.1 + 0.7 * 0.123, 0.9 - 0.7 * 0.123])
+    probs[2] += 1.2e-16
+    worn = ExtensiveForm(**{**vars(game), "chance": probs})
+    assert read_efg(write_efg(worn)).chance == pytest.approx(probs, abs=1e-15)
     sure = ExtensiveForm(**{**vars(game), "chance": np.array([1.0, 1 + 2.3e-16, 0.0])})
     again = read_efg(write_efg(sure))
     assert again.chance.tolist() == [1, 1, 0] and again.actor[0] == CHANCE

@@ -13,9 +13,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Trajectory
+from shoal.agents.policies import NetworkPolicy
+from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Trajectory
 from shoal.core.descend import Optimizers, Params, apply_gradient, init_optimizer, skip_counts
 from shoal.core.distributions import (
     Categorical,
@@ -36,7 +37,7 @@ from shoal.nn.sharing import Groups, Sharing
 _NO_WIDTH = -20.0  # log standard deviation of an action that is meant to be exact
 
 
-class EvolvedPolicy(Policy):
+class EvolvedPolicy(NetworkPolicy):
     """Takes the best legal action, or with `stochastic` draws one from a softmax. A box action is
     the network's output around the middle of the box."""
 
@@ -44,20 +45,9 @@ class EvolvedPolicy(Policy):
     space: ActionSpace
     stochastic: bool = eqx.field(static=True)
 
-    def initial_carry(self) -> Carry:
-        return self.network.initial_carry()
-
-    def __call__(
-        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
-    ) -> tuple[Distribution, Carry]:
-        out, carry = self.network.step(timestep.obs, carry)
-        return self._distribution(out, timestep.action_mask), carry
-
-    def _distribution(
-        self, out: Float[Array, "*B N A"], action_mask: Bool[Array, "*B N A"] | None
-    ) -> Distribution:
+    def distribution(self, out: Float[Array, "*B N A"], timestep: TimeStep) -> Distribution:
         no_width = jnp.full(out.shape[-2:], _NO_WIDTH)
-        found = action_distribution(self.space, out, action_mask, no_width)
+        found = action_distribution(self.space, out, timestep.action_mask, no_width)
         if self.stochastic or isinstance(self.space, Box):
             return found
         if isinstance(found, FactoredCategorical):

@@ -7,65 +7,20 @@ What must hold is the contract of `shoal.core.env`; the checks are modelled on t
 and PettingZoo, and add what compiled worlds need: purity, batches, one compilation, keys.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from shoal.core.env import Env
 from shoal.core.errors import require
 from shoal.envs.check.finding import Finding, error, raised
+from shoal.envs.check.report import CHECKS, Report
 from shoal.envs.check.spec import check_fields, check_spec
+from shoal.envs.host.world import HostWorld, World
 
 __all__ = ["CHECKS", "Finding", "Report", "check_environment", "inspect_environment"]
 
-CHECKS = {
-    "spec": "the spec is static, can be hashed and agrees with itself",
-    "compile": "reset and step compile",
-    "pure": "the same key and state give the same result",
-    "timestep": "every array has the shape and type that the spec promises",
-    "carry": "a step returns what a reset returns: it compiles once, and loops",
-    "keys": "each key is used once",
-    "batch": "a batch is its members, one by one",
-    "end": "who has ended stays so, does not act and is paid nothing; a step never resets",
-    "limit": "the time limit falls on the horizon",
-    "masks": "every agent has a legal action at all times",
-    "inactive": "who is not active changes nothing",
-    "numbers": "observations, rewards and metrics are finite, padding is zero",
-    "reward": "rewards differ",
-    "draw": "pictures can be drawn",
-    "scripted": "the scripted controller acts legally",
-}
 
-
-@dataclasses.dataclass
-class Report:
-    """All findings, and why some checks were not made."""
-
-    findings: list[Finding] = dataclasses.field(default_factory=list)
-    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
-
-    @property
-    def errors(self) -> int:
-        return sum(f.severity == "error" for f in self.findings)
-
-    @property
-    def warnings(self) -> int:
-        return len(self.findings) - self.errors
-
-    def outcome(self, check: str) -> str:
-        """`passed`, `warning`, `failed` or `skipped`."""
-        severities = {f.severity for f in self.findings if f.check == check}
-        if severities:
-            return "failed" if "error" in severities else "warning"
-        return "skipped" if check in self.skipped else "passed"
-
-    def skip(self, why: str, *checks: str) -> None:
-        """Notes that checks were not made, unless they have found something already."""
-        found = {f.check for f in self.findings}
-        self.skipped |= {check: why for check in checks if check not in found}
-
-
-def check_environment(env: Env, *, episodes: int = 16, seed: int = 0) -> list[Finding]:
+def check_environment(env: World, *, episodes: int = 16, seed: int = 0) -> list[Finding]:
     """What is wrong with a world; nothing where all is well.
 
     Args:
@@ -85,6 +40,10 @@ def check_environment(env: Env, *, episodes: int = 16, seed: int = 0) -> list[Fi
 
 def inspect_environment(env: Any, *, episodes: int = 16, seed: int = 0) -> Report:
     """As `check_environment`, with what was not checked and why."""
+    if isinstance(env, HostWorld):
+        from shoal.envs.check.host import inspect_host
+
+        return inspect_host(env, episodes=episodes, seed=seed)
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
     report, checks = Report(), list(CHECKS)
     if not isinstance(env, Env):

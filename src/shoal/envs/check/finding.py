@@ -8,7 +8,9 @@ from typing import Any, Literal
 from shoal.core.errors import in_a_line
 
 Severity = Literal["error", "warning"]
-_NOT_THE_USERS = ("jax", "jaxlib", "equinox", "jaxtyping", "beartype", "numpy", "<")
+_NOT_THE_USERS = (
+    *("jax", "jaxlib", "equinox", "jaxtyping", "beartype", "numpy", "gymnasium", "pettingzoo", "<"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Finding:
 
     The episode of `seed` starts with `env.reset(jax.random.key(seed))`, and the key of its step `t`
     is `jax.random.fold_in(jax.random.key(seed), t)`. The first step is 1, and 0 is the reset.
+    Those of Gymnasium and PettingZoo start with `env.reset(seed=seed)`.
     """
 
     check: str
@@ -56,7 +59,7 @@ def warning(check: str, seen: str, expected: str, mend: str, **place: Any) -> Fi
 def raised(error: BaseException) -> str:
     """An exception in a line: its type, the line of the world that raised it, what it says."""
     here = Path(__file__).parent
-    ours = (str(here), str(here.parents[1] / "core"))
+    ours = (str(here), str(here.parent / "host"), str(here.parents[1] / "core"))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         foreign = set(Path(frame.filename).parts) & set(_NOT_THE_USERS)
         if not foreign and frame.filename[0] != "<" and not frame.filename.startswith(ours):

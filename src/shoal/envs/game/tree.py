@@ -43,7 +43,7 @@ class Tables(NamedTuple):
     """How many moves each node has."""
     first: Int[np.ndarray, "K"]
     """The first child of each node."""
-    odds: Float[np.ndarray, "K W"]
+    probs: Float[np.ndarray, "K W"]
     """At a node of chance, the probabilities that its move is among the first."""
     payoffs: Float[np.ndarray, "K N"]
     """What each player gains at a terminal node; 0 elsewhere."""
@@ -98,7 +98,7 @@ class TreeGame(Env):
         tables, actor = _tables(self.form), jnp.asarray(self.form.actor)
         draws = jax.random.uniform(key, (tables.chances,))
         for draw in draws:
-            move = (draw >= jnp.asarray(tables.odds, jnp.float32)[node]).sum()
+            move = (draw >= jnp.asarray(tables.probs, jnp.float32)[node]).sum()
             node = jnp.where(actor[node] == CHANCE, jnp.asarray(tables.first)[node] + move, node)
         return node.astype(jnp.int32)
 
@@ -203,7 +203,7 @@ def _tables(form: ExtensiveForm) -> Tables:
         number=place[form.infoset],
         count=count,
         first=form.first_child,
-        odds=_odds(form, count),
+        probs=_probs(form, count),
         payoffs=payoffs,
         own=own,
         turns=int(turns.max()),
@@ -211,14 +211,14 @@ def _tables(form: ExtensiveForm) -> Tables:
     )
 
 
-def _odds(form: ExtensiveForm, count: Int[np.ndarray, "K"]) -> Float[np.ndarray, "K W"]:
+def _probs(form: ExtensiveForm, count: Int[np.ndarray, "K"]) -> Float[np.ndarray, "K W"]:
     """For each node of chance the probability of its first moves, of its first two, ...; but the
     last, which takes what rounding leaves over."""
     nodes = np.flatnonzero(form.actor == CHANCE)
     width = int(count[nodes].max(initial=1)) - 1
-    odds = np.full((form.num_nodes, width), 2.0)
+    probs = np.full((form.num_nodes, width), 2.0)
     for node in nodes:
         first = form.first_child[node]
         sums = np.cumsum(form.chance[first : first + count[node] - 1])
-        odds[node, : len(sums)] = sums
-    return odds
+        probs[node, : len(sums)] = sums
+    return probs

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from shoal.core.errors import UserError, require
-from shoal.envs.host.game import Bounds
+from shoal.envs.host.env import Bounds
 from shoal.envs.host.spaces import MASK
 
 MOST_COMBINATIONS = 4_096

@@ -21,15 +21,10 @@ class Inline:
 
     def ask(self, message: bytes) -> None:
         """Does at once what is asked for."""
-        ask, slot = message[0] & ~1, message[0] & 1
-        if ask == shared.CLOSE:
+        if message[0] == shared.CLOSE:
             self._worker.close()
-        elif ask == shared.RENDER:
-            (index,) = shared.INDEX.unpack(message[1:])
-            self._answer = self._worker.answer(lambda: self._worker.render(index))
         else:
-            do = self._worker.step if ask == shared.STEP else self._worker.reset
-            self._answer = self._worker.answer(lambda: do(slot))
+            self._answer = self._worker.answer_to(message)
 
     def hear(self, deadline: float, since: float) -> tuple[int, bytes]:
         """The answer, which is there. Raises `Lost` where it is a failure."""

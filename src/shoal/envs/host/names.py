@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from shoal.core import addresses
-from shoal.core.errors import UserError, in_a_line, require, unknown
+from shoal.core.errors import UserError, in_a_line, not_installed, unknown
 from shoal.core.names import heading, is_address
-from shoal.envs.host.game import Game
+from shoal.envs.host.env import HostEnv
 from shoal.envs.host.views import View
+from shoal.envs.settings import not_taken
 
 FAMILIES = ("butterfly", "classic", "atari", "sisl", "mpe")
 RENDER = {"render_mode": "rgb_array"}
 
 _VERSIONED = re.compile(r"(?P<name>\w+)_v(?P<version>\d+)")
-_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
-def make_game(task: str, settings: dict[str, Any], view: View) -> Game:
+def make_host_env(task: str, settings: dict[str, Any], view: View) -> HostEnv:
     """The world that `suite:name` stands for, made with these settings of its constructor.
 
     Raises:
@@ -55,11 +55,11 @@ def make_own(address: str, settings: dict[str, Any]) -> Any:
     return _call(name, creator, creator, _settings(name, creator, settings))
 
 
-def _gymnasium(name: str, settings: dict[str, Any], view: View) -> Game:
-    from shoal.envs.host.gymnasium_game import GymnasiumGame
+def _gymnasium(name: str, settings: dict[str, Any], view: View) -> HostEnv:
+    from shoal.envs.host.single_agent import GymnasiumHostEnv
 
     _require_package("gymnasium", "Gymnasium", "gymnasium")
-    return GymnasiumGame(functools.partial(_make_gymnasium, name, settings), view)
+    return GymnasiumHostEnv(functools.partial(_make_gymnasium, name, settings), view)
 
 
 def _make_gymnasium(name: str, settings: dict[str, Any]) -> Any:
@@ -112,7 +112,7 @@ def _with_version(name: str) -> str:
     return name if newest is None else get_env_id(namespace, bare, newest)
 
 
-def _pettingzoo(name: str, settings: dict[str, Any], view: View) -> Game:
+def _pettingzoo(name: str, settings: dict[str, Any], view: View) -> HostEnv:
     _require_package("pettingzoo", "PettingZoo", "pettingzoo")
     known = _modules("pettingzoo", FAMILIES) | _modules("mpe2")
     if name.startswith("simple") and not any(place.startswith("mpe2.") for place in known.values()):
@@ -120,7 +120,7 @@ def _pettingzoo(name: str, settings: dict[str, Any], view: View) -> Game:
     return _module_game("world of PettingZoo", name, known, settings, view)
 
 
-def _mpe2(name: str, settings: dict[str, Any], view: View) -> Game:
+def _mpe2(name: str, settings: dict[str, Any], view: View) -> HostEnv:
     _require_package("mpe2", "MPE2", "mpe2")
     _require_package("pettingzoo", "PettingZoo", "mpe2")
     return _module_game("world of MPE2", name, _modules("mpe2"), settings, view)
@@ -128,7 +128,7 @@ def _mpe2(name: str, settings: dict[str, Any], view: View) -> Game:
 
 def _module_game(
     kind: str, name: str, known: dict[str, str], settings: dict[str, Any], view: View
-) -> Game:
+) -> HostEnv:
     """The game of one of these modules: parallel where there is such a constructor."""
     full = _newest(name, known)
     if full is None:
@@ -142,12 +142,12 @@ def _module_game(
     given = _settings(full, creator, settings)
     make = functools.partial(_make_known, full, family, creator, parallel or module.env, given)
     if parallel is not None:
-        from shoal.envs.host.parallel_game import ParallelGame
+        from shoal.envs.host.parallel import ParallelHostEnv
 
-        return ParallelGame(make, view)
-    from shoal.envs.host.aec_game import AECGame
+        return ParallelHostEnv(make, view)
+    from shoal.envs.host.aec import AECHostEnv
 
-    return AECGame(make, view)
+    return AECHostEnv(make, view)
 
 
 def _make_known(name: str, family: str, creator: Any, make: Any, given: dict[str, Any]) -> Any:
@@ -175,13 +175,13 @@ def _call(name: str, creator: Any, make: Callable[..., Any], given: dict[str, An
     try:
         return make(**given)
     except TypeError as error:
-        found = _UNEXPECTED.search(str(error))
-        if found is None:
+        odd = not_taken(error)
+        if odd is None:
             raise
-        if found[1] == "render_mode" and given.get("render_mode") == RENDER["render_mode"]:
+        if odd == "render_mode" and given.get("render_mode") == RENDER["render_mode"]:
             rest = {key: value for key, value in given.items() if key != "render_mode"}
             return _call(name, creator, make, rest)
-        raise _no_setting(name, found[1], _parameters(creator)[0]) from error
+        raise _no_setting(name, odd, _parameters(creator)[0]) from error
 
 
 def _parameters(creator: Any) -> tuple[list[str], bool]:
@@ -243,12 +243,11 @@ def _needs(name: str, family: str, extra: str = "") -> Iterator[None]:
 
 
 def _require_package(package: str, label: str, extra: str) -> None:
-    present = importlib.util.find_spec(package) is not None
-    verb = "is not installed: pip install"
-    require(present, f"{label} {verb} 'shoal[{extra}]'")
+    if importlib.util.find_spec(package) is None:
+        raise not_installed(label, extra)
 
 
-_SUITES: dict[str, Callable[[str, dict[str, Any], View], Game]] = {
+_SUITES: dict[str, Callable[[str, dict[str, Any], View], HostEnv]] = {
     "gymnasium": _gymnasium,
     "pettingzoo": _pettingzoo,
     "mpe2": _mpe2,

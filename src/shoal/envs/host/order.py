@@ -9,13 +9,13 @@ from dataclasses import fields, replace
 import numpy as np
 
 from shoal.core.errors import require
-from shoal.envs.host.game import Facts, Game, Shown
+from shoal.envs.host.env import HostEnv, HostSpec, HostStep
 
 BY_AGENT = ("agents", "roles", "obs_sizes", "action_sizes", "low", "high", "teams")
 MAY_DIFFER = ("limit",)  # of two games that are the same to a learner
 
 
-def in_order_of(facts: Facts, game: Game) -> Game:
+def in_order_of(facts: HostSpec, game: HostEnv) -> HostEnv:
     """The game with its agents in the order that `facts` has them in.
 
     Raises:
@@ -31,17 +31,17 @@ def in_order_of(facts: Facts, game: Game) -> Game:
         order = [own.agents.index(agent) for agent in facts.agents]
         game = Reordered(game, order)
         own = game.facts
-    for field in fields(Facts):
+    for field in fields(HostSpec):
         mine, theirs = getattr(own, field.name), getattr(facts, field.name)
         same = mine == theirs or field.name in MAY_DIFFER
         require(same, f"its {field.name} are {mine}, expected {theirs}, as when it was first made")
     return game
 
 
-class Reordered(Game):
+class Reordered(HostEnv):
     """A game with its agents in another order: agent `i` here is `order[i]` there."""
 
-    def __init__(self, game: Game, order: list[int]):
+    def __init__(self, game: HostEnv, order: list[int]):
         self.game = game
         self._here = np.array(order)
         self._there = np.argsort(self._here)
@@ -55,10 +55,10 @@ class Reordered(Game):
         moved["roles"] = tuple([*dict.fromkeys(roles)].index(role) for role in roles)
         self.facts = replace(game.facts, **moved)
 
-    def reset(self, seed: int) -> Shown:
+    def reset(self, seed: int) -> HostStep:
         return self._moved(self.game.reset(seed))
 
-    def step(self, action: np.ndarray) -> Shown:
+    def step(self, action: np.ndarray) -> HostStep:
         return self._moved(self.game.step(action[self._there]))
 
     def render(self) -> np.ndarray:
@@ -67,12 +67,12 @@ class Reordered(Game):
     def close(self) -> None:
         self.game.close()
 
-    def _moved(self, shown: Shown) -> Shown:
+    def _moved(self, shown: HostStep) -> HostStep:
         fields = shown._asdict()
         state, mask = fields.pop("global_state"), fields.pop("action_mask")
         moved = {name: values[self._here] for name, values in fields.items()}
         mask = None if mask is None else mask[self._here]
-        return Shown(**moved, action_mask=mask, global_state=state)
+        return HostStep(**moved, action_mask=mask, global_state=state)
 
 
 def _listed(agents: tuple[str, ...]) -> str:

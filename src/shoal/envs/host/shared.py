@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shoal.envs.host.game import Facts
+from shoal.envs.host.env import HostSpec
 
 STEP, RESET, RENDER, CLOSE = 0, 2, 4, 6  # what a vector asks for; plus the slot to write to
 RUNNING, ENDED, FAILED, PICTURE = range(4)  # what a worker answers; ENDED: some episode has
@@ -33,7 +33,7 @@ Fields = dict[str, tuple[Any, tuple[int, ...]]]
 
 
 class Rows(NamedTuple):
-    """The fields of `Shown` for many environments, a leading axis each."""
+    """The fields of `HostStep` for many environments, a leading axis each."""
 
     obs: np.ndarray
     reward: np.ndarray
@@ -52,11 +52,11 @@ class Rows(NamedTuple):
 class Job(NamedTuple):
     """What a worker is told once."""
 
-    facts: Facts
+    facts: HostSpec
     num_envs: int  # of the whole vector
     first: int  # of this worker's environments
     last: int  # one past them
-    make: Any  # a `Callable[[], Game]`, pickled on its way to another process
+    make: Any  # a `Callable[[], HostEnv]`, pickled on its way to another process
 
 
 class Status(NamedTuple):
@@ -74,8 +74,8 @@ class Status(NamedTuple):
         return f"environment {self.environment} (seed {self.seed}, step {self.step}): {what}"
 
 
-def fields(facts: Facts) -> Fields:
-    """The dtype and shape of each field of one game's `Shown`, in order; without those it lacks."""
+def fields(facts: HostSpec) -> Fields:
+    """The dtype and shape of each field of a `HostStep`, in order; without those it lacks."""
     agents = len(facts.agents)
     found: Fields = {
         "obs": (np.float32, (agents, max(facts.obs_sizes))),
@@ -98,7 +98,7 @@ class Memory:
     aligned to 64 and copies the others, and what is written here later must not change its arrays.
     """
 
-    def __init__(self, file: int, facts: Facts, num_envs: int):
+    def __init__(self, file: int, facts: HostSpec, num_envs: int):
         layout = _layout(facts, num_envs)
         if os.fstat(file).st_size < layout.itemsize:
             os.ftruncate(file, layout.itemsize)
@@ -116,7 +116,7 @@ def _rows(arrays: np.ndarray, part: str, slot: int) -> Rows:
     return Rows(*found)
 
 
-def _layout(facts: Facts, num_envs: int) -> Any:
+def _layout(facts: HostSpec, num_envs: int) -> Any:
     """All arrays as the fields of one structured dtype."""
     agents = len(facts.agents)
     shape = (agents,) if facts.discrete else (agents, max(facts.action_sizes))

@@ -7,10 +7,10 @@ from jaxtyping import Array, PRNGKeyArray
 
 from shoal.core.env import TimeStep
 from shoal.core.spaces import ActionSpace, Box
-from shoal.envs.host.game import Shown
+from shoal.envs.host.env import HostStep
 
 
-def timestep_of(shown: Shown, space: ActionSpace) -> TimeStep:
+def timestep_of(shown: HostStep, space: ActionSpace) -> TimeStep:
     """What games show, as algorithms read it; inside a compiled program."""
     fields = jax.tree.map(jnp.asarray, shown._asdict())
     if fields["action_mask"] is None and always_masked(space):

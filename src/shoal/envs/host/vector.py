@@ -15,15 +15,14 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-from shoal.core.errors import Failure, UserError, in_a_line, require, unknown
+from shoal.core.errors import Failure, UserError, in_a_line, optional, require, unknown
 from shoal.envs.host import shared
-from shoal.envs.host.game import Facts, Game, Shown
+from shoal.envs.host.env import HostEnv, HostSpec, HostStep
 from shoal.envs.host.inline import Inline
 from shoal.envs.host.process import STARTING, Lost, Process, stop
 from shoal.envs.host.shared import Job, Memory, Rows
 
 REPLACEMENTS = 10  # of processes, in a vector's life
-INSTALL = "pip install 'shoal[gymnasium]'"
 
 
 class WorldFailed(Failure):
@@ -56,8 +55,8 @@ class HostVector:
 
     def __init__(
         self,
-        make: Callable[[], Game],
-        facts: Facts,
+        make: Callable[[], HostEnv],
+        facts: HostSpec,
         num_envs: int,
         *,
         workers: int = 0,
@@ -92,7 +91,7 @@ class HostVector:
         """The processes; each has a contiguous block of environments."""
         return tuple(process.pid for process in self._processes)
 
-    def reset(self, seeds: np.ndarray) -> Shown:
+    def reset(self, seeds: np.ndarray) -> HostStep:
         """Starts all episodes anew. `seeds` is int `[B]`; later episodes draw theirs from these."""
         self._check("seeds", seeds, (self.num_envs,))
         require(seeds.dtype.kind in "iu", f"seeds has type {seeds.dtype}, expected integers")
@@ -107,7 +106,7 @@ class HostVector:
         self._last = self._next[slot]
         return self._last
 
-    def step(self, action: np.ndarray) -> tuple[Shown, Shown]:
+    def step(self, action: np.ndarray) -> tuple[HostStep, HostStep]:
         """Steps all environments. `action` is int32 `[B, N]` or float32 `[B, N, A]`.
 
         Returns the successor, which is what truly followed, and what to act on next: the same, but
@@ -246,11 +245,8 @@ class HostVector:
         raise WorldFailed(line)
 
 
-def _pickled(make: Callable[[], Game]) -> bytes:
-    try:
-        import cloudpickle
-    except ImportError as error:
-        raise UserError(f"cloudpickle is not installed: {INSTALL}") from error
+def _pickled(make: Callable[[], HostEnv]) -> bytes:
+    cloudpickle = optional("cloudpickle", "cloudpickle", "gymnasium")
     try:
         return cloudpickle.dumps(make)
     except Exception as error:
@@ -269,14 +265,14 @@ def _copy(source: Iterable[Any], target: Rows, block: slice) -> None:
             rows[block] = values[block]
 
 
-def _read_only(rows: Rows) -> Shown:
+def _read_only(rows: Rows) -> HostStep:
     def view(array: np.ndarray) -> np.ndarray:
         array = array.view()
         array.flags.writeable = False
         return array
 
     views: list[Any] = [*rows.each(view)]
-    return Shown(*views)
+    return HostStep(*views)
 
 
 def _cores() -> int:

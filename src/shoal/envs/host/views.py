@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from shoal.core.errors import UserError, in_a_line, require
-from shoal.envs.host.game import Image
+from shoal.envs.host.env import Image
 
 LUMA = np.array([0.299, 0.587, 0.114, 0.0], np.float32)  # ITU-R BT.601; alpha weighs nothing
 CHANNELS_LAST = (1, 3, 4)

@@ -22,7 +22,7 @@ import numpy as np
 from shoal.core import child
 from shoal.core.errors import UserError, in_a_line
 from shoal.envs.host import shared
-from shoal.envs.host.game import Game, Shown
+from shoal.envs.host.env import HostEnv, HostStep
 from shoal.envs.host.order import in_order_of
 from shoal.envs.host.shared import Job, Memory, Rows, Status
 
@@ -49,10 +49,10 @@ class Worker:
         self._successor = [rows.each(lambda array: array[block]) for rows in memory.successor]
         self._next = [rows.each(lambda array: array[block]) for rows in memory.next]
         self._fields = [
-            (Shown._fields.index(name), shape, np.dtype(dtype))
+            (HostStep._fields.index(name), shape, np.dtype(dtype))
             for name, (dtype, shape) in shared.fields(job.facts).items()
         ]
-        self._games: list[Game] = []
+        self._games: list[HostEnv] = []
         self._given = [0] * (job.last - job.first)  # the seed an environment was reset with
         self._episode = self._given.copy()
         self._seed = self._given.copy()  # of the episode
@@ -60,7 +60,7 @@ class Worker:
         # What fitted last, an array a field; games that write over theirs show the same ones again.
         self._fitting: list[list[Any]] = [[None] * len(self._fields) for _ in self._given]
 
-    def make(self, make: Callable[[], Game]) -> tuple[int, bytes]:
+    def make(self, make: Callable[[], HostEnv]) -> tuple[int, bytes]:
         """Makes the games, each with its agents in the order of the facts."""
         for j in range(len(self._given)):
             self._mark(j, shared.MAKING)
@@ -102,6 +102,15 @@ class Worker:
         self._mark(j, shared.DRAWING)
         return shared.PICTURE, shared.packed(self._games[j].render())
 
+    def answer_to(self, message: bytes) -> tuple[int, bytes]:
+        """Does what a message asks for."""
+        ask, slot = message[0] & ~1, message[0] & 1
+        if ask == shared.RENDER:
+            (index,) = shared.INDEX.unpack(message[1:])
+            return self.answer(lambda: self.render(index))
+        do = self.step if ask == shared.STEP else self.reset
+        return self.answer(lambda: do(slot))
+
     def answer(self, do: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
         """The kind and content of an answer; an error of a game is one too."""
         try:
@@ -142,16 +151,16 @@ class Worker:
         if (rows.terminated[j] | rows.truncated[j]).all():
             raise Broken("its episode is over before the first step")
 
-    def _write(self, rows: Rows, j: int, shown: Shown) -> None:
+    def _write(self, rows: Rows, j: int, shown: HostStep) -> None:
         """Copies what a game shows to row `j`, if its shapes and dtypes are as they should be."""
-        if not isinstance(shown, Shown):
-            raise Broken(f"returned {type(shown).__name__}, expected Shown")
+        if not isinstance(shown, HostStep):
+            raise Broken(f"returned {type(shown).__name__}, expected HostStep")
         fitting = self._fitting[j]
         for k, (position, shape, dtype) in enumerate(self._fields):
             value: Any = shown[position]
             if value is not fitting[k]:
                 if not _fits(value, shape, dtype):
-                    raise Broken(_misfit(Shown._fields[position], value, shape, dtype))
+                    raise Broken(_misfit(HostStep._fields[position], value, shape, dtype))
                 fitting[k] = value
             rows[position][j] = value  # type: ignore[index]
 
@@ -188,7 +197,7 @@ def _finite(values: np.ndarray) -> bool:
 
 
 def _fits(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> bool:
-    """Whether a field of `Shown` is what it should be; of numbers, any precision is."""
+    """Whether a field of `HostStep` is what it should be; of numbers, any precision is."""
     return (
         isinstance(value, np.ndarray)
         and value.shape == shape
@@ -197,7 +206,7 @@ def _fits(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> bool:
 
 
 def _misfit(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> str:
-    """What is wrong with a field of `Shown`."""
+    """What is wrong with a field of `HostStep`."""
     name = f"its {_NAMES.get(name, name)}"
     if not isinstance(value, np.ndarray):
         return f"{name} is {type(value).__name__}, expected an array"
@@ -207,7 +216,7 @@ def _misfit(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> s
 
 
 def _told(error: BaseException) -> str:
-    """An error and its place, in one line; code that was pickled by value may have no file."""
+    """An error and its place, in one line. What was pickled by value may have lost its file."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     lost = frame.filename.startswith("<")
     name = f"in {frame.name}" if lost else os.path.basename(frame.filename)
@@ -222,15 +231,11 @@ def _serve(worker: Worker, channel: socket.socket) -> None:
         shared.expect(listener)
         if not (message := channel.recv(1)):
             break
-        ask, slot = message[0] & ~1, message[0] & 1
-        if ask == shared.CLOSE:
+        if message[0] == shared.CLOSE:
             break
-        if ask == shared.RENDER:
-            (index,) = shared.INDEX.unpack(shared.receive(channel, shared.INDEX.size))
-            kind, content = worker.answer(lambda index=index: worker.render(index))
-        else:
-            do = worker.step if ask == shared.STEP else worker.reset
-            kind, content = worker.answer(lambda do=do, slot=slot: do(slot))
+        if message[0] == shared.RENDER:
+            message += shared.receive(channel, shared.INDEX.size)
+        kind, content = worker.answer_to(message)
         if kind < shared.FAILED:
             channel.sendall(bytes((kind,)))
         else:

@@ -9,7 +9,6 @@ Towers et al., Gymnasium (2024), arXiv:2407.17032.
 """
 
 import functools
-import json
 import sys
 from collections.abc import Callable
 from typing import Any, Literal
@@ -21,8 +20,9 @@ from shoal.core.errors import UserError, in_a_line, require
 from shoal.core.limits import Count, Natural, Positive, check_fields
 from shoal.core.spaces import Box, Discrete
 from shoal.envs.host.building import LONGEST, build
-from shoal.envs.host.game import Facts, Game
+from shoal.envs.host.env import HostEnv, HostSpec
 from shoal.envs.host.vector import HostVector
+from shoal.envs.settings import read_settings
 
 
 class HostWorld(eqx.Module):
@@ -61,7 +61,7 @@ class HostWorld(eqx.Module):
         check_fields(self)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> HostSpec:
         """What the world says of itself; it is made once to find out."""
         return _facts(self)
 
@@ -91,14 +91,14 @@ class HostWorld(eqx.Module):
         return {}
 
     @property
-    def build(self) -> Callable[[], Game]:
+    def build(self) -> Callable[[], HostEnv]:
         """What makes the world, here or in a worker."""
         from shoal.envs.host.views import View
 
         return functools.partial(
             build,
             self.task,
-            _settings(self),
+            read_settings(self.task, self.settings),
             self.make_fn,
             View(self.frame_stack, self.image_size, self.grayscale),
             self.horizon,
@@ -151,7 +151,7 @@ def _own(make_fn: Callable[[], Any], name: str, fields: dict[str, Any]) -> HostW
 
 
 @functools.lru_cache(maxsize=64)
-def _facts(world: HostWorld) -> Facts:
+def _facts(world: HostWorld) -> HostSpec:
     try:
         game = world.build()
     except UserError:
@@ -162,12 +162,3 @@ def _facts(world: HostWorld) -> Facts:
         return game.facts
     finally:
         game.close()
-
-
-def _settings(world: HostWorld) -> dict[str, Any]:
-    try:
-        given = json.loads(world.settings)
-    except json.JSONDecodeError as error:
-        raise UserError(f"settings '{world.settings}' are no JSON: {error}") from None
-    require(isinstance(given, dict), f"settings '{world.settings}' are no JSON object")
-    return given

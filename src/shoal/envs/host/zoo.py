@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from shoal.core.errors import UserError, require
-from shoal.envs.host.players import Players
+from shoal.envs.host.layout import AgentLayout
 from shoal.envs.host.views import View
 
 LARGEST_STATE = 4_096
@@ -39,7 +39,7 @@ class GlobalState:
         return np.array(self.last, np.float32).reshape(-1)
 
 
-def players_of(env: Any, view: View) -> Players:
+def players_of(env: Any, view: View) -> AgentLayout:
     """The agents of a world of PettingZoo's, in the order of `possible_agents`.
 
     Raises:
@@ -57,7 +57,7 @@ def players_of(env: Any, view: View) -> Players:
         raise UserError(
             f"{env} has no spaces for all of its possible_agents: {type(error).__name__}: {error}"
         ) from error
-    return Players(agents, observations, actions, view)
+    return AgentLayout(agents, observations, actions, view)
 
 
 def cycles_of(env: Any) -> int:

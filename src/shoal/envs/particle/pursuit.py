@@ -6,20 +6,69 @@ Predators come first among the agents, prey last.
 from collections.abc import Callable
 from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from shoal.core.limits import Count, Natural, Positive
+from shoal.envs.particle import palette
 from shoal.envs.particle.scene import Many, Number, Scene, Vector, distance, each, limit
 from shoal.envs.particle.scripted import pull
-from shoal.envs.particle.world import Body, ParticleWorld
+from shoal.envs.particle.world import Body, ParticleWorld, landmark
 
 LEAD = 0.5  # how many seconds ahead of its prey a predator runs at most
 FORESIGHT = 5  # how many steps ahead prey looks
 FEAR, SHY = 3.0, 0.05  # what a predator's touch costs prey, and how fast that fades with distance
 BLOCKED = 10.0  # what it costs to run into an obstacle
 FORCES = np.array([(x, y) for x in (0, 1, -1) for y in (0, 1, -1)], np.float32)
+
+
+class Pursuit(ParticleWorld):
+    """A world of predators and prey among obstacles: how many, how large and how fast."""
+
+    num_good: Count = eqx.field(static=True, default=1)
+    num_adversaries: Count = eqx.field(static=True, default=3)
+    num_obstacles: Natural = eqx.field(static=True, default=2)
+    agent_size: Positive = 0.05
+    agent_acceleration: Positive = 4.0
+    agent_max_speed: Positive = 1.3
+    adversary_size: Positive = 0.075
+    adversary_acceleration: Positive = 3.0
+    adversary_max_speed: Positive = 1.0
+    obstacle_size: Positive = 0.2
+
+    spread = 0.9
+
+    @property
+    def predator(self) -> Body:
+        """One of the hunters."""
+        return Body(
+            "adversary_{}",
+            self.adversary_size,
+            acceleration=self.adversary_acceleration,
+            max_speed=self.adversary_max_speed,
+            color=palette.RED,
+        )
+
+    @property
+    def prey(self) -> Body:
+        """One of the hunted."""
+        return Body(
+            "agent_{}",
+            self.agent_size,
+            acceleration=self.agent_acceleration,
+            max_speed=self.agent_max_speed,
+            role=1,
+            team=1,
+            color=palette.GREEN,
+        )
+
+    @property
+    def obstacle(self) -> Body:
+        """A disc in everybody's way."""
+        return landmark("landmark {}", self.obstacle_size, True, palette.SLATE)
 
 
 def copies(body: Body, count: int) -> tuple[Body, ...]:

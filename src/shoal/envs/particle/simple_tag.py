@@ -4,14 +4,11 @@ Every predator is paid 10 for every touch of any predator with any prey; a prey 
 touch of its own, and for leaving the arena (`mpe2.simple_tag_v3`).
 """
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from shoal.core.env import Action
-from shoal.core.limits import Count, Natural, Positive
-from shoal.envs.particle import palette
-from shoal.envs.particle.pursuit import BLOCKED, chase, copies, escape, escaped, outside
+from shoal.envs.particle.pursuit import BLOCKED, Pursuit, chase, copies, escape, escaped, outside
 from shoal.envs.particle.scene import (
     Index,
     Many,
@@ -26,30 +23,18 @@ from shoal.envs.particle.scene import (
     without,
 )
 from shoal.envs.particle.scripted import act
-from shoal.envs.particle.world import Body, ParticleState, ParticleWorld, landmark
+from shoal.envs.particle.world import Body, ParticleState
 
 
-class SimpleTag(ParticleWorld):
+class SimpleTag(Pursuit):
     """`num_adversaries` predators, `num_good` prey, `num_obstacles` fixed discs.
 
     Metrics: `captures`, the touches of a predator and a prey, counted each step; `caught`, whether
     there was any; `distance`, the mean from a prey to its nearest predator; `escaped`, the mean
     share of prey outside of the arena."""
 
-    num_good: Count = eqx.field(static=True, default=1)
-    num_adversaries: Count = eqx.field(static=True, default=3)
-    num_obstacles: Natural = eqx.field(static=True, default=2)
-    agent_size: Positive = 0.05
-    agent_acceleration: Positive = 4.0
-    agent_max_speed: Positive = 1.3
-    adversary_size: Positive = 0.075
-    adversary_acceleration: Positive = 3.0
-    adversary_max_speed: Positive = 1.0
-    obstacle_size: Positive = 0.2
-
     name = "mpe/simple_tag"
     channel = 2
-    spread = 0.9
     metric_reductions = (
         ("captures", "sum"),
         ("caught", "max"),
@@ -59,28 +44,11 @@ class SimpleTag(ParticleWorld):
 
     @property
     def agents(self) -> tuple[Body, ...]:
-        predator = Body(
-            "adversary_{}",
-            self.adversary_size,
-            acceleration=self.adversary_acceleration,
-            max_speed=self.adversary_max_speed,
-            color=palette.RED,
-        )
-        prey = Body(
-            "agent_{}",
-            self.agent_size,
-            acceleration=self.agent_acceleration,
-            max_speed=self.agent_max_speed,
-            role=1,
-            team=1,
-            color=palette.GREEN,
-        )
-        return copies(predator, self.num_adversaries) + copies(prey, self.num_good)
+        return copies(self.predator, self.num_adversaries) + copies(self.prey, self.num_good)
 
     @property
     def landmarks(self) -> tuple[Body, ...]:
-        obstacle = landmark("landmark {}", self.obstacle_size, True, palette.SLATE)
-        return copies(obstacle, self.num_obstacles)
+        return copies(self.obstacle, self.num_obstacles)
 
     def observe(self, scene: Scene) -> Many:
         first = self.num_adversaries

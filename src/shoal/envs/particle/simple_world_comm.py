@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from shoal.core.env import Action
 from shoal.core.limits import Count, Natural, Positive
 from shoal.envs.particle import palette
-from shoal.envs.particle.pursuit import BLOCKED, chase, copies, escape, escaped, outside
+from shoal.envs.particle.pursuit import BLOCKED, Pursuit, chase, copies, escape, escaped, outside
 from shoal.envs.particle.scene import (
     Index,
     Many,
@@ -30,7 +30,7 @@ from shoal.envs.particle.scene import (
     without,
 )
 from shoal.envs.particle.scripted import act
-from shoal.envs.particle.world import Body, ParticleState, ParticleWorld, landmark
+from shoal.envs.particle.world import Body, ParticleState, landmark
 
 LEADER = 0
 
@@ -45,7 +45,7 @@ class Sides(NamedTuple):
     forests: Many
 
 
-class SimpleWorldComm(ParticleWorld):
+class SimpleWorldComm(Pursuit):
     """`num_adversaries` predators, the first of which leads, `num_good` prey, `num_obstacles` fixed
     discs, `num_food` places to eat and `num_forests` places to hide.
 
@@ -59,18 +59,11 @@ class SimpleWorldComm(ParticleWorld):
     num_food: Count = eqx.field(static=True, default=2)
     num_forests: Natural = eqx.field(static=True, default=2)
     agent_size: Positive = 0.045
-    agent_acceleration: Positive = 4.0
-    agent_max_speed: Positive = 1.3
-    adversary_size: Positive = 0.075
-    adversary_acceleration: Positive = 3.0
-    adversary_max_speed: Positive = 1.0
-    obstacle_size: Positive = 0.2
     food_size: Positive = 0.03
     forest_size: Positive = 0.3
 
     name = "mpe/simple_world_comm"
     channel = 4
-    spread = 0.9
     metric_reductions = (
         ("captures", "sum"),
         ("eaten", "sum"),
@@ -81,34 +74,18 @@ class SimpleWorldComm(ParticleWorld):
 
     @property
     def agents(self) -> tuple[Body, ...]:
-        predator = Body(
-            "adversary_{}",
-            self.adversary_size,
-            acceleration=self.adversary_acceleration,
-            max_speed=self.adversary_max_speed,
-            color=palette.RED,
-        )
-        leader = predator._replace(
+        leader = self.predator._replace(
             name="leadadversary_0", speaks=True, role=2, color=palette.DARK_RED
         )
-        prey = Body(
-            "agent_{}",
-            self.agent_size,
-            acceleration=self.agent_acceleration,
-            max_speed=self.agent_max_speed,
-            role=1,
-            team=1,
-            color=palette.GREEN,
-        )
-        return leader, *copies(predator, self.num_adversaries - 1), *copies(prey, self.num_good)
+        predators = copies(self.predator, self.num_adversaries - 1)
+        return leader, *predators, *copies(self.prey, self.num_good)
 
     @property
     def landmarks(self) -> tuple[Body, ...]:
-        obstacle = landmark("landmark {}", self.obstacle_size, True, palette.SLATE)
         food = landmark("food {}", self.food_size, color=palette.YELLOW)
         forest = landmark("forest {}", self.forest_size, color=palette.LEAF)
         return (
-            copies(obstacle, self.num_obstacles)
+            copies(self.obstacle, self.num_obstacles)
             + copies(food, self.num_food)
             + copies(forest, self.num_forests)
         )

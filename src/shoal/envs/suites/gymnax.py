@@ -17,15 +17,15 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 from shoal.core.env import Action, EnvSpec
 from shoal.core.errors import require, unknown
 from shoal.core.spaces import Box, Discrete
+from shoal.envs.settings import read_settings
 from shoal.envs.suites.suite import (
     Bounds,
-    Seen,
+    SuiteStep,
     SuiteWorld,
     build,
     flat,
     import_suite,
     parameters_of,
-    read_settings,
     size_of,
 )
 
@@ -67,7 +67,7 @@ class GymnaxWorld(SuiteWorld):
             horizon=self.limit,
         )
 
-    def begin(self, key: PRNGKeyArray) -> tuple[Any, Seen]:
+    def begin(self, key: PRNGKeyArray) -> tuple[Any, SuiteStep]:
         world, parameters = self.world
         obs, inner = world.reset_env(key, parameters)
         no = jnp.array(False)
@@ -75,7 +75,7 @@ class GymnaxWorld(SuiteWorld):
 
     def advance(
         self, key: PRNGKeyArray, inner: Any, action: Action, late: Bool[Array, ""]
-    ) -> tuple[Any, Seen]:
+    ) -> tuple[Any, SuiteStep]:
         world, parameters = self.world
         own = action[0]
         if isinstance(self.spec.action, Box):
@@ -113,5 +113,5 @@ def _bounds(task: str, settings: str) -> Bounds:
     return Bounds.of(task, [(space.low, space.high, space.shape)])
 
 
-def _seen(obs: Any, reward: Array, ended: Bool[Array, ""], over: Bool[Array, ""]) -> Seen:
-    return Seen(flat(obs)[None], jnp.asarray(reward, jnp.float32)[None], ended[None], over)
+def _seen(obs: Any, reward: Array, ended: Bool[Array, ""], over: Bool[Array, ""]) -> SuiteStep:
+    return SuiteStep(flat(obs)[None], jnp.asarray(reward, jnp.float32)[None], ended[None], over)

@@ -19,16 +19,16 @@ from shoal.core.env import Action, EnvSpec
 from shoal.core.errors import require, unknown
 from shoal.core.limits import NonNegative
 from shoal.core.spaces import ActionSpace, Discrete
+from shoal.envs.settings import read_settings
 from shoal.envs.suites.suite import (
     Bounds,
-    Seen,
+    SuiteStep,
     SuiteWorld,
     build,
     flat,
     import_suite,
     padded,
     parameters_of,
-    read_settings,
     size_of,
 )
 
@@ -91,7 +91,7 @@ class JaxMARLWorld(SuiteWorld):
             metrics=tuple((name, "sum") for name in self._metrics(None, None)),
         )
 
-    def begin(self, key: PRNGKeyArray) -> tuple[Any, Seen]:
+    def begin(self, key: PRNGKeyArray) -> tuple[Any, SuiteStep]:
         obs, inner = self.world.reset(key)
         count = self.spec.num_agents
         no = jnp.zeros(count, bool)
@@ -100,7 +100,7 @@ class JaxMARLWorld(SuiteWorld):
 
     def advance(
         self, key: PRNGKeyArray, inner: Any, action: Action, late: Bool[Array, ""]
-    ) -> tuple[Any, Seen]:
+    ) -> tuple[Any, SuiteStep]:
         world, agents = self.world, self.world.agents
         rows = [self._own(i, action[i]) for i in range(len(agents))]
         chosen = rows if _numbered(agents) else dict(zip(agents, rows))
@@ -123,12 +123,12 @@ class JaxMARLWorld(SuiteWorld):
         reward: Float[Array, "N"],
         left: Bool[Array, "N"],
         over: Bool[Array, ""],
-    ) -> Seen:
+    ) -> SuiteStep:
         spec, nobody = self.spec, jnp.zeros_like(left)
         shared = _shares_reward(self.world)
         views, state = _parts(obs, self.world.agents)
         rows = [flat(view) for view in views]
-        return Seen(
+        return SuiteStep(
             obs=padded(rows, spec.obs_size),
             reward=reward,
             ended=nobody if shared else left,

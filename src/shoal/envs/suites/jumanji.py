@@ -19,14 +19,14 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from shoal.core.env import Action, EnvSpec
 from shoal.core.errors import require, unknown
 from shoal.core.spaces import ActionSpace, Discrete
+from shoal.envs.settings import read_settings
 from shoal.envs.suites.suite import (
     Bounds,
-    Seen,
+    SuiteStep,
     SuiteWorld,
     build,
     import_suite,
     parameters_of,
-    read_settings,
 )
 
 MASK, CLOCK = "action_mask", "step_count"
@@ -79,14 +79,14 @@ class JumanjiWorld(SuiteWorld):
             metrics=tuple((name, "last") for name in _extras(self.world)),
         )
 
-    def begin(self, key: PRNGKeyArray) -> tuple[Any, Seen]:
+    def begin(self, key: PRNGKeyArray) -> tuple[Any, SuiteStep]:
         inner, shown = self.world.reset(key)
         count = self.spec.num_agents
         return inner, self._seen(shown, jnp.zeros(count), jnp.zeros(count, bool))
 
     def advance(
         self, key: PRNGKeyArray, inner: Any, action: Action, late: Bool[Array, ""]
-    ) -> tuple[Any, Seen]:
+    ) -> tuple[Any, SuiteStep]:
         del key  # states hold their own
         inner, shown = self.world.step(inner, self._joint(action))
         count = self.spec.num_agents
@@ -108,14 +108,14 @@ class JumanjiWorld(SuiteWorld):
             joint = jnp.stack([bounds.own(i, action[i]) for i in range(len(space.sizes))])
         return joint.reshape(world.action_spec.shape)
 
-    def _seen(self, shown: Any, reward: Float[Array, "N"], ended: Bool[Array, "N"]) -> Seen:
+    def _seen(self, shown: Any, reward: Float[Array, "N"], ended: Bool[Array, "N"]) -> SuiteStep:
         count = len(reward)
         found: Any = getattr(shown.observation, MASK, None)
         discrete = isinstance(self.spec.action, Discrete) and found is not None
         mask = jnp.asarray(found).reshape(count, -1).astype(bool) if discrete else None
         # What a reset does not tell yet is 0.
         told = {name: shown.extras.get(name, 0.0) for name in _extras(self.world)}
-        return Seen(
+        return SuiteStep(
             obs=_views(shown.observation, count, self.own_limit or 1),
             reward=reward,
             ended=ended,

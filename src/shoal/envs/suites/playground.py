@@ -16,13 +16,13 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 from shoal.core.env import Action, EnvSpec
 from shoal.core.errors import unknown
 from shoal.core.spaces import Box
+from shoal.envs.settings import read_settings
 from shoal.envs.suites.suite import (
-    Seen,
+    SuiteStep,
     SuiteWorld,
     build,
     flat,
     import_suite,
-    read_settings,
     size_of,
 )
 
@@ -63,20 +63,20 @@ class PlaygroundWorld(SuiteWorld):
             horizon=self.limit,
         )
 
-    def begin(self, key: PRNGKeyArray) -> tuple[Any, Seen]:
+    def begin(self, key: PRNGKeyArray) -> tuple[Any, SuiteStep]:
         inner = self.world.reset(key)
         return inner, self._seen(inner, jnp.zeros_like(inner.reward))
 
     def advance(
         self, key: PRNGKeyArray, inner: Any, action: Action, late: Bool[Array, ""]
-    ) -> tuple[Any, Seen]:
+    ) -> tuple[Any, SuiteStep]:
         del key, late  # states hold their own, and the world itself has no clock
         inner = self.world.step(inner, jnp.clip(action[0], -1.0, 1.0))
         return inner, self._seen(inner, inner.reward)
 
-    def _seen(self, inner: Any, reward: Array) -> Seen:
+    def _seen(self, inner: Any, reward: Array) -> SuiteStep:
         ended = jnp.asarray(inner.done, bool)
-        return Seen(
+        return SuiteStep(
             obs=flat(_view(inner.obs))[None],
             reward=jnp.asarray(reward, jnp.float32)[None],
             ended=ended[None],

@@ -1,7 +1,7 @@
 """What the compiled suites of others have in common: how their worlds are made, shown and cut.
 
-A suite's adapter says what its world shows (`Seen`); here its episodes are counted, a time limit is
-told from a true end, and boxes get their bounds. Nothing is reset: the learner does it.
+A suite's adapter says what its world shows (`SuiteStep`); here its episodes are counted, a time
+limit is told from a true end, and boxes get their bounds. Nothing is reset: the learner does it.
 """
 
 import abc
@@ -10,8 +10,6 @@ import functools
 import importlib
 import inspect
 import io
-import json
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -22,15 +20,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
-from shoal.core.errors import UserError, in_a_line, require, unknown
+from shoal.core.errors import UserError, in_a_line, not_installed, require, unknown
 from shoal.core.limits import Natural
 from shoal.core.spaces import Box
+from shoal.envs.settings import not_taken
 
 HORIZON = 1000
 """Steps of an episode in worlds that name no time limit of their own."""
 
 
-class Seen(NamedTuple):
+class SuiteStep(NamedTuple):
     """What a suite's world shows after a reset or a step, in Shoal's shapes."""
 
     obs: Float[Array, "N D"]
@@ -89,13 +88,13 @@ class SuiteWorld(Env):
         """
 
     @abc.abstractmethod
-    def begin(self, key: PRNGKeyArray) -> tuple[Any, Seen]:
+    def begin(self, key: PRNGKeyArray) -> tuple[Any, SuiteStep]:
         """Starts an episode."""
 
     @abc.abstractmethod
     def advance(
         self, key: PRNGKeyArray, inner: Any, action: Action, late: Bool[Array, ""]
-    ) -> tuple[Any, Seen]:
+    ) -> tuple[Any, SuiteStep]:
         """Makes one step. `late` says that the world's own time limit falls on it."""
 
     def clock(self, inner: Any) -> Any:
@@ -134,7 +133,7 @@ class SuiteWorld(Env):
         late = seen.over | (time >= self.limit)
         return SuiteState(inner, None if state.time is None else time), self._show(seen, late)
 
-    def _show(self, seen: Seen, late: Bool[Array, ""]) -> TimeStep:
+    def _show(self, seen: SuiteStep, late: Bool[Array, ""]) -> TimeStep:
         """The time step. Who has fallen is no longer active; it has terminated only when all of its
         team have. At a time limit all are cut who have not terminated."""
         gone, terminated = seen.ended, seen.ended
@@ -223,21 +222,8 @@ def import_suite(module: str, name: str, extra: str) -> Any:
             return importlib.import_module(module)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == module.split(".")[0]:
-            raise UserError(f"{name} is not installed: pip install 'shoal[{extra}]'") from error
+            raise not_installed(name, extra) from error
         raise UserError(f"{name} cannot be imported: {in_a_line(error)}") from error
-
-
-def read_settings(task: str, text: str) -> dict[str, Any]:
-    """The settings that a world is made with; `UserError` where they are no JSON object."""
-    try:
-        given = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"settings of {task} are '{text}', expected JSON: {error}") from None
-    require(
-        isinstance(given, dict),
-        f"settings of {task} are '{text}', expected a JSON object such as '{{\"name\": 1}}'",
-    )
-    return given
 
 
 def build(
@@ -260,9 +246,9 @@ def build(
     except UserError:
         raise
     except Exception as error:  # a constructor of others may raise anything
-        odd = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-        if odd and odd[1] in given:
-            raise unknown(f"setting of {task}", odd[1], known()) from error
+        odd = not_taken(error)
+        if odd in given:
+            raise unknown(f"setting of {task}", odd, known()) from error
         raise UserError(f"{task} cannot be made: {in_a_line(error)}") from error
 
 

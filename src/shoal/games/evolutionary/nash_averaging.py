@@ -45,7 +45,7 @@ def nash_averaging(payoffs: Any) -> NashAverage:
     ([0.0, 0.0, 1.0], [-1.0, -1.0, 0.0])
 
     Args:
-        payoffs: `[S, S]`, row's gain and column's loss; antisymmetric, such as log odds of winning
+        payoffs: `[S, S]`, row's gain and column's loss; antisymmetric, such as log probs of winning
             or win rates less 1/2.
 
     Raises:

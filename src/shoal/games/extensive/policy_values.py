@@ -45,12 +45,12 @@ def value(game: ExtensiveForm, policy: Any) -> Float[np.ndarray, "N"]:
     [0.125, -0.125]
     """
     policy = check_policy(game, policy)
-    up, odds = game.parent, game.chance.copy()
+    up, probs = game.parent, game.chance.copy()
     moved = 1 + np.flatnonzero(game.infoset[up[1:]] >= 0)
-    odds[moved] = policy[game.infoset[up[moved]], game.action[moved]]
+    probs[moved] = policy[game.infoset[up[moved]], game.action[moved]]
     for lo, hi in zip(game.depths[1:-1], game.depths[2:]):
-        odds[lo:hi] *= odds[up[lo:hi]]
-    return odds[game.terminals] @ game.payoffs
+        probs[lo:hi] *= probs[up[lo:hi]]
+    return probs[game.terminals] @ game.payoffs
 
 
 def best_response(game: ExtensiveForm, policy: Any, player: int) -> BestResponse:

@@ -37,9 +37,9 @@ def sequence_arrays(game: ExtensiveForm, chance_plays: bool = False) -> Sequence
         before = _local(codes[nodes, j], sets, counts, width)
         choices.append(_choices(sets, counts, before, moved[nodes, j]))
         ends.append(_local(codes[game.terminals, j], sets, counts, width))
-    odds = np.ones(len(game.terminals)) if chance_plays else _chance_reach(game)[game.terminals]
+    probs = np.ones(len(game.terminals)) if chance_plays else _chance_reach(game)[game.terminals]
     sizes = tuple(c.legal.size + 1 for c in choices)
-    cells, payoffs = _merged(np.stack(ends, 1), game.payoffs * odds[:, None], sizes)
+    cells, payoffs = _merged(np.stack(ends, 1), game.payoffs * probs[:, None], sizes)
     gains = tuple(_gains(i, cells, payoffs[:, i], sizes) for i in range(game.num_players))
     chance = _chance_policy(game, choices[-1]) if chance_plays else None
     return SequenceForm(tuple(choices), gains, cells.astype(np.int32), payoffs, chance)
@@ -121,10 +121,10 @@ def _choices(
 
 def _chance_reach(game: ExtensiveForm) -> Float[np.ndarray, "K"]:
     """The probability that chance gives to its moves before each node."""
-    odds = game.chance.copy()
+    probs = game.chance.copy()
     for lo, hi in zip(game.depths[1:-1], game.depths[2:]):
-        odds[lo:hi] *= odds[game.parent[lo:hi]]
-    return odds
+        probs[lo:hi] *= probs[game.parent[lo:hi]]
+    return probs
 
 
 def _chance_policy(game: ExtensiveForm, choices: Choices) -> Float[np.ndarray, "C A"]:

@@ -193,14 +193,14 @@ class _Tree:
             self.payoffs.append(rules.returns(state))
             return []
         if who == CHANCE:
-            moves, odds = self._chances(state, number)
+            moves, probs = self._chances(state, number)
         else:
             moves = rules.actions(state)
-            odds = [1.0] * len(moves)
+            probs = [1.0] * len(moves)
             self.infoset[number] = self._infoset(who, rules.sees(state), tuple(moves))
         self.parent += [number] * len(moves)
         self.action += range(len(moves))
-        self.chance += odds
+        self.chance += probs
         self.moves += map(str, moves)
         if len(self.parent) > self.max_nodes:  # before the states are made: those fill the memory
             raise UserError(
@@ -211,12 +211,12 @@ class _Tree:
 
     def _chances(self, state: Any, number: int) -> tuple[Sequence[Hashable], list[float]]:
         outcomes = self.rules.chances(state)
-        odds = [float(p) for _, p in outcomes]
-        if not (min(odds, default=-1) >= 0 and abs(sum(odds) - 1) <= TOLERANCE):
+        probs = [float(p) for _, p in outcomes]
+        if not (min(probs, default=-1) >= 0 and abs(sum(probs) - 1) <= TOLERANCE):
             raise UserError(
-                f"the probabilities of chance at node {number} are {odds}: not a distribution"
+                f"the probabilities of chance at node {number} are {probs}: not a distribution"
             )
-        return [move for move, _ in outcomes], odds
+        return [move for move, _ in outcomes], probs
 
     def _infoset(self, who: int, key: str, moves: tuple[Hashable, ...]) -> int:
         number = self.numbers.get((who, key), -1)

@@ -74,8 +74,8 @@ def write_efg(game: ExtensiveForm, decimals: bool = False) -> str:
             lines.append(f't "" {ends} "" {{ {", ".join(map(write, payoffs[k]))} }}')
         elif game.actor[k] == CHANCE:
             names = map(quoted, unique_names(list(game.moves[first:last])))
-            odds = map(_decimal if decimals else str, _odds(game.chance[first:last]))
-            moves = " ".join(f"{m} {p}" for m, p in zip(names, odds))
+            probs = map(_decimal if decimals else str, _probs(game.chance[first:last]))
+            moves = " ".join(f"{m} {p}" for m, p in zip(names, probs))
             lines.append(f'c "" {numbers[k]} "" {{ {moves} }} 0')
         else:
             moves = " ".join(map(quoted, game.moves[first:last]))
@@ -93,7 +93,7 @@ class _Node:
     actor: int
     number: int
     moves: tuple[str, ...]
-    odds: tuple[Fraction, ...]
+    probs: tuple[Fraction, ...]
     payoffs: Payoffs
     children: list["_Node"] = field(default_factory=list)
 
@@ -120,8 +120,8 @@ class _Book:
         number = reader.integer("the number of an information set")
         label = reader.accept("text")
         self.labels.setdefault((actor, number), label.text[1:-1] if label else "")
-        moves, odds = self._offer(actor, number)
-        return _Node(actor, number, moves, odds, self._outcome())
+        moves, probs = self._offer(actor, number)
+        return _Node(actor, number, moves, probs, self._outcome())
 
     def keys(self) -> dict[tuple[int, int], str]:
         """What to call each information set: its label, where that tells it from the others."""
@@ -147,18 +147,18 @@ class _Book:
             if before is None:
                 self.reader.fail("the moves of an information set are missing where it begins")
             return before
-        names, odds = [], []
+        names, probs = [], []
         while not self.reader.accept("brace", "}"):
             names.append(self.reader.string("the name of a move"))
             if actor == CHANCE:
-                odds.append(self.reader.number("a probability"))
-        offer = tuple(unique_names(names)), tuple(odds)
+                probs.append(self.reader.number("a probability"))
+        offer = tuple(unique_names(names)), tuple(probs)
         if not names:
             self.reader.fail("an information set without moves", token)
         if before not in (None, offer):
             self.reader.fail(f"information set {number} had other moves before", token)
-        if odds and sum(odds) != 1 and abs(float(sum(odds)) - 1) > 1e-9:
-            self.reader.fail(f"probabilities add up to {float(sum(odds)):g}, expected 1", token)
+        if probs and sum(probs) != 1 and abs(float(sum(probs)) - 1) > 1e-9:
+            self.reader.fail(f"probabilities add up to {float(sum(probs)):g}, expected 1", token)
         self.offers[actor, number] = offer
         return offer
 
@@ -193,7 +193,7 @@ class _File:
         return state[0].actor
 
     def chances(self, state: tuple[_Node, Payoffs]) -> Sequence[tuple[str, float]]:
-        return [(move, float(p)) for move, p in zip(state[0].moves, state[0].odds)]
+        return [(move, float(p)) for move, p in zip(state[0].moves, state[0].probs)]
 
     def actions(self, state: tuple[_Node, Payoffs]) -> Sequence[str]:
         return state[0].moves
@@ -221,7 +221,7 @@ def _numbers(game: ExtensiveForm) -> Int[np.ndarray, "K"]:
     return np.where(by_chance, np.cumsum(by_chance), within[game.infoset])
 
 
-def _odds(chance: Float[np.ndarray, "A"]) -> list[Fraction]:
+def _probs(chance: Float[np.ndarray, "A"]) -> list[Fraction]:
     """Probabilities that add up to 1 exactly: the largest takes what rounding has left."""
     exact = list(rational(chance))
     exact[int(chance.argmax())] += 1 - sum(exact)

@@ -1,7 +1,7 @@
 """What every world of the host looks like: a few arrays of Shoal's shapes, padded over agents.
 
 N agents, D numbers of an observation, A actions (or action dimensions), S numbers of global state.
-A `Game` is one such world. It lives in a worker process, so nothing here imports JAX.
+A `HostEnv` is one such world. It lives in a worker process, so nothing here imports JAX.
 """
 
 import abc
@@ -15,7 +15,7 @@ Bounds = float | tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
-class Facts:
+class HostSpec:
     """What is known of a game before it runs.
 
     An agent's observation is its images, flattened one after the other and scaled to [0, 1], then
@@ -33,12 +33,12 @@ class Facts:
     low: Bounds
     high: Bounds
     state_size: int  # 0: the world has no global state
-    masked: bool  # whether `Shown.action_mask` says more than which actions exist
+    masked: bool  # whether `HostStep.action_mask` says more than which actions exist
     teams: tuple[int, ...]  # agents of one team share an interest
     limit: int  # the longest episode in steps, 0 where that is not known
 
 
-class Shown(NamedTuple):
+class HostStep(NamedTuple):
     """What a game shows after a reset or a step, or many games with a leading axis; all fields mean
     what `TimeStep`'s do. Arrays hold until the game is called again, which may write over them.
 
@@ -66,17 +66,17 @@ class Shown(NamedTuple):
         return self.ended.all(-1)
 
 
-class Game(abc.ABC):
+class HostEnv(abc.ABC):
     """One world of the host."""
 
-    facts: Facts
+    facts: HostSpec
 
     @abc.abstractmethod
-    def reset(self, seed: int) -> Shown:
+    def reset(self, seed: int) -> HostStep:
         """Starts an episode; the same one for the same seed."""
 
     @abc.abstractmethod
-    def step(self, action: np.ndarray) -> Shown:
+    def step(self, action: np.ndarray) -> HostStep:
         """Advances one step. `action` is int32 `[N]` or float32 `[N, A]`, clipped to the box here.
         Never resets."""
 

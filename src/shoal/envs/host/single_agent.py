@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from shoal.core.errors import require
-from shoal.envs.host.game import Game, Shown
-from shoal.envs.host.players import Players
+from shoal.envs.host.env import HostEnv, HostStep
+from shoal.envs.host.layout import AgentLayout
 from shoal.envs.host.views import View, picture
 
 AGENT = "agent"
 
 
-class GymnasiumGame(Game):
+class GymnasiumHostEnv(HostEnv):
     """One agent, called `agent`, in the world that `make_fn` makes.
 
     Raises:
@@ -26,12 +26,12 @@ class GymnasiumGame(Game):
         require(not hasattr(env, "num_envs"), f"{self.name} is a vector of worlds, expected one")
         one = not callable(getattr(env, "observation_space", len))
         require(one, f"{self.name} is no world of Gymnasium's: it has no single observation_space")
-        self.players = Players([AGENT], [env.observation_space], [env.action_space], view)
+        self.players = AgentLayout([AGENT], [env.observation_space], [env.action_space], view)
         _, info = env.reset(seed=0)
         self.players.notice([info])
         self.facts = self.players.facts(limit=_limit(env))
 
-    def reset(self, seed: int) -> Shown:
+    def reset(self, seed: int) -> HostStep:
         players = self.players
         players.begin()
         observation, info = self.env.reset(seed=int(seed))
@@ -39,7 +39,7 @@ class GymnasiumGame(Game):
         players.terminated[0], players.active[0] = False, True
         return players.shown()
 
-    def step(self, action: np.ndarray) -> Shown:
+    def step(self, action: np.ndarray) -> HostStep:
         players = self.players
         done = self.env.step(players.act(0, action[0]))
         observation, reward, terminated, truncated, info = done

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from shoal.core.errors import UserError
-from shoal.envs.host.game import Game, Shown
+from shoal.envs.host.env import HostEnv, HostStep
 from shoal.envs.host.views import View, picture
 from shoal.envs.host.zoo import GlobalState, cycles_of, players_of
 
 
-class AECGame(Game):
+class AECHostEnv(HostEnv):
     """The `AECEnv` that `make_fn` makes.
 
     In PettingZoo an agent that is gone has a last turn, in which it does nothing. These turns are
     taken here as soon as they come; how it ended the agent sees within the step that ended it.
     Agents that have not appeared, come back, or leave without a word are what they are in a
-    `ParallelGame`.
+    `ParallelHostEnv`.
 
     Raises:
         UserError: it does not name its agents, or its spaces will not do.
@@ -39,13 +39,13 @@ class AECGame(Game):
         self.living: set[Any] = set()
         self.unseen: set[Any] = set()  # whose end it has not seen
 
-    def reset(self, seed: int) -> Shown:
+    def reset(self, seed: int) -> HostStep:
         self.players.begin()
         self.living, self.unseen = set(), set()
         self.env.reset(seed=int(seed))
         return self._turn()
 
-    def step(self, action: np.ndarray) -> Shown:
+    def step(self, action: np.ndarray) -> HostStep:
         env, players = self.env, self.players
         i = players.index_of(env.agent_selection)
         env.step(players.act(i, action[i]))
@@ -60,7 +60,7 @@ class AECGame(Game):
     def close(self) -> None:
         self.env.close()
 
-    def _turn(self) -> Shown:
+    def _turn(self) -> HostStep:
         """What is shown before the next turn, or at the end of the episode."""
         env, players = self.env, self.players
         self._note_ends()

@@ -1,4 +1,4 @@
-"""What the agents of a world of the host see and may do, as the few arrays that a `Game` shows."""
+"""What agents of a host environment see and may do, as the few arrays that a `HostEnv` shows."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -7,14 +7,14 @@ import numpy as np
 
 from shoal.core.errors import UserError
 from shoal.envs.host.actions import Actions
-from shoal.envs.host.game import Facts, Image, Shown
+from shoal.envs.host.env import HostSpec, HostStep, Image
 from shoal.envs.host.spaces import MASK, Part, parts, split_mask
 from shoal.envs.host.views import View
 
 ACTIVE = "active"  # in an info: `False` where an agent lives and is not to act
 
 
-class Players:
+class AgentLayout:
     """All agents of a world: `see` writes down what one of them is shown, `shown` gives it all.
 
     Attributes that games set: `reward`, `terminated`, `truncated`, `active`, all `[N]`, and
@@ -34,7 +34,9 @@ class Players:
         self.names = tuple(str(agent) for agent in agents)
         self.index = {agent: i for i, agent in enumerate(agents)}
         self.act = Actions(self.names, actions)
-        self.eyes = [Eyes(name, space, view) for name, space in zip(self.names, observations)]
+        self.eyes = [
+            ObservationEncoder(name, space, view) for name, space in zip(self.names, observations)
+        ]
         self.images = _common_images(self.names, self.eyes)
         self.roles = _roles(observations, actions)
         # Spaces do not tell who is on whose side; names do, in the worlds that have adversaries.
@@ -78,7 +80,7 @@ class Players:
     def see(self, i: int, observation: Any, info: Any) -> bool:
         """Agent `i` sees this. Whether it may do anything, so far as its info and its mask say."""
         eyes, info = self.eyes[i], info or {}
-        eyes.look(observation)
+        eyes.encode(observation)
         told = info.get(ACTIVE, True)
         able = not isinstance(told, bool | np.bool_) or bool(told)
         if not self.masked:
@@ -91,7 +93,7 @@ class Players:
         self.mask[i, : legal.size] = legal
         return able and bool(legal.any())
 
-    def shown(self, state: np.ndarray | None = None) -> Shown:
+    def shown(self, state: np.ndarray | None = None) -> HostStep:
         """What the game shows now. Who may do nothing has one legal action, which does nothing; who
         was cut keeps those of its last observation, from which it is valued."""
         mask = None
@@ -99,11 +101,11 @@ class Players:
             able = (self.active | self.truncated) & self.mask.any(axis=1)
             mask = np.where(able[:, None], self.mask, self.idle)
         ends = self.terminated, self.truncated
-        return Shown(self.obs, self.reward, *ends, self.active, mask, state)
+        return HostStep(self.obs, self.reward, *ends, self.active, mask, state)
 
-    def facts(self, state_size: int = 0, limit: int = 0) -> Facts:
+    def facts(self, state_size: int = 0, limit: int = 0) -> HostSpec:
         """What is known of the world before it runs."""
-        return Facts(
+        return HostSpec(
             agents=self.names,
             roles=self.roles,
             obs_sizes=self.sizes,
@@ -119,7 +121,7 @@ class Players:
         )
 
 
-class Eyes:
+class ObservationEncoder:
     """What one agent sees: its images and then its numbers, written into its row of an array."""
 
     def __init__(self, name: str, space: Any, view: View):
@@ -152,7 +154,7 @@ class Eyes:
             self.slots.append((part, self.history[-1, start : start + part.size]))
             start += part.size
 
-    def look(self, observation: Any) -> None:
+    def encode(self, observation: Any) -> None:
         """Writes down what is seen now; older frames move to the front."""
         if self.deep:
             self.history[:-1] = self.history[1:]
@@ -183,7 +185,7 @@ def _roles(observations: Sequence[Any], actions: Sequence[Any]) -> tuple[int, ..
     return tuple(roles)
 
 
-def _common_images(names: Sequence[str], eyes: Sequence[Eyes]) -> tuple[Image, ...]:
+def _common_images(names: Sequence[str], eyes: Sequence[ObservationEncoder]) -> tuple[Image, ...]:
     seeing = {name: each.images for name, each in zip(names, eyes) if each.images}
     if len(set(seeing.values())) > 1:
         first, images = next(iter(seeing.items()))

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from shoal.envs.host.game import Game, Shown
+from shoal.envs.host.env import HostEnv, HostStep
 from shoal.envs.host.views import View, picture
 from shoal.envs.host.zoo import GlobalState, cycles_of, players_of
 
 NOBODY: Set[Hashable] = frozenset()
 
 
-class ParallelGame(Game):
+class ParallelHostEnv(HostEnv):
     """The `ParallelEnv` that `make_fn` makes.
 
     An agent that appears later, or comes back, begins anew: it has not terminated from then on. One
@@ -35,14 +35,14 @@ class ParallelGame(Game):
         self.facts = self.players.facts(self.state.size, cycles_of(env))
         self.living = NOBODY
 
-    def reset(self, seed: int) -> Shown:
+    def reset(self, seed: int) -> HostStep:
         self.players.begin()
         self.living = NOBODY
         observations, infos = self.env.reset(seed=int(seed))
         self._show(observations, infos, NOBODY, NOBODY)
         return self.players.shown(self.state.read(ended=False))
 
-    def step(self, action: np.ndarray) -> Shown:
+    def step(self, action: np.ndarray) -> HostStep:
         players, before = self.players, self.living
         rows = {agent: players.index_of(agent) for agent in self.env.agents}
         joint = {agent: players.act(i, action[i]) for agent, i in rows.items()}
