@@ -26,7 +26,7 @@ test: $(DEV) ## Run the tests, a file at a time on each core
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-suites: $(SUITES) ## Run the tests of other suites' worlds and of trackers: a skip is a failure
-	SHOAL_NO_SKIPS=1 .venv-suites/bin/python -m pytest -q -n auto --dist loadfile tests/envs/suites tests/trackers
+	SHOAL_NO_SKIPS=1 .venv-suites/bin/python -m pytest -q -n auto --dist worksteal tests/envs/suites tests/trackers
 
 extras: $(SUITES) ## Find versions that all extras and the constraints agree on, installing nothing
 	.venv-suites/bin/pip install --quiet --disable-pip-version-check -c constraints.txt --dry-run \

@@ -10,6 +10,7 @@ import functools
 import importlib
 import inspect
 import io
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -218,7 +219,8 @@ def import_suite(module: str, name: str, extra: str) -> Any:
         UserError: it is not installed, or cannot be imported.
     """
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        # The second puts standard error back, which some imports replace.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(sys.stderr):
             return importlib.import_module(module)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == module.split(".")[0]:
