@@ -16,7 +16,7 @@ from shoal.core.distributions import TanhNormal
 from shoal.core.env import TimeStep
 from shoal.core.errors import UserError
 from shoal.core.spaces import Box
-from shoal.envs.host.parallel_game import ParallelGame
+from shoal.envs.host.parallel import ParallelHostEnv
 from shoal.envs.host.views import View
 from shoal.export.policy_function import policy_function
 
@@ -91,7 +91,7 @@ def test_choices_outside_of_the_factors_are_refused(action, said):
 
 def test_what_is_handed_out_comes_back():
     """As one choice among all combinations, with the masks of the factors combined."""
-    game = ParallelGame(lambda: to_pettingzoo(Switchboard()), View())
+    game = ParallelHostEnv(lambda: to_pettingzoo(Switchboard()), View())
     assert game.facts.action_sizes == (12, 2) and game.facts.masked
     shown = game.reset(0)
     assert shown.action_mask is not None and shown.action_mask[0].sum() == 2 * 3
@@ -109,7 +109,7 @@ def test_a_box_is_handed_out_with_the_bounds_of_each_dimension():
     said = r"the action of caller has shape \(1,\), expected finite .* 2 in \[0, 1\] x \[-3, 3\]"
     with pytest.raises(UserError, match=said):
         env.step({"caller": [0.5], "operator": [7.5]})
-    game = ParallelGame(lambda: to_pettingzoo(Dials()), View())
+    game = ParallelHostEnv(lambda: to_pettingzoo(Dials()), View())
     assert Box(game.facts.low, game.facts.high, game.facts.action_sizes) == UNEVEN
 
 

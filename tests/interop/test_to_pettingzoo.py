@@ -16,7 +16,7 @@ import shoal
 from shoal import to_pettingzoo
 from shoal.core.env import paid
 from shoal.core.errors import UserError
-from shoal.envs.host.parallel_game import ParallelGame
+from shoal.envs.host.parallel import ParallelHostEnv
 from shoal.envs.host.views import View
 from shoal.registry import ENVIRONMENTS
 
@@ -80,7 +80,7 @@ def test_numbers_are_those_of_the_world(name):
 @pytest.mark.parametrize("probe", [CutAgent, FallenAlly, SpareAgent, DyingAgent, TakingTurns])
 def test_there_and_back_each_agent_ends_as_it_does_here(probe):
     """A world of Shoal's, handed out as PettingZoo's and taken in again, beside itself."""
-    env, game = probe(), ParallelGame(lambda: to_pettingzoo(probe()), View())
+    env, game = probe(), ParallelHostEnv(lambda: to_pettingzoo(probe()), View())
     key, first = jax.random.split(jax.random.key(3))
     state, now = jax.jit(env.reset)(first)
     shown, step, action = game.reset(3), jax.jit(env.step), np.array([1, 0], np.int32)
