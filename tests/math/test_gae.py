@@ -6,6 +6,7 @@ import numpy as np
 import rlax
 
 from shoal.math.gae import gae
+from shoal.math.td import lambda_returns
 
 
 def test_two_steps_by_hand():
@@ -56,3 +57,18 @@ def test_matches_rlax_where_no_episode_is_cut():
         lambda r, d, v: rlax.truncated_generalized_advantage_estimation(r, d, 0.9, v), 1, 1
     )(reward, discount, value)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_lambda_0_is_one_step_and_lambda_1_the_return_over_the_value():
+    rng = np.random.default_rng(1)
+    r_t, v_tm1 = (jnp.asarray(rng.normal(size=12), jnp.float32) for _ in range(2))
+    successor = jnp.asarray(rng.normal(size=12), jnp.float32)
+    ends_t = jnp.isin(jnp.arange(12), jnp.array([3, 7]))  # a true end, then a time limit
+    discount_t = jnp.where(jnp.arange(12) == 3, 0.0, 0.9)
+    v_t = jnp.where(ends_t, successor, jnp.append(v_tm1[1:], successor[-1]))
+    one_step = r_t + discount_t * v_t - v_tm1
+    out = gae(r_t, discount_t, v_tm1, v_t, ends_t, 0.0)
+    np.testing.assert_allclose(out, one_step, rtol=1e-6)
+    returns = lambda_returns(r_t, discount_t, v_t, jnp.where(ends_t, 0.0, 1.0))
+    out = gae(r_t, discount_t, v_tm1, v_t, ends_t, 1.0)
+    np.testing.assert_allclose(out, returns - v_tm1, rtol=1e-4, atol=1e-5)

@@ -3,9 +3,16 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import rlax
 
-from shoal.math.td import action_value, double_q_value, lambda_returns, settled_returns
+from shoal.math.td import (
+    action_value,
+    double_q_value,
+    lambda_returns,
+    n_step_returns,
+    settled_returns,
+)
 
 GAMMA = 0.9
 
@@ -88,3 +95,34 @@ def test_a_return_cut_off_on_anothers_turn_is_not_settled_and_spoils_none_before
     returns, settled = settled_returns(r_t, jnp.full(3, GAMMA), v_t, known, ends, 0.8)
     np.testing.assert_array_equal(settled, [True, False, True])
     np.testing.assert_allclose(returns[0], 1 + 0.9 * 10, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 3, 7, 20])
+def test_n_step_returns_agree_with_rlax(n):
+    r_t, v_t = draw(7), draw(7, seed=1)
+    discount_t = jnp.array([GAMMA, GAMMA, 0.0, GAMMA, GAMMA, GAMMA, GAMMA])
+    ours = n_step_returns(r_t, discount_t, v_t, discount_t == 0, n)
+    theirs = rlax.n_step_bootstrapped_returns(r_t, discount_t, v_t, min(n, 7))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_as_many_steps_as_there_are_is_lambda_1_and_one_is_lambda_0():
+    r_t, v_t = draw(6, 2), draw(6, 2, seed=1)
+    discount_t, ends_t = jnp.full((6, 2), GAMMA), jnp.zeros((6, 1), bool)
+    for n, lambda_ in ((1, 0.0), (6, 1.0)):
+        ours = n_step_returns(r_t, discount_t, v_t, ends_t, n)
+        theirs = lambda_returns(r_t, discount_t, v_t, jnp.full((6, 2), lambda_))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_n_steps_stop_at_a_time_limit_with_the_true_successors_value():
+    r_t, v_t = jnp.array([1.0, 2.0, 4.0, 8.0]), jnp.array([10.0, 20.0, 30.0, 40.0])
+    ends_t = jnp.array([False, True, False, False])
+    out = n_step_returns(r_t, jnp.full(4, 0.5), v_t, ends_t, 3)
+    cut, last = 2 + 0.5 * 20, 8 + 0.5 * 40
+    np.testing.assert_allclose(out, [1 + 0.5 * cut, cut, 4 + 0.5 * last, last], rtol=1e-6)
+
+
+def test_no_step_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        n_step_returns(draw(3), draw(3), draw(3), jnp.zeros(3, bool), 0)

@@ -1,7 +1,8 @@
 """Temporal differences of action values: one-step and multi-step targets of Q-learning.
 
 A successor is valued by the action that one estimate picks and another estimate judges
-(van Hasselt et al. 2016, arXiv:1509.06461); `lambda_returns` joins such values over several steps.
+(van Hasselt et al. 2016, arXiv:1509.06461); `n_step_returns` and `lambda_returns` join such values
+over several steps.
 """
 
 import jax
@@ -30,6 +31,37 @@ def double_q_value(
     With `q_t_selector = q_t` it is the maximum of plain Q-learning.
     """
     return action_value(q_t, greedy_action(q_t_selector, legal_t))
+
+
+def n_step_returns(
+    r_t: Float[Array, "T *B"],
+    discount_t: Float[Array, "T *B"],
+    v_t: Float[Array, "T *B"],
+    ends_t: Bool[Array, "T *#B"],
+    n: int,
+) -> Float[Array, "T *B"]:
+    r"""Targets for the actions that led from step t-1 to step t (Sutton and Barto 2018, 7.1).
+
+    $$G^1_{t-1} = r_t + \gamma_t v_t, \qquad
+    G^n_{t-1} = r_t + \gamma_t \left((1 - e_t) G^{n-1}_t + e_t v_t\right)$$
+
+    with fewer steps where the last one comes before.
+
+    Args:
+        r_t: rewards.
+        discount_t: $\gamma$, or 0 where the episode truly ended.
+        v_t: values of the true successors.
+        ends_t: whether the episode ended here, truly or by a time limit: nothing after it counts.
+        n: the number of rewards in a target, at least 1.
+    """
+    if n < 1:
+        raise ValueError(f"n_step_returns: n must be at least 1, and is {n}")
+    stops_t = jnp.broadcast_to(ends_t, v_t.shape).at[-1].set(True)
+
+    def longer(_, g_tm1):
+        return r_t + discount_t * jnp.where(stops_t, v_t, jnp.roll(g_tm1, -1, axis=0))
+
+    return jax.lax.fori_loop(1, n, longer, r_t + discount_t * v_t)
 
 
 def lambda_returns(
