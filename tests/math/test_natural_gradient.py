@@ -1,0 +1,133 @@
+"""Fisher products against the explicit matrix, linear systems against LAPACK, searches by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from shoal.math.natural_gradient import (
+    backtracking_line_search,
+    conjugate_gradient,
+    fisher_vector_product,
+)
+
+OBS, HIDDEN, ACTIONS, BATCH = 3, 4, 3, 6
+
+
+def net():
+    """A small network of double precision, some observations, and a vector of its shape."""
+    rng = np.random.default_rng(0)
+    draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float64)  # noqa: E731
+    shapes = {"w": (OBS, HIDDEN), "b": (HIDDEN,), "out": (HIDDEN, ACTIONS)}
+    params, vector = ({k: draw(*shape) for k, shape in shapes.items()} for _ in range(2))
+    return params, draw(BATCH, OBS), vector
+
+
+def log_probs(params, obs):
+    return jax.nn.log_softmax(jnp.tanh(obs @ params["w"] + params["b"]) @ params["out"])
+
+
+def kl_from(params, obs):
+    old = log_probs(params, obs)
+    return lambda new: (jnp.exp(old) * (old - log_probs(new, obs))).sum(-1).mean()
+
+
+def fisher_matrix(params, obs):
+    """The mean over observations of the expected outer product of score functions."""
+    flat, unravel = ravel_pytree(params)
+    score = np.asarray(jax.jacobian(lambda x: log_probs(unravel(x), obs))(flat))  # [B, A, P]
+    prob = np.exp(np.asarray(log_probs(params, obs)))
+    return np.einsum("ba,bai,baj->ij", prob, score, score) / BATCH
+
+
+def test_product_is_that_of_the_explicit_matrix():
+    with jax.enable_x64(True):
+        params, obs, vector = net()
+        flat, _ = ravel_pytree(vector)
+        expected = fisher_matrix(params, obs) @ np.asarray(flat)
+        ours = jax.jit(lambda v: fisher_vector_product(kl_from(params, obs), params, v))(vector)
+        error = np.linalg.norm(ravel_pytree(ours)[0] - expected)
+        assert error <= 1e-10 * np.linalg.norm(expected)
+        damped = fisher_vector_product(kl_from(params, obs), params, vector, 0.3)
+        np.testing.assert_allclose(ravel_pytree(damped)[0], expected + 0.3 * flat, rtol=1e-9)
+
+
+def test_natural_gradient_of_a_net_solves_the_explicit_system():
+    with jax.enable_x64(True):
+        params, obs, gradient = net()
+        flat, _ = ravel_pytree(gradient)
+        matrix = fisher_matrix(params, obs) + 0.1 * np.eye(flat.size)
+
+        def solve(b):
+            kl = kl_from(params, obs)
+            return conjugate_gradient(
+                lambda v: fisher_vector_product(kl, params, v, 0.1), b, 60, 1e-12
+            )
+
+        ours, _ = ravel_pytree(jax.jit(solve)(gradient))
+        np.testing.assert_allclose(ours, np.linalg.solve(matrix, flat), rtol=1e-8)
+
+
+@pytest.mark.parametrize("size", [1, 5, 20])
+def test_conjugate_gradient_solves_positive_definite_systems(size):
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(size)
+        basis, _ = np.linalg.qr(rng.normal(size=(size, size)))
+        matrix = basis @ np.diag(np.geomspace(1, 100, size)) @ basis.T
+        b = rng.normal(size=size)
+        ours = conjugate_gradient(lambda x: matrix @ x, jnp.asarray(b), 3 * size, 1e-13)
+        np.testing.assert_allclose(ours, np.linalg.solve(matrix, b), rtol=1e-9)
+
+
+def test_as_many_steps_as_distinct_eigenvalues_are_enough_and_fewer_are_not():
+    with jax.enable_x64(True):
+        diagonal = jnp.array([1.0, 1.0, 4.0, 4.0, 9.0, 9.0])
+        b = jnp.arange(1.0, 7.0)
+        error = [
+            jnp.abs(conjugate_gradient(lambda x: diagonal * x, b, n, 0.0) - b / diagonal).max()
+            for n in (2, 3)
+        ]
+        assert error[0] > 1e-2
+        assert error[1] < 1e-12
+
+
+def test_conjugate_gradient_stops_at_its_tolerance():
+    diagonal, b = jnp.geomspace(1.0, 100.0, 50), jnp.ones(50)
+    for tolerance in (1e-1, 1e-3):
+        x = conjugate_gradient(lambda x: diagonal * x, b, 200, tolerance)
+        share = jnp.linalg.norm(b - diagonal * x) / jnp.linalg.norm(b)
+        assert 0.3 * tolerance < share <= 1.01 * tolerance
+
+
+def test_conjugate_gradient_is_finite_where_there_is_nothing_to_solve_or_no_curvature():
+    b = {"a": jnp.array([1.0, 2.0]), "b": jnp.array(3.0)}
+    nothing = jax.tree.map(jnp.zeros_like, b)
+    for matvec, right in (
+        (lambda x: x, nothing),
+        (lambda x: jax.tree.map(jnp.zeros_like, x), b),
+        (lambda x: jax.tree.map(jnp.negative, x), b),
+    ):
+        ours = conjugate_gradient(matvec, right)
+        jax.tree.map(np.testing.assert_array_equal, ours, nothing)
+
+
+def test_line_search_takes_the_first_share_that_is_accepted():
+    params, step = {"x": jnp.array([1.0, 2.0])}, {"x": jnp.array([8.0, 16.0])}
+    search = jax.jit(
+        lambda limit: backtracking_line_search(lambda p: p["x"][0] <= limit, params, step, 0.5, 4)
+    )
+    # Tries at shares 1, 1/2, 1/4, 1/8: x is 9, 5, 3, 2.
+    for limit, share in ((9.0, 1.0), (5.5, 0.5), (2.0, 0.125), (1.5, 0.0)):
+        found, taken = search(limit)
+        np.testing.assert_allclose(taken, share, rtol=1e-6)
+        np.testing.assert_allclose(found["x"], params["x"] + share * step["x"], rtol=1e-6)
+
+
+def test_line_search_refuses_a_step_that_is_not_finite():
+    params = jnp.array([1.0, 2.0])
+    found, share = backtracking_line_search(
+        lambda p: jnp.isfinite(p).all(), params, jnp.array([jnp.nan, 1.0])
+    )
+    assert share == 0
+    np.testing.assert_array_equal(found, params)
