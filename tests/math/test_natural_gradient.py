@@ -112,6 +112,14 @@ def test_conjugate_gradient_is_finite_where_there_is_nothing_to_solve_or_no_curv
         jax.tree.map(np.testing.assert_array_equal, ours, nothing)
 
 
+def test_conjugate_gradient_keeps_what_it_has_once_a_direction_has_no_curvature():
+    # Along b the curvature is 2 * 4 - 0.1 = 7.9, the step |b|^2 / 7.9; the next direction's is
+    # negative, for the product of the two has the sign of the determinant.
+    diagonal, b = jnp.array([2.0, -0.1]), jnp.array([2.0, 1.0])
+    ours = conjugate_gradient(lambda x: diagonal * x, b, 20)
+    np.testing.assert_allclose(ours, 5 / 7.9 * b, rtol=1e-6)
+
+
 def test_line_search_takes_the_first_share_that_is_accepted():
     params, step = {"x": jnp.array([1.0, 2.0])}, {"x": jnp.array([8.0, 16.0])}
     search = jax.jit(

@@ -1,5 +1,5 @@
 """Potential-based shaping: rewards that guide a learner and leave what is optimal as it was
-(Ng et al. 1999)."""
+(Ng, Harada and Russell 1999, ICML)."""
 
 from jaxtyping import Array, Float
 
