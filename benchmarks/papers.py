@@ -2,7 +2,7 @@
 
     python benchmarks/papers.py                # what is missing from the table
     python benchmarks/papers.py two_step       # QMIX, VDN and IQL in the two-step game
-    python benchmarks/papers.py pendulum       # SAC, DDPG, TD3 in Gymnasium's Pendulum-v1, 20,000 steps
+    python benchmarks/papers.py pendulum       # SAC, DDPG and TD3 in Pendulum-v1, 20,000 steps
 
 A row holds the greedy return of the final parameters. In the two-step game (Rashid et al. 2018) the
 best return is 8, and a sum of values settles for 7. Stable-Baselines3's zoo has SAC at -157.0, DDPG
