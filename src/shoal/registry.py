@@ -80,6 +80,14 @@ ALGORITHMS: dict[str, Entry] = {
         "policy gradient from the returns of whole episodes",
     ),
     "sac": Entry(f"{_POLICY_GRADIENT}.sac:sac", "soft actor-critic, for continuous actions"),
+    "ddpg": Entry(
+        f"{_POLICY_GRADIENT}.ddpg:ddpg",
+        "deep deterministic policy gradient, for continuous actions",
+    ),
+    "td3": Entry(
+        f"{_POLICY_GRADIENT}.ddpg:td3",
+        "DDPG with twin critics, a delayed actor and smoothed targets",
+    ),
     "iql": Entry(f"{_COOPERATIVE}.iql:iql", "independent Q-learning with replay", discrete=True),
     "vdn": Entry(
         f"{_COOPERATIVE}.vdn:vdn",

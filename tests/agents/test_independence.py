@@ -55,6 +55,8 @@ ALGORITHMS = {
     "reinforce": CLIPPED,
     "iql": OFF_POLICY,
     "sac": OFF_POLICY,
+    "ddpg": OFF_POLICY,
+    "td3": OFF_POLICY,
     "openai_es": dict(hidden=(4,), population=4),
 }
 
@@ -72,7 +74,7 @@ def trained():
 
     def train(name: str, *prices: float):
         algorithm = make_algorithm(name, sharing="independent", **ALGORITHMS[name])
-        world = PaidAim if name == "sac" else Paid
+        world = PaidAim if name in ("sac", "ddpg", "td3") else Paid
         learner = OnDevice(algorithm, world(jnp.array(prices)), 4, 8, total_updates=6.0)
         state = run(learner)
         state = getattr(state, "learned", state)

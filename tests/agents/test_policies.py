@@ -7,7 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shoal.agents.policies import NARROWEST, WIDEST, Actor, QPolicy, SquashedActor
+from shoal.agents.policies import (
+    NARROWEST,
+    WIDEST,
+    Actor,
+    Explorer,
+    NoisyPolicy,
+    QPolicy,
+    SquashedActor,
+)
 from shoal.core.algorithm import Policy
 from shoal.core.env import EnvSpec, TimeStep
 from shoal.core.errors import UserError
@@ -39,6 +47,7 @@ POLICIES = {
     "box actor": lambda recurrent: actor(Box(-1.0, 1.0, (A, A)), recurrent=recurrent),
     "q": lambda recurrent: QPolicy(network(A, recurrent), Discrete((A, A)), 0.1),
     "squashed": lambda recurrent: SquashedActor(network(2 * A, recurrent), Box(-1.0, 1.0, (A, A))),
+    "noisy": lambda recurrent: NoisyPolicy(network(A, recurrent), Box(-1.0, 1.0, (A, A)), 0.1),
 }
 
 
@@ -84,6 +93,22 @@ def test_a_squashed_actor_reads_means_and_then_widths_within_bounds():
     normal = policy._squashed(out).normal
     np.testing.assert_allclose(normal.mean[0], [1, 2, 3])
     np.testing.assert_allclose(normal.log_std[0], [NARROWEST, 0.5, WIDEST])
+
+
+def test_an_explorer_draws_in_the_box_of_each_agent_and_keeps_the_carry():
+    """Noise of 9 half widths meets both bounds of every dimension; points at random fill it."""
+    space = Box(((0.0, -3.0), (2.0, -1.0)), ((1.0, 3.0), (10.0, 1.0)), (2, 2))
+    policy = NoisyPolicy(network(2, 5), space, 9.0)
+    now, carry = TimeStep.of(draw(999, N, D)), draw(999, N, 5)
+    expected = policy(now, carry)[1]
+    for at_random in (False, True):
+        distribution, after = Explorer(policy, jnp.bool_(at_random))(now, carry, KEY)
+        np.testing.assert_array_equal(after, expected)
+        action = np.asarray(distribution.sample(KEY))
+        np.testing.assert_array_equal(action, distribution.mode())
+        slack = 0.02 * 2 * space.half_width if at_random else 0.0
+        assert (action.min(0) >= space.lows).all() and (action.min(0) <= space.lows + slack).all()
+        assert (action.max(0) <= space.highs).all() and (action.max(0) >= space.highs - slack).all()
 
 
 # Of all algorithms.

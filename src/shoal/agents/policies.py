@@ -3,17 +3,20 @@
 import abc
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Carry, Policy
 from shoal.core.distributions import (
+    DiagonalNormal,
     Distribution,
     EpsilonGreedy,
     TanhNormal,
     action_distribution,
 )
 from shoal.core.env import EnvSpec, TimeStep
+from shoal.core.errors import UserError
 from shoal.core.spaces import ActionSpace, Box, legal_actions
 from shoal.nn.agent_network import AgentNetwork
 
@@ -106,3 +109,49 @@ class SquashedActor(NetworkPolicy):
     def _squashed(self, out: Float[Array, "*B N W"]) -> TanhNormal:
         mean, log_std = jnp.split(out, 2, -1)
         return TanhNormal.in_box(self.space, mean, jnp.clip(log_std, NARROWEST, WIDEST))
+
+
+class NoisyPolicy(NetworkPolicy):
+    """The point of the box that a network gives, squashed by tanh, in its mode; with normal noise
+    around it in its samples. `noise` is a deviation in half widths of the box."""
+
+    network: AgentNetwork
+    space: Box
+    noise: Float[Array, ""] | float
+
+    def distribution(self, out: Array, timestep: TimeStep) -> DiagonalNormal:
+        log_std = jnp.full_like(out, jnp.log(self.noise))
+        return DiagonalNormal.in_box(self.space, jnp.tanh(out), log_std)
+
+
+class Explorer(Policy):
+    """What another policy draws, moved into the box, or while `at_random` any point of the box:
+    critics learn from such actions, so they must be what the environment makes of them."""
+
+    inner: NoisyPolicy
+    at_random: Bool[Array, ""]
+
+    def initial_carry(self) -> Carry:
+        return self.inner.initial_carry()
+
+    def __call__(
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray
+    ) -> tuple[DiagonalNormal, Carry]:
+        key_noise, key_point = jax.random.split(key)
+        space = self.inner.space
+        distribution, carry = self.inner(timestep, carry)
+        noisy = space.clip(distribution.sample(key_noise))
+        point = jax.random.uniform(key_point, noisy.shape, minval=space.lows, maxval=space.highs)
+        drawn = jnp.where(self.at_random, point, noisy)
+        # Of no width, for it has been drawn.
+        return DiagonalNormal(drawn, jnp.full_like(drawn, -jnp.inf), jnp.asarray(space.mask)), carry
+
+
+def box_of(spec: EnvSpec, who: str) -> Box:
+    """The box of an environment's actions, for those `who` "choose" no others; else `UserError`."""
+    if not isinstance(spec.action, Box):
+        raise UserError(
+            f"{who} actions in a box and {spec.name} has others: use iql or ippo, or the "
+            "environment's continuous actions"
+        )
+    return spec.action

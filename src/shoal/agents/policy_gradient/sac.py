@@ -18,14 +18,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.agents.off_policy import Experience, Learned, OffPolicy, OffPolicyState
-from shoal.agents.policies import SquashedActor
+from shoal.agents.policies import SquashedActor, box_of
 from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
-from shoal.core.errors import UserError
 from shoal.core.limits import Count, Positive
 from shoal.core.parallel import weighted_mean
-from shoal.core.spaces import Box
 from shoal.math.td import settled_returns
 from shoal.nn.critics import QCritic
 from shoal.nn.mlp import Activation
@@ -110,21 +108,17 @@ class SAC(OffPolicy):
 
     def check(self, spec: EnvSpec) -> None:
         super().check(spec)
-        if not isinstance(spec.action, Box):
-            raise UserError(
-                f"sac chooses actions in a box and {spec.name} has others: use iql or ippo, or the "
-                "environment's continuous actions"
-            )
+        box_of(spec, "sac chooses")
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
-        assert isinstance(spec.action, Box)
+        space = box_of(spec, "sac chooses")
         key_actor, *keys = jax.random.split(key, 1 + self.critics)
-        size = spec.action.size
+        size = space.size
         network = self.network(spec, 2 * size, head_gain=0.01, key=key_actor)
         critics = tuple(self.network(spec, 1, beside=size, key=k) for k in keys)
         return {
-            "actor": SquashedActor(network, spec.action),
-            "critic": QCritic(critics, spec.action),
+            "actor": SquashedActor(network, space),
+            "critic": QCritic(critics, space),
             "log_alpha": jnp.full(self.groups(spec).count, jnp.log(self.init_alpha)),
         }
 
