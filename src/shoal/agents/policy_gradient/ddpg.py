@@ -129,7 +129,7 @@ class DDPG(OffPolicy):
 
     def learned_policy(self, state: OffPolicyState) -> NoisyPolicy:
         params = state.learned.params
-        return NoisyPolicy(params["actor"], params["critic"].space, self.noise)
+        return NoisyPolicy(params["actor"], params["critic"].space, jnp.float32(self.noise))
 
     def explorer(self, state: OffPolicyState) -> Explorer:
         return Explorer(self.learned_policy(state), state.learned.updates == 0)
