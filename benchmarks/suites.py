@@ -1,7 +1,7 @@
 """MAPPO and VDN in worlds of other suites, trained inside the compiled scan.
 
     python benchmarks/suites.py                          # what is missing from the table
-    python benchmarks/suites.py --algorithms mappo --worlds "SMAX 3m" --seeds 3 --episodes 256
+    python benchmarks/suites.py --algorithms mappo --worlds "SMAX 3m" --seeds 8 --episodes 256
 
 Writes suites/learning.csv. Runs use the presets, for the steps that `WORLDS` gives. `random`,
 `first` and `final` are mean returns over agents of `episodes` episodes a seed: of uniformly random

@@ -9,6 +9,7 @@ import pytest
 
 import shoal
 from shoal.core.env import EnvSpec
+from shoal.core.errors import UserError
 from shoal.core.spaces import Discrete
 from shoal.envs.particle.simple_push import SimplePush
 from shoal.games import kuhn
@@ -170,3 +171,8 @@ def test_the_progress_line_has_each_team(capsys: pytest.CaptureFixture[str]) -> 
         *("return of wolf 1.50", "return of good hare -1.50", "eval return of wolf 2.00"),
         *("eval nash conv 0.25", "loss 3.00"),
     ]
+
+
+def test_a_replay_of_no_member_is_one_line(push: runs.Run) -> None:
+    with pytest.raises(UserError, match="member is 7, expected 0 to 0"):
+        push.save_replay(member=7)

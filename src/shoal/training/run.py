@@ -89,10 +89,16 @@ class Run:
             episodes: how many; 5 if not given, 1 where an environment draws itself step by step.
 
         Raises:
-            UserError: the environment cannot draw itself, or mp4 lacks the `video` extra.
+            UserError: there is no such format or member, the environment cannot draw itself, or mp4
+                lacks the `video` extra.
         """
         from shoal.recording import replay_html, video
 
+        save = {"html": replay_html.save_replay, "gif": video.save_gif, "mp4": video.save_mp4}
+        if format not in save:
+            raise unknown("format", format, save)
+        most = len(self.policies) - 1
+        require(0 <= member <= most, f"member is {member}, expected 0 to {most}")
         recording = record(
             self.policies[member],
             self.env,
@@ -104,7 +110,6 @@ class Run:
         )
         number = f"_{member}" if member else ""
         path = Path(path) if path else self.directory / f"replay{number}.{format}"
-        save = {"html": replay_html.save_replay, "gif": video.save_gif, "mp4": video.save_mp4}
         return save[format](recording, path)
 
     def save_curve(self, path: Path | str | None = None) -> Path:
