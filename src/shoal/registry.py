@@ -72,8 +72,15 @@ _CLASSIC = "shoal.envs.game.classic"
 _TREES = "shoal.envs.game.trees"
 
 ALGORITHMS: dict[str, Entry] = {
+    "ppo": Entry(f"{_POLICY_GRADIENT}.ppo:ippo", "proximal policy optimization, as ippo"),
     "ippo": Entry(f"{_POLICY_GRADIENT}.ppo:ippo", "independent PPO: each agent a PPO learner"),
     "mappo": Entry(f"{_POLICY_GRADIENT}.ppo:mappo", "PPO with a centralised critic"),
+    "happo": Entry(f"{_POLICY_GRADIENT}.happo:happo", "PPO agent by agent, for unlike agents"),
+    "trpo": Entry(
+        f"{_POLICY_GRADIENT}.trpo:trpo", "trust-region policy optimization: natural steps"
+    ),
+    "npg": Entry(f"{_POLICY_GRADIENT}.trpo:npg", "natural policy gradient: TRPO's whole step"),
+    "hatrpo": Entry(f"{_POLICY_GRADIENT}.happo:hatrpo", "TRPO agent by agent, for unlike agents"),
     "a2c": Entry(f"{_POLICY_GRADIENT}.a2c:a2c", "advantage actor-critic, one pass over the data"),
     "reinforce": Entry(
         f"{_POLICY_GRADIENT}.reinforce:reinforce",

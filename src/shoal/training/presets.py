@@ -13,6 +13,7 @@ from typing import Any
 
 from shoal.core.errors import UserError, require, unknown
 from shoal.core.names import is_address
+from shoal.registry import ALGORITHMS
 
 Table = dict[str, Any]
 
@@ -27,10 +28,12 @@ HOST = {
 
 
 def tables(algorithm: str) -> dict[str, Table]:
-    """All tables of an algorithm's file, by name, in the file's order."""
+    """All tables of an algorithm's file, by name, in the file's order. Algorithms that differ in
+    name alone have one file."""
     if is_address(algorithm):
         return {}
-    file = resources.files("shoal.training") / "presets" / f"{algorithm}.toml"
+    name = ALGORITHMS[algorithm].target.partition(":")[2]
+    file = resources.files("shoal.training") / "presets" / f"{name}.toml"
     return tomllib.loads(file.read_text()) if file.is_file() else {}
 
 
