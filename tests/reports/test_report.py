@@ -11,6 +11,7 @@ import pytest
 from paper_runs import write_run
 from PIL import Image
 
+from shoal.cli.arguments import Arguments
 from shoal.cli.train import _options
 from shoal.core.colors import PALETTE
 from shoal.core.errors import UserError
@@ -247,7 +248,7 @@ def test_a_command_parses_back_into_the_config(algorithm, world, words):
 
 
 def _config(algorithm, world, words):
-    options = _options(algorithm, world, words)
+    options = _options(algorithm, world, Arguments.of(words))
     names = ("seed", "seeds", "preset", "num_envs", "unroll", "evaluations", "eval_episodes")
     return Config(
         algorithm=algorithm,

@@ -4,21 +4,21 @@ import json
 from dataclasses import dataclass, field
 
 from shoal import registry
+from shoal.cli.arguments import Arguments
 from shoal.cli.parse import parse, take
 from shoal.core.errors import unknown
 
 USAGE = "shoal bench env NAME [--num-envs B] | shoal bench train ALGORITHM NAME [--algo.FIELD v]"
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Measures and prints steps per second; a step is one step of one environment."""
     (suite,), rest = take(arguments, ["env|train"], USAGE)
     if suite not in ("env", "train"):
         raise unknown("suite", suite, ("env", "train"))
-    as_json = "--json" in rest
-    rest = [word for word in rest if word != "--json"]
+    rest = rest._replace(options=[o for o in rest.options if o.name != "--json"])
     result = _environment(rest) if suite == "env" else _training(rest)
-    if as_json:
+    if arguments.is_on("--json"):
         print(json.dumps(result))
         return 0
     print(f"{result['steps_per_second']:,.0f} steps/s on {result['device']}")
@@ -27,7 +27,7 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _environment(arguments: list[str]) -> dict:
+def _environment(arguments: Arguments) -> dict:
     (name,), rest = take(arguments, ["NAME"], USAGE)
     registry.find("environment", name, registry.ENVIRONMENTS)
     from shoal.training.devices import prepare
@@ -52,7 +52,7 @@ def _environment(arguments: list[str]) -> dict:
     return environment_speed(options.env, options.num_envs, options.seconds)
 
 
-def _training(arguments: list[str]) -> dict:
+def _training(arguments: Arguments) -> dict:
     (algorithm, name), rest = take(arguments, ["ALGORITHM", "NAME"], USAGE)
     algorithm = registry.full_algorithm(algorithm)
     entry = registry.find_algorithm(algorithm)

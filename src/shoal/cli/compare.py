@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from shoal.cli.declared import check_options
-from shoal.cli.parse import parse
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import read_many
 from shoal.cli.table import table
 from shoal.core.errors import may_fail_to, require
 from shoal.core.limits import Count
 from shoal.core.names import headings
 from shoal.runs.durable import write_atomic
 
-USAGE = "shoal compare DIR..."
 NONE = "\N{EN DASH}"
 WIDTH = 100
 POINTS = 5  # of curves and profiles, in print; --json has all
@@ -39,9 +38,9 @@ class Options:
     """Also write all evaluations to this file, in marl-eval's JSON format."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Compares and prints, best first."""
-    names, options = read_arguments(arguments, Options, USAGE)
+    names, options = read_many(arguments, Options, "shoal compare DIR...")
     alone = len(names) == 1 and (Path(names[0]) / "config.json").is_file()  # perhaps a sweep
     require(len(names) >= 2 or alone, "shoal compare takes two run directories or more")
     from shoal.reports.run_groups import check_worlds, read_groups
@@ -61,27 +60,6 @@ def run(arguments: list[str]) -> int:
     report = compare_groups(groups, reference=options.reference)
     print(json.dumps(report) if options.json else "\n".join(text(report)))
     return 0
-
-
-def read_arguments(arguments: list[str], kind: Any, usage: str) -> tuple[list[str], Any]:
-    """The leading directories, and the options; `--json` alone means `--json True`. Directories
-    may stand behind a lone `--json` too."""
-    words, names, rest = list(arguments), [], []
-    while words:
-        word, equals, value = words.pop(0).partition("=")
-        if not word.startswith("-"):
-            names.append(word + equals + value)
-        elif equals:
-            rest += [word, value]
-        elif word in ("--help", "-h"):
-            rest.append(word)
-        elif word == "--json" and not (words and words[0] in ("True", "False")):
-            rest += [word, "True"]
-        else:
-            rest += [word, *([words.pop(0)] if words and not words[0].startswith("--") else [])]
-    if "--help" not in rest and "-h" not in rest:
-        check_options(rest, {"--": f"{kind.__module__}:{kind.__name__}"})
-    return names, parse(kind, rest, usage)
 
 
 def _write_marl_eval(groups: Any, path: Path) -> None:

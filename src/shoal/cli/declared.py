@@ -10,6 +10,7 @@ import functools
 from contextlib import suppress
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from shoal.cli.arguments import Arguments
 from shoal.core import addresses, limits
 from shoal.core.errors import unknown
 
@@ -32,7 +33,7 @@ class _Field(NamedTuple):
     static: bool
 
 
-def check_options(arguments: list[str], targets: dict[str, str]) -> None:
+def check_options(arguments: Arguments, targets: dict[str, str]) -> None:
     """Raises `UserError` for the first option that does not exist, or whose value will not do.
 
     `targets` says which class lies behind each prefix: `{"--algo.": "module:name", ...}`.
@@ -45,17 +46,13 @@ def check_options(arguments: list[str], targets: dict[str, str]) -> None:
         }
     except LookupError:
         return
-    starts = [i for i, word in enumerate(arguments) if word.startswith("--")]
-    for start, end in zip(starts, [*starts[1:], len(arguments)]):
-        option, equals, value = arguments[start].partition("=")
-        values = [value] if equals else arguments[start + 1 : end]
-        name = option.replace("_", "-")
-        if any(name.startswith(kind[:-1]) for kind in kinds if kind.endswith(OPEN)):
+    for option in arguments.options:
+        if any(option.name.startswith(kind[:-1]) for kind in kinds if kind.endswith(OPEN)):
             continue
-        if name not in kinds:
-            raise unknown("option", option, kinds)
-        if len(values) == 1:
-            limits.read_value(option, values[0], kinds[name])
+        if option.name not in kinds:
+            raise unknown("option", option.word, kinds)
+        if len(option.values) == 1:
+            limits.read_value(option.word, option.values[0], kinds[option.name])
 
 
 def fields(target: str) -> dict[str, Any]:

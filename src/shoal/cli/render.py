@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shoal.cli.parse import parse, take
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import read
 from shoal.cli.sweep import check_member, describe_member
 from shoal.core.limits import Natural
 from shoal.runs.run_directory import RunDirectory
@@ -32,10 +33,10 @@ class Options:
     """The file to write; replay.FORMAT in the run's directory if not given."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Renders and says where."""
-    (directory,), rest = take(arguments, ["DIR"], "shoal render DIR [--format html|gif|mp4]")
-    options = parse(Options, rest, "shoal render DIR")
+    usage = "shoal render DIR [--format html|gif|mp4]"
+    (directory,), options = read(arguments, ["DIR"], Options, usage)
     check_member(RunDirectory.open(Path(directory)).read_config(), options.member)
 
     from shoal.training.run import load

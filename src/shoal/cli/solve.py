@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from shoal.cli.declared import check_options
-from shoal.cli.parse import parse, take
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import read
 from shoal.cli.table import table
 from shoal.core.errors import UserError
 from shoal.core.limits import Count, NonNegative
@@ -58,12 +58,9 @@ class Options:
     front; of a tree the tree."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Solves and prints."""
-    (text,), rest = take(_json_last(arguments), ["GAME"], USAGE)
-    if "--help" not in rest:
-        check_options(rest, {"--": f"{__name__}:Options"})
-    options = parse(Options, rest, "shoal solve GAME")
+    (text,), options = read(arguments, ["GAME"], Options, USAGE)
 
     from shoal.cli.game_input import read_game
     from shoal.cli.solutions import solve
@@ -106,13 +103,6 @@ def _pictures(game: Any, directory: Path) -> list[Path]:
         return save_pictures(game, directory)
     directory.mkdir(parents=True, exist_ok=True)
     return [draw_tree(game, directory / "tree.png")]
-
-
-def _json_last(arguments: list[str]) -> list[str]:
-    """`-1 2; 3 4` begins with a minus and is no option."""
-    head = arguments[:1]
-    looks_like = head and head[0].startswith("-") and not head[0].startswith("--")
-    return [" " + head[0], *arguments[1:]] if looks_like and head != ["-h"] else arguments
 
 
 # What a person reads --------------------------------------------------------------------------

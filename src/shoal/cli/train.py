@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal import registry
+from shoal.cli.arguments import Arguments
 from shoal.cli.declared import check_options, fields
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import read_sweep
@@ -16,9 +17,10 @@ from shoal.training import presets
 from shoal.training.devices import prepare
 
 USAGE = "shoal train ALGORITHM ENVIRONMENT [--steps N] [--seed S] [--seeds K] [--out DIR] ..."
+CONTINUOUS = "--env.continuous-actions"
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Parses, trains, and says where the results are."""
     (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], USAGE)
     algorithm = registry.full_algorithm(algorithm)
@@ -51,9 +53,9 @@ def run(arguments: list[str]) -> int:
     )
 
 
-def check(algorithm: str, environment: str, arguments: list[str], options: str) -> None:
+def check(algorithm: str, environment: str, arguments: Arguments, options: str) -> None:
     """Finds what mistakes it can before JAX is imported, in options of the class `options` too."""
-    if "--help" in arguments or "-h" in arguments:
+    if arguments.help:
         return
     classes = {
         "--algo.": registry.find_algorithm(algorithm).target,
@@ -62,28 +64,28 @@ def check(algorithm: str, environment: str, arguments: list[str], options: str) 
     }
     check_options(arguments, classes)
     _check_fit(algorithm, environment, arguments)
-    choose(value_of(arguments, "--track") or "none")
-    if out := value_of(arguments, "--out"):
+    choose(arguments.value("--track") or "none")
+    if out := arguments.value("--out"):
         check_place(Path(out))
         check_empty(Path(out))
 
 
-def _check_fit(algorithm: str, environment: str, arguments: list[str]) -> None:
+def _check_fit(algorithm: str, environment: str, arguments: Arguments) -> None:
     """Raises `UserError` where algorithm, world, preset and batches do not fit each other."""
-    continuous = _continuous(arguments)
+    continuous = arguments.is_on(CONTINUOUS)
     entry = registry.find_algorithm(algorithm)
     if continuous and entry.discrete:
         raise UserError(
             f"{algorithm} chooses among discrete actions and {environment} has continuous ones: "
             "use ippo or mappo, or the environment's discrete actions"
         )
-    preset = value_of(arguments, "--preset") or "auto"
+    preset = arguments.value("--preset") or "auto"
     on_host = registry.on_host(environment)
     table = presets.resolve(algorithm, environment, continuous, preset, on_host)
     if presets.is_file(preset):
         _check_values(preset, table["algo"], entry.target)
-    if minibatches := value_of(arguments, "--algo.minibatches"):
-        num_envs = value_of(arguments, "--num-envs", "--num_envs") or table["num_envs"]
+    if minibatches := arguments.value("--algo.minibatches"):
+        num_envs = arguments.value("--num-envs") or table["num_envs"]
         require(
             int(num_envs) % int(minibatches) == 0,
             f"num_envs is {num_envs}, expected a multiple of minibatches, which is {minibatches}",
@@ -101,26 +103,26 @@ def _check_values(file: str, values: dict[str, Any], target: str) -> None:
 
 
 def defaults(
-    algorithm: str, environment: str, arguments: list[str]
+    algorithm: str, environment: str, arguments: Arguments
 ) -> tuple[Any, Any, str, dict[str, Any]]:
     """The algorithm and the world whose fields are options, and the preset that the arguments
     choose: its name and its table, where other defaults come from."""
-    prepare(_is_deterministic(arguments))
+    prepare(arguments.is_on("--deterministic"))
     world = registry.make(environment)
-    chosen = value_of(arguments, "--preset") or "auto"
+    chosen = arguments.value("--preset") or "auto"
 
     from shoal.core.spaces import Box
     from shoal.runs.fields import from_fields
     from shoal.training.backend import backend_of
 
-    continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
+    continuous = isinstance(world.spec.action, Box) or arguments.is_on(CONTINUOUS)
     on_host = backend_of(world).on_host
     table = presets.resolve(algorithm, environment, continuous, chosen, on_host)
     learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
     return learner, world, chosen, table
 
 
-def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
+def _options(algorithm: str, environment: str, arguments: Arguments) -> Any:
     """The parsed options."""
     learner, world, chosen, table = defaults(algorithm, environment, arguments)
 
@@ -161,21 +163,3 @@ def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
         commas between them."""
 
     return parse(Train, arguments, f"shoal train {algorithm} {environment}")
-
-
-def _is_deterministic(arguments: list[str]) -> bool:
-    given = any(word.partition("=")[0] == "--deterministic" for word in arguments)
-    return given and value_of(arguments, "--deterministic") != "False"
-
-
-def _continuous(arguments: list[str]) -> bool:
-    return value_of(arguments, "--env.continuous-actions", "--env.continuous_actions") == "True"
-
-
-def value_of(arguments: list[str], *names: str) -> str | None:
-    """The word after an option, or the part behind its equals sign."""
-    for i, word in enumerate(arguments):
-        name, _, value = word.partition("=")
-        if name in names:
-            return value or (arguments[i + 1] if i + 1 < len(arguments) else None)
-    return None

@@ -3,6 +3,7 @@
 The same command with the same `--out` goes on with a study that was stopped, whatever stopped it.
 """
 
+import itertools
 import os
 import sys
 from dataclasses import dataclass, field
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shoal import registry
+from shoal.cli.arguments import Arguments
 from shoal.cli.declared import fields, leaves
 from shoal.cli.parse import parse, take
-from shoal.cli.train import check, defaults, value_of
+from shoal.cli.train import check, defaults
 from shoal.core.errors import UserError, may_fail_to, require
 from shoal.core.limits import Count, NonNegative, Seed
 from shoal.core.names import short_name
@@ -25,14 +27,15 @@ SEARCH = "--search"
 EVALUATIONS = 5  # in a trial: enough to prune by
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Parses, searches, and says what was found."""
     (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], USAGE)
     algorithm = registry.full_algorithm(algorithm)
     environment = registry.full_name(environment)
     target = registry.find_algorithm(algorithm).target
-    words, rest = _take_search(rest)
-    given = read_search(words, fields(target))
+    searches = [option.values for option in rest.options if option.name == SEARCH]
+    require(all(map(any, searches)), f"{SEARCH} names no field")
+    given = read_search(itertools.chain(*searches), fields(target))
     check(algorithm, environment, rest, f"{__name__}:Tune")
     import shoal.tuning.study  # noqa: F401  whether Optuna is there shows before JAX
 
@@ -42,28 +45,9 @@ def run(arguments: list[str]) -> int:
     return _tune(out, plan, options)
 
 
-def _take_search(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The words behind every `--search`, and the arguments without them."""
-    words: list[str] = []
-    rest: list[str] = []
-    inside = False
-    for i, word in enumerate(arguments):
-        option, _, value = word.partition("=")
-        if word.startswith("--"):
-            inside = option == SEARCH
-            followed = i + 1 < len(arguments) and not arguments[i + 1].startswith("--")
-            require(not inside or bool(value) or followed, f"{SEARCH} names no field")
-            words += [value] if inside and value else []
-        elif inside:
-            words.append(word)
-        if not inside:
-            rest.append(word)
-    return words, rest
-
-
-def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
+def _options(algorithm: str, environment: str, arguments: Arguments) -> Any:
     """The parsed options."""
-    workers = value_of(arguments, "--workers")
+    workers = arguments.value("--workers")
     if workers not in (None, "1"):  # processes that share one accelerator take memory as they need
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     learner, world, chosen, table = defaults(algorithm, environment, arguments)
@@ -122,7 +106,7 @@ def _plan(
     environment: str,
     options: Any,
     given: dict[str, Dimension | None],
-    arguments: list[str],
+    arguments: Arguments,
 ) -> Any:
     """The study as data; mistakes that only the built objects show are found here."""
     from shoal.runs.fields import fields_of
@@ -135,6 +119,7 @@ def _plan(
     share_out(options.algo, options.num_envs, available=1)
     check_metric(options.metric, ("return", *(name for name, _ in spec.metrics)))
     target = registry.find_algorithm(algorithm).target
+    fixed = [option.field for option in arguments.options if option.word.startswith("--algo.")]
     values = fields_of(options.algo)
     run_settings = {
         "total_steps": options.steps,
@@ -146,16 +131,10 @@ def _plan(
         environment=environment,
         environment_fields=fields_of(options.env),
         run=run_settings,
-        space=search_space(given, fields(target), values, _fixed(arguments), leaves(target)),
+        space=search_space(given, fields(target), values, fixed, leaves(target)),
         **{k: getattr(options, k) for k in ("preset", "seed", "seeds", "metric", "goal")},
         deterministic=options.deterministic,
     )
-
-
-def _fixed(arguments: list[str]) -> list[str]:
-    """The algorithm's fields that the command line sets."""
-    options = [word.partition("=")[0] for word in arguments if word.startswith("--algo.")]
-    return [option.removeprefix("--algo.").replace("-", "_") for option in options]
 
 
 def _free_directory(algorithm: str, environment: str) -> Path:
