@@ -57,8 +57,8 @@ def test_a_failure_is_one_line_for_every_verb(monkeypatch, capsys) -> None:
 
 
 def test_words_are_told_apart_once() -> None:
-    words = "-1,2 a --num_envs=8 --algo.hidden 8 -8 -h --json --search=clip=0.1:0.2 clip".split()
-    found = Arguments.of(words)
+    words = "-1,2 a --num_envs=8 --algo.hidden 8 -8 -h --json --search=clip=0.1:0.2 clip"
+    found = Arguments.of(words.split())
     assert found.names == ["-1,2", "a"] and found.help
     named = {option.name: option.values for option in found.options}
     assert named == {
@@ -71,7 +71,7 @@ def test_words_are_told_apart_once() -> None:
 
 
 def test_names_may_stand_behind_options() -> None:
-    words = "a --json b --json=maybe --at-steps 5 c --json False d".split()
-    names, options = Arguments.of(words).gather({"--json"})
+    words = "a --json b --json=maybe --at-steps 5 c --json False d"
+    names, options = Arguments.of(words.split()).gather({"--json"})
     assert names == ["a", "b", "c", "d"]
     assert [option.values for option in options] == [[], ["maybe"], ["5"], ["False"]]

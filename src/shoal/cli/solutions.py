@@ -15,7 +15,7 @@ from shoal.games import (
     correlated_equilibrium,
     equilibria,
     evolutionarily_stable,
-    expected,
+    expected_payoffs,
     iterated_elimination,
     lemke_howson,
     logit_equilibrium,
@@ -88,7 +88,7 @@ def _listed(game: NormalForm, found: Equilibria, options: Any) -> Json:
     for profile in found:
         exact = options.exact
         off = regret(game, profile, exact=exact)
-        gains = expected(game, profile, exact)
+        gains = expected_payoffs(game, profile, exact)
         answers.append(
             {
                 "profile": [_numbers(x, exact) for x in profile],
@@ -115,11 +115,11 @@ def _correlated(game: NormalForm, options: Any, coarse: bool = False) -> Json:
     text = options.objective
     objective = int(text) if text.lstrip("-").isdigit() else text
     found = correlated_equilibrium(game, objective, coarse=coarse)
-    cells = [cell for cell in np.ndindex(*game.num_actions) if found.distribution[cell] > 1e-12]
+    drawn = [a for a in np.ndindex(*game.num_actions) if found.distribution[a] > 1e-12]
     said = [
-        f"{', '.join(names[a] for names, a in zip(game.actions, cell))}: "
-        f"{found.distribution[cell]:.6g}"
-        for cell in cells
+        f"{', '.join(names[a] for names, a in zip(game.actions, actions))}: "
+        f"{found.distribution[actions]:.6g}"
+        for actions in drawn
     ]
     answer = {
         "payoffs": found.payoffs.tolist(),
@@ -156,7 +156,7 @@ def _logit(game: NormalForm, options: Any) -> Json:
     answer = {
         "rationality": found.rationality,
         "profile": [_numbers(x) for x in found.profile],
-        "payoffs": _numbers(expected(game, found.profile)),
+        "payoffs": _numbers(expected_payoffs(game, found.profile)),
         "residual": found.residual,
     }
     return _one(found.method, answer)
@@ -173,13 +173,14 @@ def _undominated(game: NormalForm, options: Any) -> Json:
 
 def _pareto(game: NormalForm, options: Any) -> Json:
     answers = []
-    for cell in pareto_front(game):
-        values = np.asarray(game.payoffs)[(slice(None), *cell)]
-        profile = [np.eye(n)[a].tolist() for n, a in zip(game.num_actions, cell)]
+    for actions in pareto_front(game):
+        values = np.asarray(game.payoffs)[(slice(None), *actions)]
+        profile = [np.eye(n)[a].tolist() for n, a in zip(game.num_actions, actions)]
         answers.append(
             {"profile": profile, "payoffs": values.tolist(), "welfare": float(values.sum())}
         )
-    out = {"method": "comparison of cells", "complete": True, "answers": answers, "more": []}
+    method = "comparison of action profiles"
+    out = {"method": method, "complete": True, "answers": answers, "more": []}
     for name, price in (("anarchy", price_of_anarchy), ("stability", price_of_stability)):
         try:
             out[f"price_of_{name}"] = float(price(game))

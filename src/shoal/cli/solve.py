@@ -12,7 +12,7 @@ from shoal.core.errors import UserError
 from shoal.core.limits import Count, NonNegative
 
 USAGE = "shoal solve GAME|FILE [--concept nash|correlated|stackelberg|...] [--json]"
-LARGEST_TABLE = 400  # cells, above which the payoffs are not printed
+LARGEST_TABLE = 400  # action profiles, above which the payoffs are not printed
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _table(game: dict[str, Any]) -> list[str]:
 
     payoffs = np.array(game["payoffs"])
     if payoffs[0].size > LARGEST_TABLE:
-        return [f"{payoffs[0].size:,} cells: --json has them"]
+        return [f"{payoffs[0].size:,} action profiles: --json has them"]
     if payoffs.ndim == 2:
         return [f"  {name}  {x:g}" for name, x in zip(game["actions"][0], payoffs[0])]
     lines, names = [], game["actions"]
@@ -148,8 +148,8 @@ def _table(game: dict[str, Any]) -> list[str]:
         if rest:
             said = (f"{p}: {a[k]}" for p, a, k in zip(game["players"][2:], names[2:], rest))
             lines.append(", ".join(said))
-        cells = np.moveaxis(payoffs[(slice(None), slice(None), slice(None), *rest)], 0, -1)
-        text = [[", ".join(f"{x:g}" for x in cell) for cell in row] for row in cells]
+        pairs = np.moveaxis(payoffs[(slice(None), slice(None), slice(None), *rest)], 0, -1)
+        text = [[", ".join(f"{x:g}" for x in pair) for pair in row] for row in pairs]
         rows = [["", *names[1]], *([name, *row] for name, row in zip(names[0], text))]
         lines += table(rows, left=range(len(rows[0])))
     return lines

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from shoal.core.axes import MINUS
 from shoal.reports.trained_seeds import own_settings
 from shoal.runs.durable import Json
 
-MINUS, NONE = "\N{MINUS SIGN}", "\N{EN DASH}"
+NONE = "\N{EN DASH}"
 Styles = dict[str, tuple[str, bool]]
 """A group's colour, and whether its lines are dashed."""
 
