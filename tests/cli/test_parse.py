@@ -37,13 +37,13 @@ class Options:
     ],
 )
 def test_a_switch_alone_is_true(words: str, expected: Options) -> None:
-    assert parse(Options, Arguments.of(words.split()), "shoal") == expected
+    assert parse(Options(), Arguments.of(words.split()), "shoal") == expected
 
 
 @pytest.mark.parametrize("words", ["--seed", "--json maybe", "--sed 1"])
 def test_what_does_not_fit_is_named(words: str) -> None:
     with pytest.raises(UserError, match=words.split()[0]):
-        parse(Options, Arguments.of(words.split()), "shoal")
+        parse(Options(), Arguments.of(words.split()), "shoal")
 
 
 def test_a_failure_is_one_line_for_every_verb(monkeypatch, capsys) -> None:

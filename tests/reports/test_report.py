@@ -12,7 +12,7 @@ from paper_runs import write_run
 from PIL import Image
 
 from shoal.cli.arguments import Arguments
-from shoal.cli.train import _options
+from shoal.cli.train import Train, read_settings
 from shoal.core.colors import PALETTE
 from shoal.core.errors import UserError
 from shoal.recording.replay_html import save_replay
@@ -241,7 +241,7 @@ def test_a_command_parses_back_into_the_config(algorithm, world, words):
 
 
 def _config(algorithm, world, words):
-    options = _options(algorithm, world, Arguments.of(words))
+    options = read_settings(Train, algorithm, world, Arguments.of(words))
     names = ("seed", "seeds", "preset", "num_envs", "unroll", "evaluations", "eval_episodes")
     return Config(
         algorithm=algorithm,

@@ -3,7 +3,7 @@
 import json
 import sys
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from shoal import registry
@@ -29,6 +29,14 @@ class Options:
     """Seed of the first episode."""
     json: bool = False
     """Print one JSON object and nothing else."""
+
+
+@dataclass(frozen=True)
+class WithFields(Options):
+    """Check a world."""
+
+    env: Any = None
+    """Fields of the environment."""
 
 
 def run(arguments: Arguments) -> int:
@@ -67,19 +75,11 @@ def _build(name: str, arguments: Arguments) -> tuple[Any, Any]:
     except UserError:
         raise
     except Exception as problem:
-        return problem, parse(Options, arguments, f"shoal check {name}")
-    if not (arguments.help or any(o.name.startswith("--env.") for o in arguments.options)):
-        return world, parse(Options, arguments, f"shoal check {name}")
-
-    @dataclass(frozen=True)
-    class Check(Options):
-        """Check a world."""
-
-        env: type(world) = field(default_factory=lambda: world)  # pyright: ignore
-        """Fields of the environment."""
-
-    options = parse(Check, arguments, f"shoal check {name}")
-    return options.env, options
+        return problem, parse(Options(), arguments, f"shoal check {name}")
+    if arguments.help or any(o.name.startswith("--env.") for o in arguments.options):
+        options = parse(WithFields(env=world), arguments, f"shoal check {name}")
+        return options.env, options
+    return world, parse(Options(), arguments, f"shoal check {name}")
 
 
 def _unbuilt(problem: Exception) -> Any:

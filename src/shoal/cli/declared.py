@@ -16,14 +16,7 @@ from shoal.core.errors import unknown
 
 _BARE = ("Module", "Env", "Algorithm")  # classes without fields, whatever they are imported from
 OPEN = "*"  # the fields of an object that the source does not tell
-_PLAIN = {"int": int, "float": float, "bool": bool, "str": str}
-
-
-class _Place(NamedTuple):
-    """A piece of code and the module that it is in."""
-
-    module: str
-    node: Any
+_PLAIN = {"int": int, "float": float, "bool": bool, "str": str, "Any": None}
 
 
 class _Field(NamedTuple):
@@ -75,7 +68,7 @@ def leaves(target: str) -> list[str]:
 def _declared(target: str) -> dict[str, _Field]:
     module, name = target.rsplit(":", 1)
     try:
-        return _fields(_find(module, name))
+        return _fields(*_find(module, name))
     except LookupError:
         functions = (n.name for n in _nodes(module) if isinstance(n, ast.FunctionDef))
         if module.startswith("shoal.") or name in functions:
@@ -95,23 +88,22 @@ def _imported(kind: Any) -> dict[str, _Field]:
     return out
 
 
-def _fields(place: _Place) -> dict[str, _Field]:
-    module, node = place
+def _fields(module: str, node: Any) -> dict[str, _Field]:
     if isinstance(node, ast.FunctionDef) and node.returns:  # one of a family: all have its fields
-        return _fields(_find(module, ast.unparse(node.returns)))
+        return _fields(*_find(module, ast.unparse(node.returns)))
     if not isinstance(node, ast.ClassDef):
         raise LookupError(f"{module} has no class there")
     out: dict[str, _Field] = {}
     for base in reversed(node.bases):
         if isinstance(base, ast.Name) and base.id not in _BARE:
-            out |= _fields(_find(module, base.id))
+            out |= _fields(*_find(module, base.id))
         elif isinstance(base, ast.Attribute) and base.attr not in _BARE:
             raise LookupError(f"{ast.unparse(base)} may have fields")
     for line in node.body:
         match line:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=default):
                 if "ClassVar" not in ast.unparse(kind):
-                    field = _Field(_type(_Place(module, kind)), _is_static(default))
+                    field = _Field(_type(module, kind), _is_static(default))
                     out[name] = field
                     for inner, (of, static) in _within(module, kind, default).items():
                         out[f"{name}.{inner}"] = _Field(of, static or field.static)
@@ -123,13 +115,13 @@ def _within(module: str, kind: ast.expr, default: ast.expr | None) -> dict[str, 
     `eqx.field(default_factory=ippo)`, or of its declared class; `*` where neither tells."""
     for maker in _makers(default):
         with suppress(LookupError):
-            return _fields(_find(module, maker))
+            return _fields(*_find(module, maker))
     if not isinstance(kind, ast.Name) or kind.id in _PLAIN:
         return {}
-    found = _find(module, kind.id)
-    if found.module == limits.__name__ or not isinstance(found.node, ast.ClassDef):
+    home, found = _find(module, kind.id)
+    if home == limits.__name__ or not isinstance(found, ast.ClassDef):
         return {}
-    return _fields(found) or {OPEN: _Field(None, True)}
+    return _fields(home, found) or {OPEN: _Field(None, True)}
 
 
 def _makers(default: ast.expr | None) -> list[str]:
@@ -148,29 +140,28 @@ def _is_static(default: ast.expr | None) -> bool:
     return False
 
 
-def _type(place: _Place) -> Any:
-    module, node = place
+def _type(module: str, node: Any) -> Any:
     match node:
         case ast.Name(id=name) if name in _PLAIN:
             return _PLAIN[name]
         case ast.Name(id=name):
-            found = _find(module, name)
-            return getattr(limits, name) if found.module == limits.__name__ else _type(found)
+            home, found = _find(module, name)
+            return getattr(limits, name) if home == limits.__name__ else _type(home, found)
         case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=options)):
             return Literal[tuple(ast.literal_eval(option) for option in options)]
         case ast.Assign(value=value):
-            return _type(_Place(module, value))
+            return _type(module, value)
     return None
 
 
-def _find(module: str, name: str) -> _Place:
-    """Where a name of a module is defined, which may be another module of ours."""
+def _find(module: str, name: str) -> tuple[str, Any]:
+    """What defines a name of a module, and the module that this stands in: perhaps another one."""
     for node in _nodes(module):
         match node:
             case ast.ClassDef(name=found) | ast.FunctionDef(name=found) if found == name:
-                return _Place(module, node)
+                return module, node
             case ast.Assign(targets=[ast.Name(id=found)]) if found == name:
-                return _Place(module, node)
+                return module, node
             case ast.ImportFrom(module=str(other), names=names) if other.startswith("shoal."):
                 if name in (alias.name for alias in names):
                     return _find(other, name)

@@ -49,17 +49,17 @@ def read(
     found, rest = take(arguments, names, usage)
     if not rest.help:
         check_options(rest, {"--": f"{kind.__module__}:{kind.__name__}"})
-    return found, parse(kind, rest, re.split(r" \[?--", usage)[0])
+    return found, parse(kind(), rest, re.split(r" \[?--", usage)[0])
 
 
 def read_many(arguments: Arguments, kind: type[T], usage: str) -> tuple[list[str], T]:
     """As `read`, of a verb that takes any number of names, which may stand behind options too."""
-    names, options = arguments.gather(set(_switches(kind)))
+    names, options = arguments.gather(set(_switches(kind())))
     return names, read(Arguments([], options), (), kind, usage)[1]
 
 
-def parse(kind: type[T], arguments: Arguments, prog: str) -> T:
-    """Fills `kind` from the arguments. A switch alone, such as `--json`, means `--json True`.
+def parse(default: T, arguments: Arguments, prog: str) -> T:
+    """`default` with what the arguments say. A switch alone, such as `--json`, means `--json True`.
 
     Raises:
         UserError: an unknown option (with the nearest one that exists) or a value that will not do.
@@ -68,13 +68,13 @@ def parse(kind: type[T], arguments: Arguments, prog: str) -> T:
     import tyro
 
     config = (tyro.conf.FlagConversionOff, tyro.conf.SuppressFixed)
-    cli = functools.partial(tyro.cli, kind, prog=prog, config=config)
+    cli = functools.partial(tyro.cli, type(default), default=default, prog=prog, config=config)
     if arguments.help:
         return cli(args=["--help"])
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            words = arguments.words(set(_switches(kind)))
+            words = arguments.words(set(_switches(default)))
             value, rest = cli(args=words, return_unknown_args=True)
     except SystemExit:
         raise UserError(_one_line(said.getvalue())) from None
@@ -83,14 +83,14 @@ def parse(kind: type[T], arguments: Arguments, prog: str) -> T:
     return value
 
 
-def _switches(kind: Any, prefix: str = "--") -> Iterable[str]:
+def _switches(options: Any, prefix: str = "--") -> Iterable[str]:
     """The options that are true or false, those of nested fields included."""
-    for field in fields(kind):
-        name = f"{prefix}{field.name.replace('_', '-')}"
-        if field.type in (bool, "bool"):
+    for field in fields(options):
+        name, value = f"{prefix}{field.name.replace('_', '-')}", getattr(options, field.name)
+        if isinstance(value, bool):
             yield name
-        elif is_dataclass(field.type):
-            yield from _switches(field.type, f"{name}.")
+        elif is_dataclass(value):
+            yield from _switches(value, f"{name}.")
 
 
 def _one_line(box: str) -> str:

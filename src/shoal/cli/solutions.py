@@ -1,5 +1,6 @@
 """The concepts that `shoal solve` knows: each makes answers of plain data, with certificates."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -79,24 +80,20 @@ def _nash(game: NormalForm, options: Any) -> Json:
     return _listed(game, support_enumeration(game), options)
 
 
-def _pure(game: NormalForm, options: Any) -> Json:
-    return _listed(game, pure_equilibria(game), options) | {"complete": True}
-
-
-def _listed(game: NormalForm, found: Equilibria, options: Any) -> Json:
-    answers = []
+def _listed(
+    game: NormalForm, found: Equilibria, options: Any, complete: bool | None = None
+) -> Json:
+    answers, exact = [], options.exact
     for profile in found:
-        exact = options.exact
         off = regret(game, profile, exact=exact)
-        gains = expected_payoffs(game, profile, exact)
         answers.append(
             {
                 "profile": [_numbers(x, exact) for x in profile],
-                "payoffs": _numbers(gains, exact),
+                "payoffs": _numbers(expected_payoffs(game, profile, exact), exact),
                 "regret": str(off) if exact else off,
             }
         )
-    out = {"method": found.method, "complete": found.complete, "answers": answers, "more": []}
+    out = _answered(found.method, answers, complete or found.complete)
     loose = [c for c in found.components or [] if len(c) > 1]
     if loose:
         out["components"] = [[k + 1 for k in c] for c in found.components or []]
@@ -129,10 +126,6 @@ def _correlated(game: NormalForm, options: Any, coarse: bool = False) -> Json:
         "said": said,
     }
     return _one(found.method, answer)
-
-
-def _coarse(game: NormalForm, options: Any) -> Json:
-    return _correlated(game, options, coarse=True)
 
 
 def _stackelberg(game: NormalForm, options: Any) -> Json:
@@ -179,8 +172,7 @@ def _pareto(game: NormalForm, options: Any) -> Json:
         answers.append(
             {"profile": profile, "payoffs": values.tolist(), "welfare": float(values.sum())}
         )
-    method = "comparison of action profiles"
-    out = {"method": method, "complete": True, "answers": answers, "more": []}
+    out = _answered("comparison of action profiles", answers, True)
     for name, price in (("anarchy", price_of_anarchy), ("stability", price_of_stability)):
         try:
             out[f"price_of_{name}"] = float(price(game))
@@ -195,7 +187,7 @@ def _stable(game: NormalForm, options: Any) -> Json:
     answers = [
         {"profile": [_numbers(x)] * 2, "regret": regret(game, (x, x))} for x in found.strategies
     ]
-    return {"method": found.method, "complete": True, "answers": answers, "more": []}
+    return _answered(found.method, answers, True)
 
 
 def _alpha_rank(game: NormalForm, options: Any) -> Json:
@@ -243,15 +235,19 @@ def _is_zero_sum(game: ExtensiveForm) -> bool:
     return game.num_players == 2 and bool(np.ptp(sums) <= 1e-9 * scale)
 
 
+def _answered(method: str, answers: list[Json], complete: bool | None) -> Json:
+    return {"method": method, "complete": complete, "answers": answers, "more": []}
+
+
 def _one(method: str, answer: Json) -> Json:
-    return {"method": method, "complete": None, "answers": [answer], "more": []}
+    return _answered(method, [answer], None)
 
 
 CONCEPTS: dict[str, Callable[[NormalForm, Any], Json]] = {
     "nash": _nash,
-    "pure": _pure,
+    "pure": lambda game, options: _listed(game, pure_equilibria(game), options, True),
     "correlated": _correlated,
-    "coarse": _coarse,
+    "coarse": functools.partial(_correlated, coarse=True),
     "stackelberg": _stackelberg,
     "logit": _logit,
     "iterated_elimination": _undominated,
