@@ -13,7 +13,7 @@ from shoal.cli.table import table
 from shoal.core.errors import may_fail_to, require
 from shoal.core.limits import Count
 from shoal.core.names import headings
-from shoal.runs.durable import write_atomic
+from shoal.runs.durable import check_ours, write_atomic
 
 NONE = "\N{EN DASH}"
 WIDTH = 100
@@ -67,18 +67,8 @@ def _write_marl_eval(groups: Any, path: Path) -> None:
 
     content = json.dumps(marl_eval_json(groups), indent=1)
     with may_fail_to(f"write {path}"):
-        if path.is_file():
-            _check_is_ours(path)
+        check_ours(path, '"absolute_metrics"', "marl-eval's", "--marl-eval")
         write_atomic(path, content + "\n")
-
-
-def _check_is_ours(path: Path) -> None:
-    """A file that is something else is kept."""
-    try:
-        known = '"absolute_metrics"' in path.read_text()
-    except ValueError:
-        known = False
-    require(known, f"{path} exists and is not marl-eval's: choose another --marl-eval")
 
 
 # What a person reads --------------------------------------------------------------------------
@@ -120,13 +110,12 @@ def _steps(groups: list[dict[str, Any]]) -> str:
 
 def _settings(world: dict[str, Any]) -> list[str]:
     """One row a setting that differs, one column a group; and what an algorithm alone has."""
-    from shoal.reports.trained_seeds import own_settings
+    from shoal.reports.trained_seeds import split_settings
 
     groups = world["groups"]
     if not groups[0]["settings"]:
         return []
-    own = own_settings(groups)
-    shared = [k for k in groups[0]["settings"] if not any(k in mine for mine in own.values())]
+    shared, own = split_settings(groups)
     rows = [[name, *(_value(g["settings"][name]) for g in groups)] for name in shared]
     lines = table([["", *(g["name"] for g in groups)], *rows]) if rows else []
     for algorithm, settings in own.items():

@@ -41,13 +41,8 @@ def run(arguments: Arguments) -> int:
     from shoal.training.run import evaluate_run, load
 
     run = load(Path(directory), best=options.best, env=options.env)
-    report = evaluate_run(
-        run,
-        episodes=options.episodes,
-        seed=options.seed,
-        greedy=options.greedy,
-        member=options.member,
-    )
+    how = {k: getattr(options, k) for k in ("episodes", "seed", "greedy", "member")}
+    report = evaluate_run(run, **how)
     swept = list(run.config.sweep) if options.member is None else []
     if options.json:
         if swept:

@@ -41,15 +41,9 @@ def run(arguments: Arguments) -> int:
 
     from shoal.training.run import load
 
-    loaded = load(Path(directory), best=options.best, env=options.env)
-    path = loaded.save_replay(
-        options.out,
-        format=options.format,
-        episodes=options.episodes,
-        seed=options.seed,
-        greedy=options.greedy,
-        member=options.member,
-    )
+    given = dict(vars(options))
+    loaded = load(Path(directory), best=given.pop("best"), env=given.pop("env"))
+    path = loaded.save_replay(given.pop("out"), **given)
     several = len(loaded.policies) > 1
     print(f"{path} ({describe_member(loaded.config, options.member)})" if several else path)
     return 0

@@ -1,7 +1,7 @@
 """The concepts that `shoal solve` knows: each makes answers of plain data, with certificates."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,18 +112,12 @@ def _correlated(game: NormalForm, options: Any, coarse: bool = False) -> Json:
     text = options.objective
     objective = int(text) if text.lstrip("-").isdigit() else text
     found = correlated_equilibrium(game, objective, coarse=coarse)
-    drawn = [a for a in np.ndindex(*game.num_actions) if found.distribution[a] > 1e-12]
-    said = [
-        f"{', '.join(names[a] for names, a in zip(game.actions, actions))}: "
-        f"{found.distribution[actions]:.6g}"
-        for actions in drawn
-    ]
     answer = {
         "payoffs": found.payoffs.tolist(),
         "welfare": found.welfare,
         "regret": found.regret,
         "distribution": found.distribution.tolist(),
-        "said": said,
+        "said": _drawn(game, np.ndenumerate(found.distribution)),
     }
     return _one(found.method, answer)
 
@@ -192,14 +186,22 @@ def _stable(game: NormalForm, options: Any) -> Json:
 
 def _alpha_rank(game: NormalForm, options: Any) -> Json:
     found = alpha_rank(game)
-    said = [
+    answer = {
+        "residual": found.residual,
+        "profiles": found.profiles,
+        "distribution": found.distribution.tolist(),
+        "said": _drawn(game, found.ranking),
+    }
+    return _one(found.method, answer)
+
+
+def _drawn(game: NormalForm, shares: Iterable[tuple[Sequence[int], float]]) -> list[str]:
+    """The action profiles that have a share."""
+    return [
         f"{', '.join(names[a] for names, a in zip(game.actions, profile))}: {share:.6g}"
-        for profile, share in found.ranking
+        for profile, share in shares
         if share > 1e-12
     ]
-    shares = found.distribution.tolist()
-    answer = {"residual": found.residual, "profiles": found.profiles, "distribution": shares}
-    return _one(found.method, answer | {"said": said})
 
 
 def _sequence_form(game: ExtensiveForm) -> Json:

@@ -8,6 +8,7 @@ the first setting, those of the second, and so on.
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from shoal import registry
@@ -38,14 +39,15 @@ def read_sweep(arguments: Arguments, algorithm: str, environment: str) -> tuple[
     if arguments.help:
         return {}, arguments
     target = registry.find_algorithm(algorithm).target
-    world = _leaves(registry.find("environment", environment, registry.ENVIRONMENTS).target)
-    kinds, numbers = fields(target), leaves(target)
+    kinds, numbers, of_world = fields(target), leaves(target), []
+    with suppress(LookupError):  # where its source does not tell
+        of_world = leaves(registry.find("environment", environment, registry.ENVIRONMENTS).target)
     sweep: Sweep = {}
     rest, seen = [], set()
     for option in arguments.options:
         word, values, _ = option
         name, listed = option.field, any("," in text for text in values)
-        if listed and word.startswith(ENV) and name in world:
+        if listed and word.startswith(ENV) and name in of_world:
             raise UserError(f"{word} takes one value: only the algorithm's numbers can be swept")
         if word.startswith(ALGO) and name in kinds:
             require(not (name in seen and (listed or name in sweep)), f"{word} is there twice")
@@ -55,13 +57,6 @@ def read_sweep(arguments: Arguments, algorithm: str, environment: str) -> tuple[
                 continue
         rest.append(option)
     return sweep, arguments._replace(options=rest)
-
-
-def _leaves(target: str) -> list[str]:
-    try:
-        return leaves(target)
-    except LookupError:  # a world whose source does not tell
-        return []
 
 
 def _entries(

@@ -73,17 +73,15 @@ def run(arguments: Arguments) -> int:
     check(algorithm, environment, rest, Train)
     options = read_settings(Train, algorithm, environment, rest)
 
-    from shoal.cli.finish import finish, guarded
+    from shoal.cli.finish import finish
     from shoal.training.run import free_directory, start
 
     settings = dict(vars(options))
     algo, env, out, pictures = (settings.pop(k) for k in ("algo", "env", "out", "pictures"))
     settings["total_steps"] = settings.pop("steps")
     out = out or free_directory(algorithm, environment)
-    return guarded(
-        out,
-        lambda: finish(start(algorithm, algo, env, out, sweep=sweep, **settings), pictures),
-    )
+    finish(start(algorithm, algo, env, out, sweep=sweep, **settings), pictures)
+    return 0
 
 
 def take_names(arguments: Arguments, usage: str) -> tuple[tuple[str, str], Arguments]:

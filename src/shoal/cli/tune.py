@@ -14,7 +14,7 @@ from shoal import registry
 from shoal.cli.arguments import Arguments
 from shoal.cli.declared import fields, leaves
 from shoal.cli.train import Settings, check, read_settings, take_names
-from shoal.core.errors import UserError, may_fail_to, require
+from shoal.core.errors import UserError, may_fail_to, require, unknown
 from shoal.core.limits import Count, NonNegative, Seed
 from shoal.core.names import short_name
 from shoal.runs.run_directory import RunDirectory
@@ -70,8 +70,10 @@ def run(arguments: Arguments) -> int:
     if rest.value("--workers") not in (None, "1"):  # processes that share one accelerator
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     options = read_settings(Tune, algorithm, environment, rest, evaluations=EVALUATIONS)
+    from shoal.training.run import free_directory
+
     plan = _plan(algorithm, environment, options, given, rest)
-    out = options.out or _free_directory(algorithm, environment)
+    out = options.out or free_directory(f"tune_{short_name(algorithm)}", environment)
     return _tune(out, plan, options)
 
 
@@ -85,12 +87,14 @@ def _plan(
     """The study as data; mistakes that only the built objects show are found here."""
     from shoal.runs.fields import fields_of
     from shoal.training.devices import share_out
-    from shoal.tuning.plan import Plan, check_metric
+    from shoal.tuning.plan import Plan
 
     spec = options.env.spec
     options.algo.check(spec)
     share_out(options.algo, options.num_envs, available=1)
-    check_metric(options.metric, ("return", *(name for name, _ in spec.metrics)))
+    metrics = ("return", *(name for name, _ in spec.metrics))
+    if options.metric not in metrics:
+        raise unknown("metric", options.metric, metrics)
     target = registry.find_algorithm(algorithm).target
     fixed = [option.field for option in arguments.options if option.word.startswith("--algo.")]
     values = fields_of(options.algo)
@@ -108,12 +112,6 @@ def _plan(
         **{k: getattr(options, k) for k in ("preset", "seed", "seeds", "metric", "goal")},
         deterministic=options.deterministic,
     )
-
-
-def _free_directory(algorithm: str, environment: str) -> Path:
-    from shoal.training.run import free_directory
-
-    return free_directory(f"tune_{short_name(algorithm)}", environment)
 
 
 def _tune(out: Path, plan: Any, options: Any) -> int:
