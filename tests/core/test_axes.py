@@ -20,5 +20,5 @@ def test_formats_serve_as_those_of_an_axis() -> None:
     axes.set_xlim(0, 2e6)
     axes.xaxis.set_major_formatter(compact)
     ruled(axes)
-    assert [axes.xaxis.get_major_formatter()(x) for x in (5e5, 2e6)] == ["500k", "2M"]
+    assert [axes.xaxis.get_major_formatter()(x, 0) for x in (5e5, 2e6)] == ["500k", "2M"]
     assert [name for name, spine in axes.spines.items() if spine.get_visible()] == ["bottom"]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MINUS = "\N{MINUS SIGN}"
 
 
-def compact(x: float | int, _: float | None = None) -> str:
+def compact(x: float | int, _: object = None) -> str:
     """A number in few letters, with a true minus.
 
     >>> [compact(x) for x in (0, 0.25, 40_000, 1.5e6, 2e9)]
@@ -22,7 +22,7 @@ def compact(x: float | int, _: float | None = None) -> str:
     return f"{x / size:.6g}{unit}".replace("-", MINUS)
 
 
-def percent(x: float | int, _: float | None = None) -> str:
+def percent(x: float | int, _: object = None) -> str:
     """A share as a percentage: `25%`."""
     return f"{x:.0%}"
 
