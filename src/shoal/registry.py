@@ -174,12 +174,13 @@ _WORLDS: dict[str, Entry] = {
 
 ENVIRONMENTS: dict[str, Entry] = Worlds(_WORLDS)
 
-_HOST = "shoal.envs.host.world:HostWorld"  # three suites in one class, whose tasks keep them
+_HOST = "shoal.envs.host.world:HostWorld"  # four suites in one class, whose tasks keep them
 
 SUITES: dict[str, Entry] = {
     "gymnasium": Entry(_HOST, "a world of Gymnasium's, stepped by worker processes"),
     "pettingzoo": Entry(_HOST, "a world of PettingZoo's, stepped by worker processes"),
     "mpe2": Entry(_HOST, "a particle world of MPE2's, stepped by worker processes"),
+    "mamujoco": Entry(_HOST, "a robot of MaMuJoCo's, its joints shared out among agents"),
     "jaxmarl": Entry("shoal.envs.suites.jaxmarl:JaxMARLWorld", "a world of JaxMARL's, compiled"),
     "jumanji": Entry("shoal.envs.suites.jumanji:JumanjiWorld", "a world of Jumanji's, compiled"),
     "gymnax": Entry("shoal.envs.suites.gymnax:GymnaxWorld", "a world of Gymnax's, compiled"),
