@@ -35,7 +35,7 @@ class Garbage(Probe):
 
 
 ON_POLICY = dict(hidden=(4,), minibatches=2)
-OFF_POLICY = dict(hidden=(4,), learning_starts=16, capacity=96, batch_size=16, gradient_steps=4)
+OFF_POLICY = dict(hidden=(4,), learning_starts=16, capacity=96, batch_size=16, update_ratio=0.125)
 ALGORITHMS = {
     "mappo": ("mappo", ON_POLICY),
     "mappo, both": ("mappo", {**ON_POLICY, "critic": "both", "normalise_observations": True}),

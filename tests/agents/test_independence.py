@@ -49,7 +49,7 @@ class PaidAim(Paid):
 
 # Gradients are clipped throughout: a norm of all groups would show.
 CLIPPED = dict(hidden=(4,), max_grad_norm=0.01)
-OFF_POLICY = dict(learning_starts=16, capacity=96, batch_size=16, gradient_steps=4, **CLIPPED)
+OFF_POLICY = dict(learning_starts=16, capacity=96, batch_size=16, update_ratio=0.125, **CLIPPED)
 ALGORITHMS = {
     "ippo": dict(epochs=2, minibatches=2, **CLIPPED),
     "reinforce": CLIPPED,

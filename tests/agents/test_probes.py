@@ -58,7 +58,7 @@ Q_LEARNING = dict(
     exploration_fraction=0.5,
     epsilon_end=0.0,
     target_rate=1.0,
-    gradient_steps=8,
+    update_ratio=0.025,
 )
 FAMILIES = {
     "ippo": ippo(**ACTOR_CRITIC),

@@ -20,7 +20,7 @@ from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Traj
 from shoal.core.descend import Optimizers, Params, descend, init_optimizer, skip_counts
 from shoal.core.env import Action, EnvSpec, TimeStep, cut_now
 from shoal.core.errors import require
-from shoal.core.limits import Count, Fraction, Natural, PositiveFraction
+from shoal.core.limits import Count, Fraction, Natural, Positive, PositiveFraction
 from shoal.core.parallel import cond, num_shards
 from shoal.core.replay import Replay
 from shoal.core.sequence import starts_of
@@ -137,9 +137,9 @@ class OffPolicy(Networks, Optimising, Algorithm):
     burn_in: Natural = eqx.field(static=True, default=0)
     """Steps before each sequence from which the recurrent state is worked out anew, and nothing is
     learned (R2D2, Kapturowski et al. 2019)."""
-    gradient_steps: Count = eqx.field(static=True, default=32)
-    """Gradient steps after each rollout. The replay ratio is this times `batch_size` over the
-    environment steps of a rollout."""
+    update_ratio: Positive = eqx.field(static=True, default=0.01)
+    """Gradient steps for each environment step, whatever the size of a rollout, after which they
+    are made."""
 
     with_target: ClassVar[tuple[str, ...]]
     """Which networks have a slow copy."""
@@ -238,6 +238,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         length = self._length(rollout)
         count = max(1, self.batch_size // ((length - self.burn_in) * num_shards()))
         stride = 1 if length - self.burn_in < rollout or not self.recurrent else length
+        updates = self._gradient_steps(rollout * num_envs * num_shards())
         rate = self.rate(trajectory.progress)
 
         def update(learned: Learned, key: PRNGKeyArray):
@@ -256,7 +257,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
             return Learned(learned.params, target, learned.optimizers, updates), metrics
 
         def train(learned: Learned):
-            keys = jax.random.split(key, self.gradient_steps)
+            keys = jax.random.split(key, updates)
             learned, metrics = jax.lax.scan(update, learned, keys)
             return learned, jax.tree.map(jnp.mean, metrics)
 
@@ -272,6 +273,16 @@ class OffPolicy(Networks, Optimising, Algorithm):
         progress = jnp.asarray(trajectory.progress, jnp.float32)
         after = OffPolicyState(learned, replay, scales, progress, state.space)
         return after, metrics | skip_counts(learned.optimizers) | self.schedules(state.progress)
+
+    def _gradient_steps(self, collected: int) -> int:
+        """After a rollout of that many environment steps, of all devices."""
+        wanted = self.update_ratio * collected
+        require(
+            wanted >= 0.5,
+            f"update_ratio is {self.update_ratio}: {wanted:.3g} gradient steps after the "
+            f"{collected} environment steps of a rollout, expected at least 1/2",
+        )
+        return int(wanted + 0.5)
 
     def _length(self, rollout: int) -> int:
         """Steps that are sampled in a row."""

@@ -265,7 +265,7 @@ def test_it_finds_the_best_action_and_its_value_beyond_a_time_limit(train_probe,
         learning_starts=3200,
         capacity=16_000,
         batch_size=160,
-        gradient_steps=8,
+        update_ratio=0.025,
         target_rate=0.1,
         noise=0.2,
         smoothing=0.02 if make is td3 else 0.0,  # it costs what the policy would lose by it
