@@ -43,6 +43,8 @@ ALGORITHMS = {
     "reinforce": ("reinforce", dict(hidden=(4,))),
     "vdn, recurrent": ("vdn", {**OFF_POLICY, "recurrent": 3}),
     "qmix": ("qmix", {**OFF_POLICY, "normalise_observations": True, "embed": 2, "hypernet": 3}),
+    "sac": ("sac", OFF_POLICY),
+    "masac, recurrent": ("masac", {**OFF_POLICY, "recurrent": 3, "normalise_observations": True}),
     "openai_es": ("openai_es", dict(hidden=(4,), population=4)),
 }
 
