@@ -86,7 +86,11 @@ ALGORITHMS: dict[str, Entry] = {
         f"{_POLICY_GRADIENT}.reinforce:reinforce",
         "policy gradient from the returns of whole episodes",
     ),
-    "sac": Entry(f"{_POLICY_GRADIENT}.sac:sac", "soft actor-critic, for continuous actions"),
+    "sac": Entry(f"{_POLICY_GRADIENT}.sac:sac", "soft actor-critic, each agent for itself"),
+    "isac": Entry(f"{_POLICY_GRADIENT}.sac:isac", "SAC in a team, each agent for itself"),
+    "masac": Entry(
+        f"{_POLICY_GRADIENT}.sac:masac", "SAC with critics of the state and of everyone's actions"
+    ),
     "ddpg": Entry(
         f"{_POLICY_GRADIENT}.ddpg:ddpg",
         "deep deterministic policy gradient, for continuous actions",

@@ -35,7 +35,7 @@ class Garbage(Probe):
 
 
 ON_POLICY = dict(hidden=(4,), minibatches=2)
-OFF_POLICY = dict(hidden=(4,), learning_starts=16, capacity=96, batch_size=16, gradient_steps=4)
+OFF_POLICY = dict(hidden=(4,), learning_starts=16, capacity=96, batch_size=16, update_ratio=0.125)
 ALGORITHMS = {
     "mappo": ("mappo", ON_POLICY),
     "mappo, both": ("mappo", {**ON_POLICY, "critic": "both", "normalise_observations": True}),
@@ -43,6 +43,8 @@ ALGORITHMS = {
     "reinforce": ("reinforce", dict(hidden=(4,))),
     "vdn, recurrent": ("vdn", {**OFF_POLICY, "recurrent": 3}),
     "qmix": ("qmix", {**OFF_POLICY, "normalise_observations": True, "embed": 2, "hypernet": 3}),
+    "sac": ("sac", OFF_POLICY),
+    "masac, recurrent": ("masac", {**OFF_POLICY, "recurrent": 3, "normalise_observations": True}),
     "openai_es": ("openai_es", dict(hidden=(4,), population=4)),
 }
 

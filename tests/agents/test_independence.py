@@ -49,12 +49,13 @@ class PaidAim(Paid):
 
 # Gradients are clipped throughout: a norm of all groups would show.
 CLIPPED = dict(hidden=(4,), max_grad_norm=0.01)
-OFF_POLICY = dict(learning_starts=16, capacity=96, batch_size=16, gradient_steps=4, **CLIPPED)
+OFF_POLICY = dict(learning_starts=16, capacity=96, batch_size=16, update_ratio=0.125, **CLIPPED)
 ALGORITHMS = {
     "ippo": dict(epochs=2, minibatches=2, **CLIPPED),
     "reinforce": CLIPPED,
     "iql": OFF_POLICY,
     "sac": OFF_POLICY,
+    "sac, discrete": OFF_POLICY,
     "ddpg": OFF_POLICY,
     "td3": OFF_POLICY,
     "openai_es": dict(hidden=(4,), population=4),
@@ -73,7 +74,8 @@ def trained():
         return state.algorithm
 
     def train(name: str, *prices: float):
-        algorithm = make_algorithm(name, sharing="independent", **ALGORITHMS[name])
+        kind = name.partition(",")[0]
+        algorithm = make_algorithm(kind, sharing="independent", **ALGORITHMS[name])
         world = PaidAim if name in ("sac", "ddpg", "td3") else Paid
         learner = OnDevice(algorithm, world(jnp.array(prices)), 4, 8, total_updates=6.0)
         state = run(learner)

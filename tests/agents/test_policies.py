@@ -14,7 +14,7 @@ from shoal.agents.policies import (
     Explorer,
     NoisyPolicy,
     QPolicy,
-    SquashedActor,
+    SoftActor,
 )
 from shoal.core.algorithm import Policy
 from shoal.core.env import EnvSpec, TimeStep
@@ -46,13 +46,21 @@ POLICIES = {
     "actor": lambda recurrent: actor(Discrete((A, A)), recurrent=recurrent),
     "box actor": lambda recurrent: actor(Box(-1.0, 1.0, (A, A)), recurrent=recurrent),
     "q": lambda recurrent: QPolicy(network(A, recurrent), Discrete((A, A)), 0.1),
-    "squashed": lambda recurrent: SquashedActor(network(2 * A, recurrent), Box(-1.0, 1.0, (A, A))),
+    "squashed": lambda recurrent: SoftActor(network(2 * A, recurrent), Box(-1.0, 1.0, (A, A))),
+    "softmax": lambda recurrent: SoftActor(network(A, recurrent), Discrete((A, A))),
     "noisy": lambda recurrent: NoisyPolicy(network(A, recurrent), Box(-1.0, 1.0, (A, A)), 0.1),
 }
 
 
 @pytest.mark.parametrize("space", [Discrete((A, 1))])
-@pytest.mark.parametrize("make", [actor, lambda space: QPolicy(network(), space, 1.0)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        actor,
+        lambda space: QPolicy(network(), space, 1.0),
+        lambda space: SoftActor(network(), space),
+    ],
+)
 def test_actions_that_an_agent_lacks_are_never_taken(make, space):
     """Agent 1 has one action; its environment gives no mask."""
     distribution, carry = make(space)(TimeStep.of(draw(500, N, D)), None, KEY)
@@ -90,7 +98,7 @@ def test_a_box_actor_has_a_width_a_group_and_dimension():
 def test_a_squashed_actor_reads_means_and_then_widths_within_bounds():
     policy = POLICIES["squashed"](0)
     out = jnp.stack([jnp.array([1.0, 2.0, 3.0, -99.0, 0.5, 99.0])] * N)
-    normal = policy._squashed(out).normal
+    normal = policy.distribution(out, TimeStep.of(draw(N, D))).normal
     np.testing.assert_allclose(normal.mean[0], [1, 2, 3])
     np.testing.assert_allclose(normal.log_std[0], [NARROWEST, 0.5, WIDEST])
 

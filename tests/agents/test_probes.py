@@ -37,6 +37,7 @@ from shoal.agents.evolution.openai_es import openai_es
 from shoal.agents.policies import QPolicy
 from shoal.agents.policy_gradient.a2c import a2c
 from shoal.agents.policy_gradient.ppo import ippo, mappo
+from shoal.agents.policy_gradient.sac import masac, sac
 from shoal.core.algorithm import Transition
 
 ACTOR_CRITIC = dict(
@@ -58,7 +59,19 @@ Q_LEARNING = dict(
     exploration_fraction=0.5,
     epsilon_end=0.0,
     target_rate=1.0,
-    gradient_steps=8,
+    update_ratio=0.025,
+)
+REPLAY = {k: v for k, v in Q_LEARNING.items() if k in ("discount", "learning_starts", "capacity")}
+SOFT = dict(
+    **REPLAY,
+    hidden=(32,),
+    learning_rate=0.005,
+    batch_size=160,
+    target_rate=0.05,
+    update_ratio=0.025,
+    target_entropy_share=0.05,
+    sequence_length=4,
+    init_alpha=0.1,
 )
 FAMILIES = {
     "ippo": ippo(**ACTOR_CRITIC),
@@ -68,6 +81,8 @@ FAMILIES = {
     "iql_gru": iql(**Q_LEARNING, recurrent=16),
     # In turns, what the next to act expects does not show what was done before: longer returns do.
     "vdn": vdn(**Q_LEARNING, sequence_length=4, td_lambda=0.8),
+    "sac": sac(**SOFT),
+    "masac": masac(**SOFT),
     # Wide noise: with narrow noise nearly half of all seeds stop at the first choice in common.
     "openai_es": openai_es(population=64, hidden=(8,), sigma=1.0, learning_rate=0.05),
 }
@@ -147,7 +162,7 @@ def test_best_actions_earn_all_that_can_be_earned(trained, family, probe):
     np.testing.assert_allclose(returns, np.broadcast_to(TRUTHS[probe].best, returns.shape))
 
 
-@pytest.mark.parametrize("family", ["ippo", "mappo", "a2c", "vdn", "openai_es"])
+@pytest.mark.parametrize("family", ["ippo", "mappo", "a2c", "vdn", "sac", "masac", "openai_es"])
 def test_the_forbidden_action_is_never_taken_and_always_where_it_is_allowed(trained, family):
     run = trained(family, ForbiddenAction)
     allowed = run.steps.timestep.action_mask[0, ..., 2]

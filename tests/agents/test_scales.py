@@ -96,7 +96,7 @@ class Constant(Probe):
         return seen.at[:, 1].set(state.time * (1.0 + state.cue))
 
 
-OFF_POLICY = dict(hidden=(4,), learning_starts=8, capacity=128, batch_size=8, gradient_steps=2)
+OFF_POLICY = dict(hidden=(4,), learning_starts=8, capacity=128, batch_size=8, update_ratio=0.1)
 
 
 @pytest.mark.parametrize("name", ["iql", "vdn", "qmix"])

@@ -44,13 +44,12 @@ class Networks(eqx.Module):
         spec: EnvSpec,
         size_out: int,
         *,
-        beside: int = 0,
         head_gain: float = 1.0,
         key: PRNGKeyArray,
     ) -> AgentNetwork:
-        """A network of what each agent sees and `beside` more numbers, shared by `sharing`."""
+        """A network of what each agent sees, shared by `sharing`."""
         return AgentNetwork(
-            spec.obs_size + beside,
+            spec.obs_size,
             size_out,
             self.groups(spec),
             head_gain=head_gain,

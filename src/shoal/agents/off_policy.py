@@ -20,13 +20,14 @@ from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Traj
 from shoal.core.descend import Optimizers, Params, descend, init_optimizer, skip_counts
 from shoal.core.env import Action, EnvSpec, TimeStep, cut_now
 from shoal.core.errors import require
-from shoal.core.limits import Count, Fraction, Natural, PositiveFraction
+from shoal.core.limits import Count, Fraction, Natural, Positive, PositiveFraction
 from shoal.core.parallel import cond, num_shards
 from shoal.core.replay import Replay
 from shoal.core.sequence import starts_of
-from shoal.core.spaces import ActionSpace, legal_actions
+from shoal.core.spaces import legal_actions
 from shoal.core.target import follow
-from shoal.nn.critics import global_state
+from shoal.math.td import settled_returns
+from shoal.nn.critics import Scene, global_state, pixels_of, state_inputs
 
 
 class Experience(eqx.Module):
@@ -55,6 +56,14 @@ class Experience(eqx.Module):
     def present(self) -> Bool[Array, "*L N"]:
         """Who has a successor whose value is known: it acts next, or was cut there."""
         return (self.next_active | self.cut) & ~self.gone
+
+    def now(self, action: Array) -> Scene:
+        """These steps as critics read them, with agents that do that."""
+        return Scene(self.obs, self.state, action, self.active)
+
+    def then(self, action: Array) -> Scene:
+        """Their successors."""
+        return Scene(self.next_obs, self.next_state, action, self.present)
 
     @property
     def starts(self) -> Bool[Array, "L M"]:
@@ -104,6 +113,7 @@ class Acting(eqx.Module):
     policy: Policy
     critic: Any  # only a recurrent one, of actions
     scales: Scales | None
+    pixels: int = eqx.field(static=True)  # of the images of one observation
 
 
 class OffPolicyState(eqx.Module):
@@ -114,7 +124,7 @@ class OffPolicyState(eqx.Module):
     replay: Replay | None
     scales: Scales | None
     progress: Float[Array, ""]
-    space: ActionSpace
+    spec: EnvSpec
 
 
 class OffPolicy(Networks, Optimising, Algorithm):
@@ -137,9 +147,9 @@ class OffPolicy(Networks, Optimising, Algorithm):
     burn_in: Natural = eqx.field(static=True, default=0)
     """Steps before each sequence from which the recurrent state is worked out anew, and nothing is
     learned (R2D2, Kapturowski et al. 2019)."""
-    gradient_steps: Count = eqx.field(static=True, default=32)
-    """Gradient steps after each rollout. The replay ratio is this times `batch_size` over the
-    environment steps of a rollout."""
+    update_ratio: Positive = eqx.field(static=True, default=0.01)
+    """Gradient steps for each environment step, whatever the size of a rollout, after which they
+    are made."""
 
     with_target: ClassVar[tuple[str, ...]]
     """Which networks have a slow copy."""
@@ -198,7 +208,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         }
         target = {name: jax.tree.map(jnp.copy, params[name]) for name in self.with_target}
         learned = Learned(params, target, optimizers, jnp.int32(0))
-        start = OffPolicyState(learned, None, self.scales(spec), jnp.float32(0), spec.action)
+        start = OffPolicyState(learned, None, self.scales(spec), jnp.float32(0), spec)
         carry = self.initial_carry(self.acting(start))
         record = self._empty_record(spec, params, carry)
         replay = Replay.empty(record, self.capacity // num_shards())
@@ -210,7 +220,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
 
     def acting(self, state: OffPolicyState) -> Acting:
         critic = self.remembering_critic(state.learned.params)
-        return Acting(self.explorer(state), critic, state.scales)
+        return Acting(self.explorer(state), critic, state.scales, pixels_of(state.spec))
 
     def initial_carry(self, acting: Acting) -> Carry:
         critic = None if acting.critic is None else acting.critic.initial_carry()
@@ -224,7 +234,8 @@ class OffPolicy(Networks, Optimising, Algorithm):
         distribution, after = acting.policy(seen, carry[0], key_policy)
         action, critic_after = distribution.sample(key_sample), None
         if acting.critic is not None:
-            critic_after = acting.critic.step(seen.obs, action, carry[1])[1]
+            scene = Scene(seen.obs, global_state(seen, acting.pixels), action, seen.active)
+            critic_after = acting.critic.step(scene, carry[1])[1]
         return action, (after, critic_after), carry
 
     def learn(
@@ -234,10 +245,11 @@ class OffPolicy(Networks, Optimising, Algorithm):
         rollout, num_envs = steps.successor.done.shape
         reads_state = self.reads_state(state.learned.params)
         assert state.replay is not None
-        replay = state.replay.add(_experience_of(trajectory, state.space, reads_state))
+        replay = state.replay.add(_experience_of(trajectory, state.spec, reads_state))
         length = self._length(rollout)
         count = max(1, self.batch_size // ((length - self.burn_in) * num_shards()))
         stride = 1 if length - self.burn_in < rollout or not self.recurrent else length
+        updates = self._gradient_steps(rollout * num_envs * num_shards())
         rate = self.rate(trajectory.progress)
 
         def update(learned: Learned, key: PRNGKeyArray):
@@ -256,7 +268,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
             return Learned(learned.params, target, learned.optimizers, updates), metrics
 
         def train(learned: Learned):
-            keys = jax.random.split(key, self.gradient_steps)
+            keys = jax.random.split(key, updates)
             learned, metrics = jax.lax.scan(update, learned, keys)
             return learned, jax.tree.map(jnp.mean, metrics)
 
@@ -270,8 +282,18 @@ class OffPolicy(Networks, Optimising, Algorithm):
         scales = state.scales and state.scales.update(steps.timestep)
         # Of a plain type: what an update gives must fit the program that it came from.
         progress = jnp.asarray(trajectory.progress, jnp.float32)
-        after = OffPolicyState(learned, replay, scales, progress, state.space)
+        after = OffPolicyState(learned, replay, scales, progress, state.spec)
         return after, metrics | skip_counts(learned.optimizers) | self.schedules(state.progress)
+
+    def _gradient_steps(self, collected: int) -> int:
+        """After a rollout of that many environment steps, of all devices."""
+        wanted = self.update_ratio * collected
+        require(
+            wanted >= 0.5,
+            f"update_ratio is {self.update_ratio}: {wanted:.3g} gradient steps after the "
+            f"{collected} environment steps of a rollout, expected at least 1/2",
+        )
+        return int(wanted + 0.5)
 
     def _length(self, rollout: int) -> int:
         """Steps that are sampled in a row."""
@@ -286,6 +308,18 @@ class OffPolicy(Networks, Optimising, Algorithm):
         """1 where an agent acted, but 0 throughout the burn-in."""
         learned = jnp.arange(batch.done.shape[0]) >= self.burn_in
         return batch.active.astype(jnp.float32) * learned[:, None, None]
+
+    def td_targets(
+        self, batch: Experience, value: Float[Array, "L M N"]
+    ) -> tuple[Float[Array, "L M N"], Float[Array, "L M N"]]:
+        """What each agent's action was worth, `r + gamma v` with the values of successors, and the
+        weight of it. Out of turn a return runs on to the agent's next one."""
+        known = batch.present | batch.gone
+        ends = jnp.broadcast_to(batch.done[..., None], value.shape)
+        value = jnp.where(batch.present, value, 0.0)
+        discount = self.discount * (1.0 - batch.gone)
+        y, settled = settled_returns(batch.reward, discount, value, known, ends, 0.0)
+        return jax.lax.stop_gradient(y), self.weight_of(batch) * settled
 
     def _see(self, scales: Scales | None, batch: Experience) -> Experience:
         """What was stored as it was, under the scale of today."""
@@ -306,7 +340,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         obs, each = jnp.zeros((n, spec.obs_size)), jnp.zeros(n, bool)
         state = None
         if self.reads_state(params):
-            state = jnp.zeros(spec.state_size or n * spec.obs_size)
+            state = jnp.zeros(state_inputs(spec)[0])
         return Experience(
             obs=obs,
             next_obs=obs,
@@ -330,8 +364,9 @@ class OffPolicy(Networks, Optimising, Algorithm):
         return None
 
 
-def _experience_of(trajectory: Trajectory, space: ActionSpace, reads_state: bool) -> Experience:
+def _experience_of(trajectory: Trajectory, spec: EnvSpec, reads_state: bool) -> Experience:
     """What is kept of a rollout, `[T, B, ...]`."""
+    space, pixels = spec.action, pixels_of(spec)
     steps = trajectory.transitions
     now, then = steps.timestep, steps.successor
     cut = cut_now(now, then)
@@ -347,7 +382,7 @@ def _experience_of(trajectory: Trajectory, space: ActionSpace, reads_state: bool
         cut=cut,
         gone=then.ended & ~cut,
         done=then.done,
-        state=global_state(now) if reads_state else None,
-        next_state=global_state(then) if reads_state else None,
+        state=global_state(now, pixels) if reads_state else None,
+        next_state=global_state(then, pixels) if reads_state else None,
         carry=steps.extras,
     )

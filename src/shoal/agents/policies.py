@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Carry, Policy
 from shoal.core.distributions import (
+    Categorical,
     DiagonalNormal,
     Distribution,
     EpsilonGreedy,
@@ -17,7 +18,7 @@ from shoal.core.distributions import (
 )
 from shoal.core.env import EnvSpec, TimeStep
 from shoal.core.errors import UserError
-from shoal.core.spaces import ActionSpace, Box, legal_actions
+from shoal.core.spaces import ActionSpace, Box, Discrete, legal_actions
 from shoal.nn.agent_network import AgentNetwork
 
 NARROWEST, WIDEST = -5.0, 2.0  # log standard deviations that depend on what is seen
@@ -85,34 +86,57 @@ class QPolicy(NetworkPolicy):
         return EpsilonGreedy(out, legal, self.epsilon)
 
 
-class SquashedActor(NetworkPolicy):
-    """A normal squashed into the box, whose mean and width a network gives."""
+class SoftActor(NetworkPolicy):
+    """A policy whose entropy a network gives: a squashed normal of its mean and width in a box, or
+    a softmax over the legal actions."""
 
     network: AgentNetwork
-    space: Box
+    space: Box | Discrete
 
-    def distribution(self, out: Array, timestep: TimeStep) -> TanhNormal:
-        return self._squashed(out)
+    def distribution(self, out: Array, timestep: TimeStep) -> TanhNormal | Categorical:
+        return self._of(out, timestep.action_mask)
 
     def unroll(
-        self, obs: Float[Array, "T B N D"], carry: Carry, starts: Bool[Array, "T B"]
-    ) -> TanhNormal:
+        self,
+        obs: Float[Array, "T B N D"],
+        legal: Bool[Array, "T B N A"],
+        carry: Carry,
+        starts: Bool[Array, "T B"],
+    ) -> TanhNormal | Categorical:
         """The distributions of T steps; the carry is fresh where `starts`."""
-        return self._squashed(self.network.unroll(obs, carry, starts))
+        return self._of(self.network.unroll(obs, carry, starts), legal)
 
     def after(
         self,
         obs: Float[Array, "T B N D"],
         next_obs: Float[Array, "T B N D"],
+        next_legal: Bool[Array, "T B N A"],
         carry: Carry,
         starts: Bool[Array, "T B"],
-    ) -> TanhNormal:
+    ) -> TanhNormal | Categorical:
         """The distributions at the successors of T steps."""
-        return self._squashed(self.network.after(obs, next_obs, carry, starts))
+        return self._of(self.network.after(obs, next_obs, carry, starts), next_legal)
 
-    def _squashed(self, out: Float[Array, "*B N W"]) -> TanhNormal:
+    def _of(
+        self, out: Float[Array, "*B N W"], legal: Bool[Array, "*B N A"] | None
+    ) -> TanhNormal | Categorical:
+        if isinstance(self.space, Discrete):
+            if legal is None:
+                legal = legal_actions(self.space, None, out.shape[:-1])
+            return Categorical(out, legal)
         mean, log_std = jnp.split(out, 2, -1)
         return TanhNormal.in_box(self.space, mean, jnp.clip(log_std, NARROWEST, WIDEST))
+
+
+def expectation(
+    policy: TanhNormal | Categorical, key: PRNGKeyArray
+) -> tuple[Array, Float[Array, "*B N C"], Float[Array, "*B N C"]]:
+    """What stands for a policy: an action drawn; and the probabilities of C actions and their
+    logarithms. Of discrete actions they are all, and in a box the drawn one alone, for certain."""
+    if isinstance(policy, Categorical):
+        return policy.sample(key), policy.probs, policy.log_probs
+    action, log_prob = policy.sample_and_log_prob(key)
+    return action, jnp.ones_like(log_prob)[..., None], log_prob[..., None]
 
 
 class NoisyPolicy(NetworkPolicy):
@@ -155,7 +179,7 @@ def box_of(spec: EnvSpec, who: str) -> Box:
     """The box of an environment's actions, for those `who` "choose" no others; else `UserError`."""
     if not isinstance(spec.action, Box):
         raise UserError(
-            f"{who} actions in a box and {spec.name} has others: use iql or ippo, or the "
+            f"{who} actions in a box and {spec.name} has others: use sac or ippo, or the "
             "environment's continuous actions"
         )
     return spec.action

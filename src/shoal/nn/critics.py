@@ -5,17 +5,19 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from shoal.core.algorithm import Carry
 from shoal.core.env import EnvSpec, TimeStep
-from shoal.core.spaces import Box
+from shoal.core.spaces import Box, Discrete
+from shoal.math.td import action_value
 from shoal.nn.agent_network import AgentNetwork
+from shoal.nn.convolution import Image
 from shoal.nn.sharing import Groups
 
 View = Literal["local", "global", "both"]
-Pair = tuple[Float[Array, "*B N D"], Float[Array, "*B N A"]]
 
 
 def global_state(timestep: TimeStep, pixels: int = 0) -> Float[Array, "*B S"]:
@@ -25,6 +27,18 @@ def global_state(timestep: TimeStep, pixels: int = 0) -> Float[Array, "*B S"]:
         return timestep.global_state
     parts = jnp.split(timestep.obs, [pixels], -1)
     return jnp.concatenate([x.reshape(*x.shape[:-2], -1) for x in parts], -1)
+
+
+def pixels_of(spec: EnvSpec) -> int:
+    """How many numbers of an observation are images."""
+    return sum(math.prod(image) for image in spec.images)
+
+
+def state_inputs(spec: EnvSpec) -> tuple[int, tuple[Image, ...]]:
+    """The size of the global state, and the images that it begins with."""
+    if spec.state_size:
+        return spec.state_size, ()
+    return spec.num_agents * spec.obs_size, spec.images * spec.num_agents
 
 
 class ValueCritic(eqx.Module):
@@ -43,16 +57,15 @@ class ValueCritic(eqx.Module):
         spec: EnvSpec, groups: Groups, view: View, *, key: PRNGKeyArray, **shape: Any
     ) -> "ValueCritic":
         """A critic for that environment; `shape` is that of an `AgentNetwork`."""
-        n, pixels = spec.num_agents, sum(math.prod(image) for image in spec.images)
-        state = (spec.state_size, ()) if spec.state_size else (n * spec.obs_size, spec.images * n)
+        state = state_inputs(spec)
         size, images, outputs = {
             "local": (spec.obs_size, spec.images, 1),
-            "global": (*state, n),
+            "global": (*state, spec.num_agents),
             "both": (spec.obs_size + state[0], spec.images, 1),
         }[view]
         groups = Groups((0,)) if view == "global" else groups
         network = AgentNetwork(size, outputs, groups, images=images, key=key, **shape)
-        return ValueCritic(network, view, pixels)
+        return ValueCritic(network, view, pixels_of(spec))
 
     def initial_carry(self) -> Carry:
         return self.network.initial_carry()
@@ -82,11 +95,46 @@ class ValueCritic(eqx.Module):
         return self._values(self.network.unroll(self._inputs(timestep), carry, starts))
 
 
+class Scene(eqx.Module):
+    """What critics of actions may read of a step: what agents see, and what the others do."""
+
+    obs: Float[Array, "*B N D"]
+    state: Float[Array, "*B S"] | None
+    action: Array  # [*B N ...]
+    active: Bool[Array, "*B N"]  # who does anything
+
+
 class QCritic(eqx.Module):
-    """An ensemble of K values of each agent's own action, in what the agent sees."""
+    """An ensemble of K values of each agent's own action.
+
+    `local` reads what the agent sees, `global` the state and what the others do, in the order of
+    agents. An action in a box is read, and has one value: C is 1. Of discrete actions all are
+    valued: C is A.
+    """
 
     networks: tuple[AgentNetwork, ...]
-    space: Box
+    space: Box | Discrete
+    view: Literal["local", "global"] = eqx.field(static=True)
+
+    @staticmethod
+    def of(
+        spec: EnvSpec,
+        space: Box | Discrete,
+        groups: Groups,
+        view: Literal["local", "global"],
+        *,
+        keys: Key[Array, "K"],
+        **shape: Any,
+    ) -> "QCritic":
+        """Critics for that environment; `shape` is that of an `AgentNetwork`."""
+        size, images = (spec.obs_size, spec.images) if view == "local" else state_inputs(spec)
+        beside = spec.num_agents - 1 if view == "global" else 0
+        values = space.size
+        if isinstance(space, Box):
+            beside, values = beside + 1, 1
+        size += beside * space.size
+        networks = [AgentNetwork(size, values, groups, images=images, key=k, **shape) for k in keys]
+        return QCritic(tuple(networks), space, view)
 
     def initial_carry(self) -> Carry:
         return tuple(network.initial_carry() for network in self.networks)
@@ -95,37 +143,53 @@ class QCritic(eqx.Module):
         """Each network with its own recurrent state, which may be none at all."""
         return zip(self.networks, carry or [None] * len(self.networks))
 
-    def _inputs(
-        self, obs: Float[Array, "*B N D"], action: Float[Array, "*B N A"]
-    ) -> Float[Array, "*B N in"]:
-        action = jnp.where(self.space.mask, self.space.to_unit(action), 0.0)
-        return jnp.concatenate([obs, action], -1)
+    def _numbers(self, action: Array) -> Float[Array, "*B N A"]:
+        """Actions as networks read them."""
+        if isinstance(self.space, Discrete):
+            return jax.nn.one_hot(action, self.space.size)
+        return jnp.where(self.space.mask, self.space.to_unit(action), 0.0)
 
-    def step(
-        self, obs: Float[Array, "*B N D"], action: Float[Array, "*B N A"], carry: Carry
-    ) -> tuple[Float[Array, "K *B N"], Carry]:
+    def _inputs(self, scene: Scene, action: Array | None = None) -> Float[Array, "*B N in"]:
+        """What agents see, what each does itself, by default what it does in the scene, and what
+        the others do there."""
+        own = self._numbers(scene.action if action is None else action)
+        parts = [own] if isinstance(self.space, Box) else []
+        if self.view == "local":
+            return jnp.concatenate([scene.obs, *parts], -1)
+        assert scene.state is not None
+        batch, n = scene.obs.shape[:-2], scene.obs.shape[-2]
+        state = jnp.broadcast_to(scene.state[..., None, :], (*batch, n, scene.state.shape[-1]))
+        done = jnp.where(scene.active[..., None], self._numbers(scene.action), 0.0)
+        others = jnp.array([[j for j in range(n) if j != i] for i in range(n)], int)
+        done = done[..., others, :].reshape(*batch, n, (n - 1) * self.space.size)
+        return jnp.concatenate([state, *parts, done], -1)
+
+    def step(self, scene: Scene, carry: Carry) -> tuple[Float[Array, "K *B N C"], Carry]:
         """Values at one time step, and the carry after it."""
-        x = self._inputs(obs, action)
+        x = self._inputs(scene)
         out = [network.step(x, c) for network, c in self._with(carry)]
-        return jnp.stack([q[..., 0] for q, _ in out]), tuple(after for _, after in out)
+        return jnp.stack([q for q, _ in out]), tuple(after for _, after in out)
 
     def unroll(
-        self,
-        obs: Float[Array, "T B N D"],
-        action: Float[Array, "T B N A"],
-        carry: Carry,
-        starts: Bool[Array, "T B"],
+        self, scene: Scene, carry: Carry, starts: Bool[Array, "T B"], action: Array | None = None
+    ) -> Float[Array, "K T B N C"]:
+        """Values at T time steps; the carry is fresh where `starts`. With an `action` each agent
+        does that, while the others do what they do in the scene."""
+        x = self._inputs(scene, action)
+        return jnp.stack([net.unroll(x, c, starts) for net, c in self._with(carry)])
+
+    def taken(
+        self, scene: Scene, carry: Carry, starts: Bool[Array, "T B"]
     ) -> Float[Array, "K T B N"]:
-        """Values at T time steps; the carry is fresh where `starts`."""
-        x = self._inputs(obs, action)
-        each = [network.unroll(x, c, starts) for network, c in self._with(carry)]
-        return jnp.stack(each)[..., 0]
+        """Values of the actions of T time steps."""
+        q = self.unroll(scene, carry, starts)
+        if isinstance(self.space, Box):
+            return q[..., 0]
+        return jax.vmap(action_value, (0, None))(q, scene.action)
 
     def after(
-        self, now: Pair, following: Pair, carry: Carry, starts: Bool[Array, "T B"]
-    ) -> Float[Array, "K T B N"]:
-        """Values of what was seen and done after each of T steps: pairs of observations and
-        actions, now and then."""
-        x, next_x = self._inputs(*now), self._inputs(*following)
-        each = [network.after(x, next_x, c, starts) for network, c in self._with(carry)]
-        return jnp.stack(each)[..., 0]
+        self, now: Scene, following: Scene, carry: Carry, starts: Bool[Array, "T B"]
+    ) -> Float[Array, "K T B N C"]:
+        """Values in what followed each of T steps, which the carry has seen."""
+        x, next_x = self._inputs(now), self._inputs(following)
+        return jnp.stack([net.after(x, next_x, c, starts) for net, c in self._with(carry)])

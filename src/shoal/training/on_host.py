@@ -32,7 +32,7 @@ from shoal.envs.host.vector import HostVector
 from shoal.envs.host.world import HostWorld
 from shoal.training.fit import check_action, check_same
 from shoal.training.on_device import batch_carry, sum_names
-from shoal.training.program import policy_of, shapes_of, structure_of, with_axis
+from shoal.training.program import policy_of, structure_of, with_axis
 
 
 class HostState(eqx.Module):
@@ -102,21 +102,23 @@ class OnHost:
         self._arrays, self._static = eqx.partition(algorithm, eqx.is_array)
         self._loop: Loop | None = None
         self._init, self._split = jax.jit(self._make), jax.jit(lambda key: jax.random.split(key, 3))
-        self._act, self._learn = jax.jit(self._choose), jax.jit(self._improve)
+        self._act = jax.jit(self._choose)
+        # In place: a replay is most of a state, and an update changes little of it.
+        self._learn = jax.jit(self._improve, donate_argnums=1)
 
     def init(self, key: PRNGKeyArray) -> HostState:
         """A fresh state: for one key the same parameters as on a device."""
         return self._init(self._arrays, key)
 
     def update(self, state: HostState) -> tuple[HostState, dict[str, Any]]:
-        """Collects one trajectory and learns from it.
+        """Collects one trajectory and learns from it; the old state's memory is reused.
 
         Raises:
             WorldFailed: a world failed and was not to be replaced, or too often.
         """
         key, key_collect, key_learn = self._split(state.key)
         steps, totals = self._collect(state, key_collect)
-        algorithm, metrics = self._learn(self._arrays, state, steps, key_learn)
+        algorithm, metrics = self._learn(self._arrays, state.algorithm, steps, key_learn)
         state = HostState(algorithm, key, state.updates + 1)
         return state, jax.tree.map(np.asarray, metrics) | totals
 
@@ -128,10 +130,10 @@ class OnHost:
         return self._algorithm(self._arrays).policy(state.algorithm)
 
     def compile(self, state: HostState) -> None:
-        """Starts the workers and compiles; what is learned is thrown away."""
+        """Starts the workers and compiles; nothing is learned."""
         key = jax.random.key(0)
         steps, _ = self._collect(state, key)
-        jax.block_until_ready(self._learn(self._arrays, state, steps, key))
+        self._learn.lower(self._arrays, state.algorithm, steps, key).compile()
         self._start(state)
 
     def close(self) -> None:
@@ -188,7 +190,7 @@ class OnHost:
     def _make(self, arrays: Any, key: PRNGKeyArray) -> HostState:
         key_algorithm, _, key_run = jax.random.split(key, 3)
         state = self._algorithm(arrays).init(self.world.spec, key_algorithm)
-        return HostState(state, key_run, jnp.int32(0))
+        return HostState(_own(state), key_run, jnp.int32(0))
 
     def _choose(self, leaves: list[Array], shown: HostStep, carry: Carry, done, seed) -> Any:
         """An action of all environments; also the carry before and after it."""
@@ -204,43 +206,45 @@ class OnHost:
         return action, carry, after, extras
 
     def _improve(
-        self, arrays: Any, state: HostState, steps: Steps, key: PRNGKeyArray
+        self, arrays: Any, state: AlgState, steps: Steps, key: PRNGKeyArray
     ) -> tuple[AlgState, Metrics]:
         algorithm = self._algorithm(arrays)
         shown, action, extras, successor = steps.record
         before = self._read(shown)
         after = settle(before, self._read(successor))
         transitions = Transition(to_act_on(before), action, extras, after)
-        fresh = self._fresh_carry(algorithm, state.algorithm)
+        fresh = self._fresh_carry(algorithm, state)
         last_carry = where_done(transitions.successor.done[-1], fresh, steps.last_carry)
         last = to_act_on(self._read(steps.last))
         progress = jnp.asarray(steps.progress)
         trajectory = Trajectory(transitions, steps.carry, last, last_carry, progress)
-        after, metrics = algorithm.learn(state.algorithm, trajectory, key)
-        check_same(state.algorithm, after, f"{type(algorithm).__name__}.learn")
-        return after, metrics
+        after, metrics = algorithm.learn(state, trajectory, key)
+        check_same(state, after, f"{type(algorithm).__name__}.learn")
+        return _own(after), metrics
 
 
 class HostProgram:
-    """K learners, one after the other: what `Program` is for compiled worlds."""
+    """K learners, one after the other: what `Program` is for compiled worlds. A state is a tuple of
+    theirs, of which nothing need be copied."""
 
     def __init__(self, learners: Sequence[OnHost]):
-        self.learners, count = learners, range(len(learners))
-        self._stack = jax.jit(lambda states: jax.tree.map(_stacked, *states))
-        self._take_apart = jax.jit(lambda state: [_member(state, k) for k in count])
+        self.learners = learners
         self._policy_arrays = jax.jit(self._gather_policies)
 
-    def init(self, keys: Array) -> HostState:
-        """A fresh state for K keys; leaves are `[1, K, ...]`, as those of `Program`."""
-        return self._stack([learner.init(key) for learner, key in zip(self.learners, keys)])
+    def init(self, keys: Array) -> tuple[HostState, ...]:
+        """A fresh state for K keys."""
+        return tuple(learner.init(key) for learner, key in zip(self.learners, keys))
 
     def run(
-        self, state: HostState, updates: int, sums: Mapping[str, Any] | None = None
-    ) -> tuple[HostState, Any, Any]:
-        """Makes that many updates; also returns, `[K]` each, the metrics' sums, which go on from
-        `sums`, and last values. No updates: compiles."""
+        self,
+        state: tuple[HostState, ...],
+        updates: int,
+        sums: Mapping[str, Any] | None = None,
+    ) -> tuple[tuple[HostState, ...], Any, Any]:
+        """Makes that many updates; the old state's memory is reused. Also returns, `[K]` each, the
+        metrics' sums, which go on from `sums`, and last values. No updates: compiles."""
         states, totals, lasts = [], [], []
-        for k, (learner, own) in enumerate(zip(self.learners, self._take_apart(state))):
+        for k, (learner, own) in enumerate(zip(self.learners, state)):
             total, last = {name: x[k] for name, x in (sums or {}).items()}, {}
             if not updates:
                 learner.compile(own)
@@ -251,32 +255,28 @@ class HostProgram:
             lasts.append(last)
             totals.append(total)
         total, last = (jax.tree.map(lambda *xs: np.stack(xs), *each) for each in (totals, lasts))
-        return self._stack(states), total, last
+        return tuple(states), total, last
 
-    def template(self, keys: Array) -> HostState:
+    def template(self, keys: Array) -> tuple[HostState, ...]:
         """Shapes and dtypes of a state, for checkpoints; starts no worker."""
         return jax.eval_shape(self.init, keys)
 
-    def place(self, state: HostState) -> HostState:
+    def place(self, state: tuple[HostState, ...]) -> tuple[HostState, ...]:
         """Puts a state from a checkpoint onto the device."""
         return jax.device_put(state)
 
-    def policies(self, state: HostState) -> Policy:
+    def policies(self, state: tuple[HostState, ...]) -> Policy:
         """The policies of all members, as one whose arrays have a leading axis K."""
-        shapes = eqx.filter_eval_shape(policy_of, self.learners[0], shapes_of(state, 2))
+        shapes = eqx.filter_eval_shape(policy_of, self.learners[0], state[0])
         return eqx.combine(self._policy_arrays(state), structure_of(shapes))
 
     def policies_template(self, keys: Array) -> Policy:
         """`policies` with shapes and dtypes for arrays."""
-        shapes = eqx.filter_eval_shape(
-            policy_of, self.learners[0], shapes_of(self.template(keys), 2)
-        )
+        shapes = eqx.filter_eval_shape(policy_of, self.learners[0], self.template(keys)[0])
         return jax.tree.map(lambda x: with_axis(x, len(keys)), shapes)
 
-    def _gather_policies(self, state: HostState) -> Any:
-        policies = [
-            policy_of(learner, _member(state, k)) for k, learner in enumerate(self.learners)
-        ]
+    def _gather_policies(self, state: tuple[HostState, ...]) -> Any:
+        policies = [policy_of(learner, own) for learner, own in zip(self.learners, state)]
         arrays = [eqx.filter(policy, eqx.is_array) for policy in policies]
         return jax.tree.map(lambda *xs: jnp.stack(xs), *arrays)
 
@@ -294,9 +294,7 @@ def _empty(step: Any, length: int) -> Any:
     return jax.tree.map(lambda x: np.empty((length, *x.shape), x.dtype), step)
 
 
-def _member(state: HostState, k: int) -> HostState:
-    return jax.tree.map(lambda x: x[0, k], state)
-
-
-def _stacked(*leaves: Array) -> Array:
-    return jnp.stack(leaves)[None]
+def _own(state: AlgState) -> AlgState:
+    """A state that is nobody else's: what a program passes on as it was given would share its
+    memory, which the next update reuses."""
+    return jax.tree.map(jnp.copy, state)

@@ -19,6 +19,7 @@ from shoal.core.spaces import Box, Discrete
 from shoal.envs.particle.simple_spread import SimpleSpread
 from shoal.nn.mixers import NoMixer, TeamMixer, agents_of_team
 from shoal.training.on_device import OnDevice
+from shoal.training.program import Program, stack
 
 GAMMA = 0.9
 N = 2
@@ -36,6 +37,7 @@ def plain(make=iql, **settings) -> QLearning:
     defaults = dict(
         hidden=(), agent_id=False, discount=GAMMA, loss="squared", capacity=12, batch_size=8
     )
+    defaults["update_ratio"] = 0.2  # one gradient step after the five steps of a rollout
     return make(**{**defaults, "learning_starts": 0, "anneal_learning_rate": False, **settings})
 
 
@@ -115,7 +117,7 @@ def trajectory(progress=0.0, carry=None, **changes) -> Trajectory:
 def experience(algorithm: QLearning, trajectory: Trajectory, environment=None):
     state = hand_made(algorithm.init(environment or spec(), jax.random.key(0)))
     reads_state = algorithm.reads_state(state.learned.params)
-    return state, _experience_of(trajectory, state.space, reads_state)
+    return state, _experience_of(trajectory, state.spec, reads_state)
 
 
 def targets(algorithm: QLearning, trajectory: Trajectory, environment=None):
@@ -174,7 +176,7 @@ def test_who_picks_the_action_that_values_a_successor(double, worth):
     algorithm = plain(double=double)
     state = algorithm.init(spec(), jax.random.key(0))
     state = set_weights(state, (1.0, 2.0), (10.0, 3.0))
-    batch = _experience_of(trajectory(), state.space, False)
+    batch = _experience_of(trajectory(), state.spec, False)
     returns, _ = algorithm.targets(state.learned, batch)
     expected = [1 + 0.9 * worth * 2, 10 + 0.9 * worth * 3]
     np.testing.assert_allclose(returns[0, 0], expected, rtol=1e-6)
@@ -343,7 +345,7 @@ def same_step(number: float) -> Trajectory:
 
 def test_a_gradient_step_by_hand_and_the_target_network_follows():
     """Q(o, 0) = w o: the first step of Adam moves w by the learning rate towards 1 / o."""
-    algorithm = plain(learning_rate=0.1, gradient_steps=1, target_interval=2, target_rate=0.25)
+    algorithm = plain(learning_rate=0.1, target_interval=2, target_rate=0.25)
     state = hand_made(algorithm.init(spec(), jax.random.key(0)))
     learn = jax.jit(algorithm.learn)
     once, metrics = learn(state, same_step(2.0), jax.random.key(1))
@@ -360,7 +362,7 @@ def test_a_gradient_step_by_hand_and_the_target_network_follows():
 
 def test_two_devices_descend_the_mean_of_their_gradients():
     """Each device's replay holds its own step; the gradient is by hand, of both."""
-    algorithm = plain(gradient_steps=1, capacity=24)
+    algorithm = plain(update_ratio=0.1, capacity=24)
     mesh = jax.make_mesh((2,), ("shards",), axis_types=(jax.sharding.AxisType.Auto,))
 
     def body(numbers):
@@ -393,15 +395,41 @@ def test_learning_waits_for_data_and_a_recurrent_network_learns():
     assert metrics["loss"] == 0 and waited.learned.updates == 0
     jax.tree.map(np.testing.assert_array_equal, waited.learned, state.learned)
     learned, metrics = learn(waited, made, jax.random.key(2))
-    assert metrics["loss"] > 0 and learned.learned.updates == algorithm.gradient_steps
+    assert metrics["loss"] > 0 and learned.learned.updates == 1
     assert metrics["skipped_updates"] == 0
     weight = lambda s: s.learned.params["q"].stack.cell.hidden.weight  # noqa: E731
     assert not np.allclose(weight(learned), weight(waited))
 
 
+@pytest.mark.parametrize(
+    ("ratio", "num_envs", "unroll", "steps"),
+    [(1.0, 1, 4, 4), (0.5, 2, 6, 6), (0.125, 4, 4, 2), (0.1, 4, 6, 2), (0.1, 1, 5, 1)],
+)
+def test_gradient_steps_follow_the_environment_steps_of_a_rollout(ratio, num_envs, unroll, steps):
+    algorithm = plain(update_ratio=ratio, hidden=(4,), capacity=64)
+    learner = OnDevice(algorithm, SimpleSpread(), num_envs, unroll)
+    update, state = jax.jit(learner.update), learner.init(jax.random.key(0))
+    for made in (1, 2):
+        state, _ = update(state)
+        assert state.algorithm.learned.updates == made * steps
+
+
+def test_devices_share_the_gradient_steps_of_a_rollout():
+    learner = OnDevice(plain(update_ratio=0.5, capacity=64), SimpleSpread(), 4, 3)
+    program = Program(stack([learner]), devices=2)
+    state, _, _ = program.run(program.init(jnp.stack([jax.random.key(0)])), 1)
+    np.testing.assert_array_equal(state.algorithm.learned.updates, [[6], [6]])
+
+
+def test_a_rollout_without_half_a_gradient_step_is_a_clear_mistake():
+    learner = OnDevice(plain(update_ratio=0.1, capacity=64), SimpleSpread(), 2, 2)
+    with pytest.raises(UserError, match=r"update_ratio is 0.1: 0.4 gradient steps after the 4 env"):
+        jax.eval_shape(learner.update, jax.eval_shape(learner.init, jax.random.key(0)))
+
+
 def test_it_learns_on_device_without_compiling_twice():
     learner = OnDevice(
-        vdn(hidden=(8,), capacity=64, learning_starts=40, batch_size=16, gradient_steps=2),
+        vdn(hidden=(8,), capacity=64, learning_starts=40, batch_size=16, update_ratio=0.1),
         SimpleSpread(),
         num_envs=4,
         unroll=5,
@@ -462,6 +490,7 @@ def test_continuous_actions_are_refused_with_advice():
             {"exploration_fraction": 0.0},
             r"exploration_fraction is 0.0, expected a number in \(0, 1\]",
         ),
+        ({"update_ratio": 0.0}, "update_ratio is 0.0, expected a positive number"),
         ({"sequence_length": -1}, "sequence_length is -1, expected 0 or more"),
         ({"capacity": 5000}, "learning_starts is 10000, expected at most the capacity, 5000"),
     ],

@@ -77,7 +77,7 @@ def test_learning_sees_the_values_that_acting_saw(sequence_length, burn_in, lear
         learning_starts=40,
         capacity=1000,
         batch_size=12 * learned,
-        gradient_steps=2,
+        update_ratio=0.05,
     )
     learner = OnDevice(algorithm, Walk(), ENVS, ROLLOUT, total_updates=6.0)
     state, trajectories = jax.jit(learner.init)(jax.random.key(0)), []

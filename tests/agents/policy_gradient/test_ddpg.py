@@ -14,6 +14,7 @@ from shoal.agents.policy_gradient.ddpg import ddpg, td3
 from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError
 from shoal.core.spaces import Box, Discrete
+from shoal.nn.critics import Scene
 
 LOW, HIGH = -2.0, 4.0
 C, H, GAMMA = 1.0, 3.0, 0.9  # the middle of the box, half its width, the discount
@@ -265,7 +266,7 @@ def test_it_finds_the_best_action_and_its_value_beyond_a_time_limit(train_probe,
         learning_starts=3200,
         capacity=16_000,
         batch_size=160,
-        gradient_steps=8,
+        update_ratio=0.025,
         target_rate=0.1,
         noise=0.2,
         smoothing=0.02 if make is td3 else 0.0,  # it costs what the policy would lose by it
@@ -277,5 +278,6 @@ def test_it_finds_the_best_action_and_its_value_beyond_a_time_limit(train_probe,
     critic = run.state.learned.params["critic"]
     carry = jax.tree.map(lambda x: jnp.stack([x] * aim.shape[1]), critic.initial_carry())
     starts = jnp.zeros(aim.shape[:2], bool)
-    q = critic.unroll(steps.timestep.obs, steps.action, carry if recurrent else None, starts)
+    scene = Scene(steps.timestep.obs, None, steps.action, steps.timestep.active)
+    q = critic.taken(scene, carry if recurrent else None, starts)
     np.testing.assert_allclose(q.min(0), 1 / (1 - GAMMA), atol=0.5)

@@ -139,10 +139,10 @@ class QLearning(Exploring, OffPolicy):
 
     def learned_policy(self, state: OffPolicyState) -> QPolicy:
         """Samples explore as little as they will in the end, whatever `act` still explores."""
-        return QPolicy(state.learned.params["q"], state.space, jnp.float32(self.epsilon_end))
+        return QPolicy(state.learned.params["q"], state.spec.action, jnp.float32(self.epsilon_end))
 
     def explorer(self, state: OffPolicyState) -> QPolicy:
-        return QPolicy(state.learned.params["q"], state.space, self.epsilon(state.progress))
+        return QPolicy(state.learned.params["q"], state.spec.action, self.epsilon(state.progress))
 
 
 def iql(**overrides: Any) -> QLearning:

@@ -25,7 +25,6 @@ from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
 from shoal.core.limits import Count, NonNegative, Positive
 from shoal.core.parallel import cond, weighted_mean
-from shoal.math.td import settled_returns
 from shoal.nn.critics import QCritic
 from shoal.nn.mlp import Activation
 
@@ -75,19 +74,15 @@ class DDPG(OffPolicy):
         e = self.smoothing * jax.random.normal(key, mu.shape)
         e = jnp.clip(e, -self.smoothing_clip, self.smoothing_clip)
         next_action = space.from_unit(jnp.clip(mu + e, -1.0, 1.0))
-        now, then = (batch.obs, batch.action), (batch.next_obs, next_action)
+        now, then = batch.now(batch.action), batch.then(next_action)
         q = target["critic"].after(now, then, critic_carry, batch.starts).min(0)
-        value = jnp.where(batch.present, q, 0.0)
-        ends = jnp.broadcast_to(batch.done[..., None], value.shape)
-        known = batch.present | batch.gone
-        discount = self.discount * (1.0 - batch.gone)
-        y, settled = settled_returns(batch.reward, discount, value, known, ends, 0.0)
-        y, weight = jax.lax.stop_gradient(y), self.weight_of(batch)
+        y, settled = self.td_targets(batch, q[..., 0])
+        weight = self.weight_of(batch)
 
         def critic_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
-            q = params["critic"].unroll(batch.obs, batch.action, critic_carry, batch.starts)
+            q = params["critic"].taken(now, critic_carry, batch.starts)
             error = ((q - y) ** 2).sum(0)
-            return weighted_mean(error, weight * settled), {"q_mean": weighted_mean(q[0], weight)}
+            return weighted_mean(error, settled), {"q_mean": weighted_mean(q[0], weight)}
 
         learned, metrics = learned.descend(critic_loss, "critic", **rates)
         critic = learned.params["critic"]
@@ -95,7 +90,7 @@ class DDPG(OffPolicy):
         def actor_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
             mu = jnp.tanh(params["actor"].unroll(batch.obs, actor_carry, batch.starts))
             action = space.from_unit(mu)
-            q = critic.unroll(batch.obs, action, critic_carry, batch.starts)[0]
+            q = critic.unroll(now, critic_carry, batch.starts, action)[0, ..., 0]
             return -weighted_mean(q, weight), {}
 
         def climb(learned: Learned) -> tuple[Learned, Metrics]:
@@ -119,10 +114,11 @@ class DDPG(OffPolicy):
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
         space = box_of(spec, "ddpg and td3 choose")
-        key_actor, *keys = jax.random.split(key, 1 + self.critics)
-        actor = self.network(spec, space.size, head_gain=0.01, key=key_actor)
-        critics = tuple(self.network(spec, 1, beside=space.size, key=k) for k in keys)
-        return {"actor": actor, "critic": QCritic(critics, space)}
+        keys = jax.random.split(key, 1 + self.critics)
+        actor = self.network(spec, space.size, head_gain=0.01, key=keys[0])
+        shape, groups = self.architecture, self.groups(spec)
+        critic = QCritic.of(spec, space, groups, "local", keys=keys[1:], **shape)
+        return {"actor": actor, "critic": critic}
 
     def remembering_critic(self, params: Params) -> QCritic | None:
         return params["critic"] if self.recurrent else None

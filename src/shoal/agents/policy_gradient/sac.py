@@ -1,44 +1,54 @@
 r"""Soft actor-critic: learn the value of actions and of staying random, and climb it.
 
     critic    minimise  E[ sum_k (Q_k(o, a) - y)^2 ]
-              with      y = r + gamma (min_k Q'_k(o', a') - alpha log pi(a'|o')),    a' ~ pi(.|o')
-    actor     minimise  E[ alpha log pi(a|o) - min_k Q_k(o, a) ],                    a ~ pi(.|o)
-    alpha     minimise  E[ -alpha (log pi(a|o) + H) ]
+              with      y = r + gamma E_{a'~pi}[ min_k Q'_k(o', a') - alpha log pi(a'|o') ]
+    actor     minimise  E_{a~pi}[ alpha log pi(a|o) - min_k Q_k(o, a) ]
+    alpha     minimise  alpha (E_{a~pi}[ -log pi(a|o) ] - H)
 
-from a replay, with a squashed normal for a policy and H the entropy that is aimed at. Every agent
-learns for itself and treats the others as part of the environment.
-Haarnoja et al. 2018, arXiv:1812.05905.
+from a replay, with H the entropy that is aimed at. In a box pi is a squashed normal, and one action
+drawn stands for the expectation; of discrete actions it is the sum over all.
+
+Every agent improves its own policy, with a temperature of its group. Alone (ISAC) it treats the
+others as part of the environment. With central critics (MASAC) Q reads the state and everyone's
+action, as in MADDPG: what the others did for the critic's loss, what their policies draw now for
+the actor's, without a gradient to them, as in HASAC and not from the replay as MADDPG does.
+Haarnoja et al. 2018, arXiv:1812.05905; for discrete actions Christodoulou 2019, arXiv:1910.07207;
+for teams Lowe et al. 2017, arXiv:1706.02275, and Liu et al. 2023, arXiv:2306.10715 (HASAC).
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.agents.off_policy import Experience, Learned, OffPolicy, OffPolicyState
-from shoal.agents.policies import SquashedActor, box_of
+from shoal.agents.policies import SoftActor, expectation
 from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
-from shoal.core.limits import Count, Positive
+from shoal.core.errors import UserError
+from shoal.core.limits import Count, Fraction, Positive
 from shoal.core.parallel import weighted_mean
-from shoal.math.td import settled_returns
+from shoal.core.spaces import Box, Factored
 from shoal.nn.critics import QCritic
 from shoal.nn.mlp import Activation
 
 
 class SAC(OffPolicy):
-    """Off-policy actor-critic with twin critics and a learned temperature, for box actions."""
+    """Off-policy actor-critic with twin critics and a learned temperature."""
 
     learning_rate: Positive = 3e-4
     """Adam's step size, of actor, critics and temperature."""
     max_grad_norm: Positive = 1e3
     """Largest norm of a gradient, of each network and each group that shares parameters."""
     target_entropy: float = -1.0
-    """The entropy that the temperature aims at, in nats for each dimension of an action that is
-    scaled to [-1, 1]."""
+    """The entropy that the temperature aims at in a box, in nats for each dimension of an action
+    that is scaled to [-1, 1]."""
+    target_entropy_share: Fraction = 0.3
+    """The entropy that it aims at among discrete actions: the share of the most that there can be,
+    log of the number that are legal."""
     init_alpha: Positive = 1.0
     """The temperature at first: what a nat of entropy is worth."""
     hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256))
@@ -49,6 +59,9 @@ class SAC(OffPolicy):
     """Whether the learning rate falls linearly to 0."""
     critics: Count = eqx.field(static=True, default=2)
     """How many critics there are; the lowest counts."""
+    critic: Literal["local", "global"] = eqx.field(static=True, default="local")
+    """What critics read besides the agent's own action: what it sees, or the global state and what
+    the others do."""
 
     with_target = ("critic",)
 
@@ -61,77 +74,101 @@ class SAC(OffPolicy):
     ) -> tuple[Learned, Metrics]:
         """One step of the critics, of the actor and of the temperature."""
         key_next, key_now = jax.random.split(key)
-        actor, space = learned.params["actor"], learned.params["actor"].space
+        actor = learned.params["actor"]
         of_agent = jnp.array(actor.network.groups.of_agent)
         alpha = jnp.exp(learned.params["log_alpha"])[of_agent]
-        goal = self.target_entropy * space.mask.sum(1) + jnp.log(space.half_width).sum(1)
         actor_carry, critic_carry = batch.first_carry
         rates: Any = dict(learning_rate=learning_rate, max_grad_norm=self.max_grad_norm)
 
-        following = actor.after(batch.obs, batch.next_obs, actor_carry, batch.starts)
-        next_action, next_log_prob = following.sample_and_log_prob(key_next)
-        now, then = (batch.obs, batch.action), (batch.next_obs, next_action)
+        steps = (batch.obs, batch.next_obs, batch.next_legal, actor_carry, batch.starts)
+        action, p, log_p = expectation(actor.after(*steps), key_next)
+        now, then = batch.now(batch.action), batch.then(action)
         q = learned.target["critic"].after(now, then, critic_carry, batch.starts).min(0)
-        value = jnp.where(batch.present, q - alpha * next_log_prob, 0.0)
-        ends = jnp.broadcast_to(batch.done[..., None], value.shape)
-        known = batch.present | batch.gone
-        discount = self.discount * (1.0 - batch.gone)
-        y, settled = settled_returns(batch.reward, discount, value, known, ends, 0.0)
-        y, weight = jax.lax.stop_gradient(y), self.weight_of(batch)
+        y, settled = self.td_targets(batch, (p * (q - alpha[:, None] * log_p)).sum(-1))
+        weight = self.weight_of(batch)
 
         def critic_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
-            q = params["critic"].unroll(batch.obs, batch.action, critic_carry, batch.starts)
+            q = params["critic"].taken(now, critic_carry, batch.starts)
             error = ((q - y) ** 2).sum(0)
-            return weighted_mean(error, weight * settled), {"q_mean": weighted_mean(q[0], weight)}
+            return weighted_mean(error, settled), {"q_mean": weighted_mean(q[0], weight)}
 
         learned, metrics = learned.descend(critic_loss, "critic", **rates)
         critic = learned.params["critic"]
 
         def actor_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
-            policy = params["actor"].unroll(batch.obs, actor_carry, batch.starts)
-            action, log_prob = policy.sample_and_log_prob(key_now)
-            q = critic.unroll(batch.obs, action, critic_carry, batch.starts).min(0)
-            loss = weighted_mean(alpha * log_prob - q, weight)
-            return loss, {"entropy": -weighted_mean(log_prob, weight), "log_prob": log_prob}
+            policy = params["actor"].unroll(batch.obs, batch.legal, actor_carry, batch.starts)
+            action, p, log_p = expectation(policy, key_now)
+            here = batch.now(jax.lax.stop_gradient(action))
+            q = critic.unroll(here, critic_carry, batch.starts, action).min(0)
+            loss = (p * (alpha[:, None] * log_p - q)).sum(-1)
+            entropy = -(p * log_p).sum(-1)
+            metrics = {"entropy": weighted_mean(entropy, weight), "entropies": entropy}
+            return weighted_mean(loss, weight), metrics
 
         learned, of_actor = learned.descend(actor_loss, "actor", **rates)
-        excess = jax.lax.stop_gradient(of_actor.pop("log_prob") + goal)
+        excess = jax.lax.stop_gradient(of_actor.pop("entropies")) - self.goal(actor, batch.legal)
 
         def alpha_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
             alpha = jnp.exp(params["log_alpha"])[of_agent]
-            return -weighted_mean(alpha * excess, weight), {"alpha": alpha.mean()}
+            return weighted_mean(alpha * excess, weight), {"alpha": alpha.mean()}
 
         learned, of_alpha = learned.descend(alpha_loss, "log_alpha", **rates)
         return learned, metrics | of_actor | of_alpha
+
+    def goal(self, actor: SoftActor, legal: Bool[Array, "L M N A"]) -> Float[Array, "*L N"]:
+        """The entropy that is aimed at, H, of each agent."""
+        space = actor.space
+        if isinstance(space, Box):
+            return self.target_entropy * space.mask.sum(1) + jnp.log(space.half_width).sum(1)
+        return self.target_entropy_share * jnp.log(jnp.maximum(legal.sum(-1), 1))
 
     # Networks and acting.
 
     def check(self, spec: EnvSpec) -> None:
         super().check(spec)
-        box_of(spec, "sac chooses")
+        if isinstance(spec.action, Factored):
+            raise UserError(
+                f"sac chooses one action or a point in a box and {spec.name} wants several choices "
+                "at once: use ippo or mappo"
+            )
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
-        space = box_of(spec, "sac chooses")
-        key_actor, *keys = jax.random.split(key, 1 + self.critics)
-        size = space.size
-        network = self.network(spec, 2 * size, head_gain=0.01, key=key_actor)
-        critics = tuple(self.network(spec, 1, beside=size, key=k) for k in keys)
+        space, groups = spec.action, self.groups(spec)
+        assert not isinstance(space, Factored)
+        keys = jax.random.split(key, 1 + self.critics)
+        outputs = 2 * space.size if isinstance(space, Box) else space.size
+        network = self.network(spec, outputs, head_gain=0.01, key=keys[0])
+        shape = self.architecture
         return {
-            "actor": SquashedActor(network, space),
-            "critic": QCritic(critics, space),
-            "log_alpha": jnp.full(self.groups(spec).count, jnp.log(self.init_alpha)),
+            "actor": SoftActor(network, space),
+            "critic": QCritic.of(spec, space, groups, self.critic, keys=keys[1:], **shape),
+            "log_alpha": jnp.full(groups.count, jnp.log(self.init_alpha)),
         }
+
+    def reads_state(self, params: Params) -> bool:
+        return self.critic == "global"
 
     def remembering_critic(self, params: Params) -> QCritic | None:
         return params["critic"] if self.recurrent else None
 
-    def learned_policy(self, state: OffPolicyState) -> SquashedActor:
+    def learned_policy(self, state: OffPolicyState) -> SoftActor:
         return state.learned.params["actor"]
 
-    def explorer(self, state: OffPolicyState) -> SquashedActor:
+    def explorer(self, state: OffPolicyState) -> SoftActor:
         return state.learned.params["actor"]
 
 
 def sac(**overrides: Any) -> SAC:
-    """Soft actor-critic. `overrides` are fields of `SAC`."""
+    """Soft actor-critic, each agent for itself. `overrides` are fields of `SAC`."""
     return SAC(**overrides)
+
+
+def isac(**overrides: Any) -> SAC:
+    """SAC with critics that see what the agent sees. `overrides` are fields of `SAC`."""
+    return SAC(**{"critic": "local", **overrides})
+
+
+def masac(**overrides: Any) -> SAC:
+    """SAC with critics of the global state and of everyone's actions. `overrides` are fields of
+    `SAC`."""
+    return SAC(**{"critic": "global", **overrides})
