@@ -1,4 +1,4 @@
-"""Policy gradients beside the figures of others: one row a training in policy_gradients/results.csv.
+"""Policy gradients beside the figures of others: a row a training in policy_gradients/results.csv.
 
     python benchmarks/policy_gradients.py                # what is missing from the table
     python benchmarks/policy_gradients.py classic        # CartPole, Acrobot, Pendulum, LunarLander
