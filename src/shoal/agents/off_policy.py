@@ -198,6 +198,10 @@ class OffPolicy(Networks, Optimising, Algorithm):
             f"learning_starts is {self.learning_starts}, expected at most the capacity, "
             f"{self.capacity}",
         )
+        require(
+            self.batch_size <= self.capacity,
+            f"batch_size is {self.batch_size}, expected at most the capacity, {self.capacity}",
+        )
 
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> OffPolicyState:
         params = self.start(spec, key)
