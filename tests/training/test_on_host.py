@@ -14,9 +14,11 @@ from host_worlds import Clock, Failing, Far, Guests, Lamp
 from probes import Watcher
 
 import shoal
+from shoal.agents.cooperative.iql import iql
 from shoal.core.errors import UserError
 from shoal.envs.host.vector import WorldFailed
 from shoal.recording.host_recording import record_host
+from shoal.training import run as runs
 from shoal.training.backend import record
 from shoal.training.host_evaluation import HostStage
 from shoal.training.on_host import OnHost
@@ -172,6 +174,7 @@ TRAINING = """
 import sys
 sys.path.insert(0, {tests!r})
 import shoal
+from shoal.agents.cooperative.iql import iql
 from host_worlds import Lamp
 world = shoal.from_gymnasium(Lamp, name="lamp")
 sizes = dict(total_steps=8_000, num_envs=4, unroll=8, evaluations=1, eval_episodes=8)
@@ -204,3 +207,50 @@ def test_workers_end_with_a_killed_training_and_its_run_resumes(tmp_path):
 def children(pid):
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(child) for child in listed.split()]
+
+
+# Off-policy learners, whose state is learned in place.
+
+REPLAYED = dict(hidden=(8,), learning_starts=64, capacity=512, batch_size=16, update_ratio=0.125)
+
+
+def test_an_update_reuses_the_memory_of_a_replay():
+    algorithm = iql(**REPLAYED)
+    learner = OnHost(algorithm, shoal.from_gymnasium(Lamp, name="lamp", in_process=True), 2, 8)
+    state = learner.init(jax.random.key(0))
+    learner.compile(state)
+    old = state.algorithm.replay.data.obs
+    place = old.unsafe_buffer_pointer()
+    for _ in range(3):
+        state, _ = learner.update(state)
+    learner.close()
+    assert old.is_deleted()
+    assert state.algorithm.replay.data.obs.unsafe_buffer_pointer() == place
+
+
+def test_a_killed_off_policy_run_resumes_from_what_it_saved(tmp_path):
+    """Saved after every update, evaluated three times, and stopped in the midst: nothing reads a
+    state that an update has taken over."""
+    world = shoal.from_gymnasium(Lamp, name="lamp", in_process=True)
+    sizes = dict(total_steps=1_600, num_envs=4, unroll=8, evaluations=4, eval_episodes=8, seeds=2)
+
+    def start(out, watchers=(), **fields):
+        settings = dict(quiet=True, watchers=watchers, checkpoint_seconds=0.0, **sizes)
+        return runs.start("iql", iql(**{**REPLAYED, **fields}), world, out, **settings)
+
+    class Stop(Exception):
+        pass
+
+    def stop(rows):
+        if rows[0]["step"] >= 900:
+            raise Stop
+
+    with pytest.raises(Stop):
+        start(tmp_path / "run", [stop])
+    run = shoal.resume(tmp_path / "run", env=world)
+    assert run.metrics[-1]["step"] == 1_600
+    assert sum(row.get("eval_return") is not None for row in run.metrics) == 2 * 4
+    assert np.isfinite(run.evaluation["return"]["mean"])
+    with pytest.raises(UserError, match=r"state takes [0-9,.]+ GB of memory and there is"):
+        start(tmp_path / "big", capacity=10**10)
+    assert not (tmp_path / "big").exists()

@@ -26,7 +26,6 @@ from shoal.core.replay import Replay
 from shoal.core.sequence import starts_of
 from shoal.core.spaces import legal_actions
 from shoal.core.target import follow
-from shoal.math.td import settled_returns
 from shoal.nn.critics import Scene, global_state, pixels_of, state_inputs
 
 
@@ -154,6 +153,11 @@ class OffPolicy(Networks, Optimising, Algorithm):
     with_target: ClassVar[tuple[str, ...]]
     """Which networks have a slow copy."""
 
+    @property
+    def shortest(self) -> int:
+        """Steps in a row that a gradient step needs."""
+        return 1
+
     # What an algorithm says.
 
     @abc.abstractmethod
@@ -197,6 +201,10 @@ class OffPolicy(Networks, Optimising, Algorithm):
             self.learning_starts <= self.capacity,
             f"learning_starts is {self.learning_starts}, expected at most the capacity, "
             f"{self.capacity}",
+        )
+        require(
+            self.batch_size <= self.capacity,
+            f"batch_size is {self.batch_size}, expected at most the capacity, {self.capacity}",
         )
 
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> OffPolicyState:
@@ -297,7 +305,8 @@ class OffPolicy(Networks, Optimising, Algorithm):
 
     def _length(self, rollout: int) -> int:
         """Steps that are sampled in a row."""
-        learned = self.sequence_length or (rollout - self.burn_in if self.recurrent else 1)
+        whole = rollout - self.burn_in if self.recurrent else self.shortest
+        learned = self.sequence_length or whole
         require(
             learned >= 1,
             f"burn_in is {self.burn_in}, expected less than the {rollout} steps of a rollout",
@@ -308,18 +317,6 @@ class OffPolicy(Networks, Optimising, Algorithm):
         """1 where an agent acted, but 0 throughout the burn-in."""
         learned = jnp.arange(batch.done.shape[0]) >= self.burn_in
         return batch.active.astype(jnp.float32) * learned[:, None, None]
-
-    def td_targets(
-        self, batch: Experience, value: Float[Array, "L M N"]
-    ) -> tuple[Float[Array, "L M N"], Float[Array, "L M N"]]:
-        """What each agent's action was worth, `r + gamma v` with the values of successors, and the
-        weight of it. Out of turn a return runs on to the agent's next one."""
-        known = batch.present | batch.gone
-        ends = jnp.broadcast_to(batch.done[..., None], value.shape)
-        value = jnp.where(batch.present, value, 0.0)
-        discount = self.discount * (1.0 - batch.gone)
-        y, settled = settled_returns(batch.reward, discount, value, known, ends, 0.0)
-        return jax.lax.stop_gradient(y), self.weight_of(batch) * settled
 
     def _see(self, scales: Scales | None, batch: Experience) -> Experience:
         """What was stored as it was, under the scale of today."""

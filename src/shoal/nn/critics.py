@@ -107,9 +107,9 @@ class Scene(eqx.Module):
 class QCritic(eqx.Module):
     """An ensemble of K values of each agent's own action.
 
-    `local` reads what the agent sees, `global` the state and what the others do, in the order of
+    `local` reads what the agent sees, `global` the state and what everyone does, in the order of
     agents. An action in a box is read, and has one value: C is 1. Of discrete actions all are
-    valued: C is A.
+    valued, and the agent's own is not read: C is A.
     """
 
     networks: tuple[AgentNetwork, ...]
@@ -128,11 +128,9 @@ class QCritic(eqx.Module):
     ) -> "QCritic":
         """Critics for that environment; `shape` is that of an `AgentNetwork`."""
         size, images = (spec.obs_size, spec.images) if view == "local" else state_inputs(spec)
-        beside = spec.num_agents - 1 if view == "global" else 0
-        values = space.size
-        if isinstance(space, Box):
-            beside, values = beside + 1, 1
-        size += beside * space.size
+        box = isinstance(space, Box)
+        size += space.size * (spec.num_agents if view == "global" else int(box))
+        values = 1 if box else space.size
         networks = [AgentNetwork(size, values, groups, images=images, key=k, **shape) for k in keys]
         return QCritic(tuple(networks), space, view)
 
@@ -150,19 +148,21 @@ class QCritic(eqx.Module):
         return jnp.where(self.space.mask, self.space.to_unit(action), 0.0)
 
     def _inputs(self, scene: Scene, action: Array | None = None) -> Float[Array, "*B N in"]:
-        """What agents see, what each does itself, by default what it does in the scene, and what
-        the others do there."""
-        own = self._numbers(scene.action if action is None else action)
-        parts = [own] if isinstance(self.space, Box) else []
+        """What agents see, and what each does itself, by default what it does in the scene, among
+        what the others do there."""
+        own, box = scene.action if action is None else action, isinstance(self.space, Box)
+        own = self._numbers(own) if box else jnp.zeros((*scene.active.shape, self.space.size))
         if self.view == "local":
-            return jnp.concatenate([scene.obs, *parts], -1)
+            return jnp.concatenate([scene.obs, own], -1) if box else scene.obs
         assert scene.state is not None
         batch, n = scene.obs.shape[:-2], scene.obs.shape[-2]
         state = jnp.broadcast_to(scene.state[..., None, :], (*batch, n, scene.state.shape[-1]))
         done = jnp.where(scene.active[..., None], self._numbers(scene.action), 0.0)
-        others = jnp.array([[j for j in range(n) if j != i] for i in range(n)], int)
-        done = done[..., others, :].reshape(*batch, n, (n - 1) * self.space.size)
-        return jnp.concatenate([state, *parts, done], -1)
+        # Everyone's place is the same for all, as it is in the state.
+        joint = jnp.where(
+            jnp.eye(n, dtype=bool)[..., None], *(x[..., None, :, :] for x in (own, done))
+        )
+        return jnp.concatenate([state, joint.reshape(*batch, n, n * self.space.size)], -1)
 
     def step(self, scene: Scene, carry: Carry) -> tuple[Float[Array, "K *B N C"], Carry]:
         """Values at one time step, and the carry after it."""

@@ -1,11 +1,14 @@
-"""What a run's numbers depend on besides its configuration: versions and hardware."""
+"""What a run's numbers depend on besides its configuration: versions, hardware and its memory."""
 
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from shoal.core.errors import require
 
 
 def versions() -> dict[str, str]:
@@ -31,3 +34,35 @@ def _processor() -> str:
     lines = path.read_text().splitlines() if path.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def check_memory(state: Any, members: int) -> None:
+    """Raises `UserError` where the states of all members are more than the memory of the devices.
+
+    Args:
+        state: one member's state, or its shapes.
+        members: how many there are.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    sizes = {jax.tree_util.keystr(path): x.size * x.dtype.itemsize for path, x in leaves}
+    needed, have = members * sum(sizes.values()), _memory()
+    largest = max(sizes, key=lambda name: sizes[name], default="")
+    require(
+        needed <= have,
+        f"the run's state takes {_gigabytes(needed)} of memory and there is {_gigabytes(have)}, "
+        f"most of it for {largest.lstrip('.')}: lower the capacity of a replay, the number of "
+        "environments, or the seeds and settings that are trained together",
+    )
+
+
+def _memory() -> int:
+    """Bytes that the devices hold."""
+    devices = jax.local_devices()
+    limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
+    if all(limits):
+        return sum(limits)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB"

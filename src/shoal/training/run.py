@@ -27,7 +27,7 @@ from shoal.training import presets
 from shoal.training.backend import backend_of, record
 from shoal.training.devices import prepare, share_out
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
-from shoal.training.machine import hardware, versions
+from shoal.training.machine import check_memory, hardware, versions
 from shoal.training.scoring import evaluation_report, evaluation_summaries
 from shoal.training.trainer import Trainer, Watcher
 
@@ -275,6 +275,7 @@ def start(
     config = dataclasses.replace(config, devices=devices, member_devices=groups)
     learners = make_learners(config, algorithm, env)
     backend.check(learners[0], env)
+    check_memory(jax.eval_shape(learners[0].init, jax.random.key(0)), len(learners))
     with RunDirectory.create(out) as directory:
         tracking = Tracking(trackers, directory, config, quiet)
         trainer = Trainer(config, learners, env, directory, [*watchers, tracking.watch])

@@ -490,6 +490,10 @@ def test_continuous_actions_are_refused_with_advice():
             {"exploration_fraction": 0.0},
             r"exploration_fraction is 0.0, expected a number in \(0, 1\]",
         ),
+        (
+            {"capacity": 100, "learning_starts": 50},
+            "batch_size is 256, expected at most the capacity",
+        ),
         ({"update_ratio": 0.0}, "update_ratio is 0.0, expected a positive number"),
         ({"sequence_length": -1}, "sequence_length is -1, expected 0 or more"),
         ({"capacity": 5000}, "learning_starts is 10000, expected at most the capacity, 5000"),

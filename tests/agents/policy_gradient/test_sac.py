@@ -303,6 +303,43 @@ def test_the_goal_among_discrete_actions_is_a_share_of_what_is_legal(legal, most
     np.testing.assert_allclose(metrics["log_alpha_loss"], ALPHA * excess, rtol=1e-4)
 
 
+# Targets of several steps.
+
+
+def test_targets_of_several_rewards_end_with_their_episode_and_need_room():
+    """Five steps of one agent, 1 a step, whose successors are worth 10, 20, ..; the third ends an
+    episode by a time limit. Of two rewards each; the last step has no room for a second."""
+    made = algorithm(n_step=2)
+    batch = experience(np.zeros((5, 1)), np.zeros((5, 1)), 0.0, 1.0)
+    batch = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), batch)
+    batch = dataclasses.replace(batch, done=jnp.arange(5)[:, None] == 2)
+    value = 10.0 * jnp.arange(1, 6)[:, None, None]
+    y, weight = made.td_targets(batch, value)
+    expected = [1 + g * (1 + g * v) for g, v in ((GAMMA, 20), (GAMMA, 30))]
+    expected += [1 + GAMMA * 30, 1 + GAMMA * (1 + GAMMA * 50)]
+    np.testing.assert_allclose(y[:4, 0, 0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(weight[:, 0, 0], [1, 1, 1, 1, 0])
+
+
+def test_targets_of_several_rewards_run_on_where_it_is_anothers_turn():
+    """The agent acts at every other step: what follows the third reward has no value of its own, so
+    that the return runs on to the next that has."""
+    made = algorithm(n_step=3)
+    batch = experience(np.zeros((4, 1)), np.zeros((4, 1)), 0.0, 1.0)
+    batch = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), batch)
+    turn = jnp.array([True, False, True, False])[:, None, None]
+    batch = dataclasses.replace(batch, active=turn, next_active=~turn)
+    y, weight = made.td_targets(batch, 10.0 * jnp.arange(1, 5)[:, None, None])
+    g = GAMMA
+    np.testing.assert_allclose(y[0, 0, 0], 1 + g + g**2 + g**3 + g**4 * 40, rtol=1e-6)
+    np.testing.assert_array_equal(weight[:, 0, 0], [1, 0, 0, 0])
+
+
+def test_several_rewards_need_a_sequence_of_as_many_steps():
+    with pytest.raises(UserError, match="n_step is 4, expected at most the sequence_length, 3"):
+        sac(n_step=4, sequence_length=3).check(spec())
+
+
 # Central critics.
 
 
@@ -313,31 +350,37 @@ def everyone(n=3) -> Scene:
     return Scene(jnp.zeros((2, n, 1)), jnp.array([[50.0], [60.0]]), action, active)
 
 
-def test_a_central_critic_reads_the_state_its_own_action_and_then_the_others():
+def test_a_central_critic_reads_the_state_and_everyones_action_in_its_place():
     """Actions in units of the box; who does nothing counts for nothing to the others."""
     critic = masac(hidden=(), agent_id=False).start(spec(3), KEY)["critic"]
-    x = critic._inputs(dataclasses.replace(everyone(), state=jnp.zeros((2, 3))))[..., 3:]
-    np.testing.assert_allclose(x[0], [[0.0, 0.1, 0.0], [0.1, 0.0, 0.0], [0.2, 0.0, 0.1]], atol=1e-6)
-    x = critic._inputs(
-        dataclasses.replace(everyone(), state=jnp.ones((2, 3))), jnp.full((2, 3, 1), H)
-    )
-    np.testing.assert_allclose(x[1, 0], [1, 1, 1, 1.0, 0.4, 0.0], atol=1e-6)
+    scene = dataclasses.replace(everyone(), state=jnp.full((2, 3), 7.0))
+    joint = [[0.0, 0.1, 0.0], [0.0, 0.1, 0.0], [0.0, 0.1, 0.2]]
+    np.testing.assert_allclose(critic._inputs(scene)[0, :, 3:], joint, atol=1e-6)
+    other = critic._inputs(scene, jnp.full((2, 3, 1), -H))
+    joint = [[-1.0, 0.4, 0.0], [0.3, -1.0, 0.0], [0.3, 0.4, -1.0]]
+    np.testing.assert_allclose(other[1, :, 3:], joint, atol=1e-6)
+    assert (other[..., :3] == 7).all()
 
 
-def central(made, environment, weights) -> Learned:
-    """Policies as they are; central critics, and their targets, of these weights for what they
-    read: the state, the own action, the other's."""
-    state = made.init(environment, KEY).learned
+def test_a_central_critic_of_discrete_actions_reads_the_others_alone():
+    critic = masac(hidden=(), agent_id=False).start(chooser(2), KEY)["critic"]
+    scene = Scene(jnp.zeros((2, 1)), jnp.zeros(2), jnp.array([2, 0]), jnp.ones(2, bool))
+    joint = [[0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 0, 0]]
+    np.testing.assert_array_equal(critic._inputs(scene)[:, 2:], joint)
+
+
+def central(made, environment, state, own, other) -> Learned:
+    """Policies as they are; central critics of two agents, and their targets, of these weights."""
+    before = made.init(environment, KEY).learned
     places = lambda p: [network.stack.head.weight for network in p.networks]  # noqa: E731
+    weights = jnp.array([[state, own, other], [state, other, own]])[..., None]
 
     def critic(params):
-        new = [jnp.broadcast_to(jnp.array(weights)[:, None], x.shape) for x in places(params)]
-        return eqx.tree_at(places, params, new)
+        return eqx.tree_at(places, params, [weights for _ in places(params)])
 
-    params = {**state.params, "critic": critic(state.params["critic"])}
-    return Learned(
-        params, {"critic": critic(state.target["critic"])}, state.optimizers, state.updates
-    )
+    params = {**before.params, "critic": critic(before.params["critic"])}
+    target = {"critic": critic(before.target["critic"])}
+    return Learned(params, target, before.optimizers, before.updates)
 
 
 def test_critics_learn_of_what_the_others_did_and_actors_of_what_they_would_do_now():
@@ -345,7 +388,7 @@ def test_critics_learn_of_what_the_others_did_and_actors_of_what_they_would_do_n
     for the actor, whose gradient passes through its own action alone."""
     both = dataclasses.replace(spec(2), state_size=1)
     made = algorithm(critic="global", sharing="independent")
-    before = central(made, both, (2.0, 3.0, 5.0))
+    before = central(made, both, 2.0, 3.0, 5.0)
     batch = experience(np.zeros((1, 2)), np.zeros((1, 2)), [[0.3, -1.5]], 0.0, gone=True)
     batch = dataclasses.replace(
         batch, state=jnp.full((1, 1, 1), 7.0), next_state=jnp.zeros((1, 1, 1))

@@ -18,25 +18,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from shoal.agents.off_policy import Experience, Learned, OffPolicy, OffPolicyState
+from shoal.agents.off_policy import Experience, Learned, OffPolicyState
+from shoal.agents.off_policy_actor_critic import OffPolicyActorCritic
 from shoal.agents.policies import Explorer, NoisyPolicy, box_of
 from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
 from shoal.core.limits import Count, NonNegative, Positive
 from shoal.core.parallel import cond, weighted_mean
-from shoal.nn.critics import QCritic
-from shoal.nn.mlp import Activation
 
 
-class DDPG(OffPolicy):
+class DDPG(OffPolicyActorCritic):
     """Off-policy actor-critic with a deterministic policy, for box actions. Networks and rates are
     those of TD3's authors; noise is in half widths of the box."""
 
-    learning_rate: Positive = 3e-4
-    """Adam's step size, of actor and critics."""
-    max_grad_norm: Positive = 1e3
-    """Largest norm of a gradient, of each network and each group that shares parameters."""
     noise: Positive = 0.1
     """Deviation of the noise that explores, in half widths of the box. Until the first gradient
     step actions are uniformly random."""
@@ -46,12 +41,6 @@ class DDPG(OffPolicy):
     """The most of that noise, in half widths (c)."""
     actor_interval: Count = 1
     """Gradient steps of the critics from one of the actor to the next (d)."""
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256))
-    """Widths of the layers."""
-    activation: Activation = eqx.field(static=True, default="relu")
-    """Non-linearity of the layers."""
-    anneal_learning_rate: bool = eqx.field(static=True, default=False)
-    """Whether the learning rate falls linearly to 0."""
     critics: Count = eqx.field(static=True, default=1)
     """How many critics there are; the lowest counts in targets, the first trains the actor."""
 
@@ -66,7 +55,7 @@ class DDPG(OffPolicy):
     ) -> tuple[Learned, Metrics]:
         """One step of the critics, and where it is due one of the actor."""
         actor_carry, critic_carry = batch.first_carry
-        rates: Any = dict(learning_rate=learning_rate, max_grad_norm=self.max_grad_norm)
+        rates = self.rates(learning_rate)
         target, space = learned.target, learned.params["critic"].space
 
         steps = (batch.obs, batch.next_obs, actor_carry, batch.starts)
@@ -116,12 +105,7 @@ class DDPG(OffPolicy):
         space = box_of(spec, "ddpg and td3 choose")
         keys = jax.random.split(key, 1 + self.critics)
         actor = self.network(spec, space.size, head_gain=0.01, key=keys[0])
-        shape, groups = self.architecture, self.groups(spec)
-        critic = QCritic.of(spec, space, groups, "local", keys=keys[1:], **shape)
-        return {"actor": actor, "critic": critic}
-
-    def remembering_critic(self, params: Params) -> QCritic | None:
-        return params["critic"] if self.recurrent else None
+        return {"actor": actor, "critic": self.make_critic(spec, space, keys[1:])}
 
     def learned_policy(self, state: OffPolicyState) -> NoisyPolicy:
         params = state.learned.params

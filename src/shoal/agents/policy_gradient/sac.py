@@ -16,33 +16,27 @@ Haarnoja et al. 2018, arXiv:1812.05905; for discrete actions Christodoulou 2019,
 for teams Lowe et al. 2017, arXiv:1706.02275, and Liu et al. 2023, arXiv:2306.10715 (HASAC).
 """
 
-from typing import Any, Literal
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from shoal.agents.off_policy import Experience, Learned, OffPolicy, OffPolicyState
+from shoal.agents.off_policy import Experience, Learned, OffPolicyState
+from shoal.agents.off_policy_actor_critic import OffPolicyActorCritic
 from shoal.agents.policies import SoftActor, expectation
 from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError
-from shoal.core.limits import Count, Fraction, Positive
+from shoal.core.limits import Fraction, Positive
 from shoal.core.parallel import weighted_mean
 from shoal.core.spaces import Box, Factored
-from shoal.nn.critics import QCritic
-from shoal.nn.mlp import Activation
 
 
-class SAC(OffPolicy):
+class SAC(OffPolicyActorCritic):
     """Off-policy actor-critic with twin critics and a learned temperature."""
 
-    learning_rate: Positive = 3e-4
-    """Adam's step size, of actor, critics and temperature."""
-    max_grad_norm: Positive = 1e3
-    """Largest norm of a gradient, of each network and each group that shares parameters."""
     target_entropy: float = -1.0
     """The entropy that the temperature aims at in a box, in nats for each dimension of an action
     that is scaled to [-1, 1]."""
@@ -51,18 +45,6 @@ class SAC(OffPolicy):
     log of the number that are legal."""
     init_alpha: Positive = 1.0
     """The temperature at first: what a nat of entropy is worth."""
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256))
-    """Widths of the layers."""
-    activation: Activation = eqx.field(static=True, default="relu")
-    """Non-linearity of the layers."""
-    anneal_learning_rate: bool = eqx.field(static=True, default=False)
-    """Whether the learning rate falls linearly to 0."""
-    critics: Count = eqx.field(static=True, default=2)
-    """How many critics there are; the lowest counts."""
-    critic: Literal["local", "global"] = eqx.field(static=True, default="local")
-    """What critics read besides the agent's own action: what it sees, or the global state and what
-    the others do."""
-
     with_target = ("critic",)
 
     def step(
@@ -78,7 +60,7 @@ class SAC(OffPolicy):
         of_agent = jnp.array(actor.network.groups.of_agent)
         alpha = jnp.exp(learned.params["log_alpha"])[of_agent]
         actor_carry, critic_carry = batch.first_carry
-        rates: Any = dict(learning_rate=learning_rate, max_grad_norm=self.max_grad_norm)
+        rates = self.rates(learning_rate)
 
         steps = (batch.obs, batch.next_obs, batch.next_legal, actor_carry, batch.starts)
         action, p, log_p = expectation(actor.after(*steps), key_next)
@@ -133,23 +115,16 @@ class SAC(OffPolicy):
             )
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
-        space, groups = spec.action, self.groups(spec)
+        space = spec.action
         assert not isinstance(space, Factored)
         keys = jax.random.split(key, 1 + self.critics)
         outputs = 2 * space.size if isinstance(space, Box) else space.size
         network = self.network(spec, outputs, head_gain=0.01, key=keys[0])
-        shape = self.architecture
         return {
             "actor": SoftActor(network, space),
-            "critic": QCritic.of(spec, space, groups, self.critic, keys=keys[1:], **shape),
-            "log_alpha": jnp.full(groups.count, jnp.log(self.init_alpha)),
+            "critic": self.make_critic(spec, space, keys[1:]),
+            "log_alpha": jnp.full(self.groups(spec).count, jnp.log(self.init_alpha)),
         }
-
-    def reads_state(self, params: Params) -> bool:
-        return self.critic == "global"
-
-    def remembering_critic(self, params: Params) -> QCritic | None:
-        return params["critic"] if self.recurrent else None
 
     def learned_policy(self, state: OffPolicyState) -> SoftActor:
         return state.learned.params["actor"]

@@ -1,0 +1,93 @@
+"""The engine of actor-critics that learn from replay: critics of actions, and their targets.
+
+    y = r_1 + gamma r_2 + .. + gamma^(n-1) r_n + gamma^n V(o_n)
+
+An algorithm says what a successor is worth, V, and climbs the critics.
+"""
+
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from shoal.agents.off_policy import Experience, OffPolicy
+from shoal.core.descend import Params
+from shoal.core.env import EnvSpec
+from shoal.core.errors import require
+from shoal.core.limits import Count, Positive
+from shoal.core.spaces import Box, Discrete
+from shoal.math.td import n_step_returns, settled_returns
+from shoal.nn.critics import QCritic
+from shoal.nn.mlp import Activation
+
+
+class OffPolicyActorCritic(OffPolicy):
+    """Networks `actor` and `critic`, and the fields that they have in common."""
+
+    learning_rate: Positive = 3e-4
+    """Adam's step size, of all networks."""
+    max_grad_norm: Positive = 1e3
+    """Largest norm of a gradient, of each network and each group that shares parameters."""
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256))
+    """Widths of the layers."""
+    activation: Activation = eqx.field(static=True, default="relu")
+    """Non-linearity of the layers."""
+    anneal_learning_rate: bool = eqx.field(static=True, default=False)
+    """Whether the learning rate falls linearly to 0."""
+    critics: Count = eqx.field(static=True, default=2)
+    """How many critics there are; the lowest counts in targets."""
+    critic: Literal["local", "global"] = eqx.field(static=True, default="local")
+    """What critics read besides the agent's own action: what it sees, or the global state and what
+    the others do."""
+    n_step: Count = eqx.field(static=True, default=1)
+    """Rewards in a target (n), fewer where the episode ends before. More are not corrected for what
+    the policy would do now."""
+
+    @property
+    def shortest(self) -> int:
+        return self.n_step
+
+    def check(self, spec: EnvSpec) -> None:
+        super().check(spec)
+        length = self.sequence_length or self.n_step
+        require(
+            self.n_step <= length,
+            f"n_step is {self.n_step}, expected at most the sequence_length, {length}",
+        )
+
+    def rates(self, learning_rate: Float[Array, ""] | float) -> dict[str, Any]:
+        """How far a gradient moves a network, for `Learned.descend`."""
+        return {"learning_rate": learning_rate, "max_grad_norm": self.max_grad_norm}
+
+    def make_critic(self, spec: EnvSpec, space: Box | Discrete, keys: Key[Array, "K"]) -> QCritic:
+        """An ensemble of critics, one for each key."""
+        shape = self.architecture
+        return QCritic.of(spec, space, self.groups(spec), self.critic, keys=keys, **shape)
+
+    def reads_state(self, params: Params) -> bool:
+        return self.critic == "global"
+
+    def remembering_critic(self, params: Params) -> QCritic | None:
+        return params["critic"] if self.recurrent else None
+
+    def td_targets(
+        self, batch: Experience, value: Float[Array, "L M N"]
+    ) -> tuple[Float[Array, "L M N"], Float[Array, "L M N"]]:
+        """What each agent's action was worth, y, and the weight of it; `value` is that of the
+        successors. Out of turn a return runs on to the agent's next one."""
+        known = batch.present | batch.gone
+        ends = jnp.broadcast_to(batch.done[..., None], value.shape)
+        value = jnp.where(batch.present, value, 0.0)
+        discount = self.discount * (1.0 - batch.gone)
+        y, settled = settled_returns(batch.reward, discount, value, known, ends, 0.0)
+        if self.n_step > 1:
+            value = jnp.where(known, value, jnp.roll(y, -1, axis=0))
+            y = n_step_returns(batch.reward, discount, value, ends, self.n_step)
+            one = jnp.ones_like(y)
+            settled = n_step_returns(0 * one, one, 1.0 * settled, ends, self.n_step) > 0
+            full = jnp.arange(len(y)) + self.n_step <= len(y)
+            ending = jnp.cumsum(ends[::-1], axis=0)[::-1] > 0
+            settled &= full[:, None, None] | ending
+        return jax.lax.stop_gradient(y), self.weight_of(batch) * settled
