@@ -58,7 +58,7 @@ def check_memory(state: Any, members: int) -> None:
 def _memory() -> int:
     """Bytes that the devices hold."""
     devices = jax.local_devices()
-    limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
+    limits = [int((device.memory_stats() or {}).get("bytes_limit") or 0) for device in devices]
     if all(limits):
         return sum(limits)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
