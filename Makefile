@@ -62,5 +62,5 @@ $(DEV): $(RUNTIME)
 $(SUITES): pyproject.toml constraints.txt
 	test -x .venv-suites/bin/python || $(PYTHON) -m venv .venv-suites
 	.venv-suites/bin/pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-e '.[dev,jaxmarl,jumanji,gymnax,playground,mlflow,trackio,wandb]'
+		-e '.[dev,jaxmarl,jumanji,gymnax,playground,mamujoco,mujoco,box2d,mlflow,trackio,wandb]'
 	touch $@

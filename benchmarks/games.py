@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
-# Both payoffs of each cell, the row player's action fastest.
+# Both payoffs of each action profile, the row player's action fastest.
 SEVENTY_FIVE = """
 9504 72336 -111771 -461736 397584 1227336 171204 -1718376 1303104 1303104 737154 -453420
 -660 48081 31680 -300036 -113850 774576 -45936 -1039236 -453420 737154 -227040 -227040

@@ -39,7 +39,7 @@ def trainings() -> Iterator[tuple[str, str, str, int, dict]]:
                 algorithm,
                 "game/two_step",
                 seed,
-                {"preset": "none", "settings": TWO_STEP["algo"], **run},
+                {"preset": "none", **TWO_STEP["algo"], **run},
             )
     for algorithm in ("sac", "ddpg", "td3"):
         for seed in range(3):
@@ -55,17 +55,27 @@ def main() -> None:
     for claim, algorithm, environment, seed, settings in trainings():
         if claim in claims and (algorithm, environment, str(seed)) not in _known():
             row = measure(algorithm, environment, seed, settings)
-            rows.append(TABLE, COLUMNS, row)
+            rows.append(TABLE, COLUMNS, {column: row[column] for column in COLUMNS})
             print(*(row[c] for c in COLUMNS[:6]), flush=True)
 
 
-def measure(algorithm: str, environment: str, seed: int, settings: dict) -> dict:
-    """Trains and evaluates; one row of the table."""
-    host = environment.startswith("gymnasium:")
-    env = shoal.make(environment, **({"in_process": True} if host else {}))
+def measure(
+    algorithm: str, environment: str, seed: int, settings: dict, episodes: int = 100
+) -> dict:
+    """Trains and evaluates; one row of the table. Particles take continuous actions."""
+    if environment.startswith("mpe/"):
+        how = {"continuous_actions": True}
+    else:
+        how = {"in_process": True} if environment.startswith(("gymnasium:", "mamujoco:")) else {}
     out = Path(tempfile.mkdtemp(prefix="shoal-")) / "run"
     run = shoal.train(
-        algorithm, env, seed=seed, out=out, evaluations=1, eval_episodes=100, **settings
+        algorithm,
+        shoal.make(environment, **how),
+        seed=seed,
+        out=out,
+        evaluations=1,
+        eval_episodes=episodes,
+        **settings,
     )
     report = run.evaluation
     assert report is not None
@@ -75,10 +85,11 @@ def measure(algorithm: str, environment: str, seed: int, settings: dict) -> dict
         "environment": environment,
         "steps": run.config.total_steps,
         "seed": seed,
-        "episodes": 100,
+        "episodes": episodes,
         "return": f"{report['return']['mean']:.3f}",
         "device": f"{hardware()['device']} x {hardware()['devices']}",
         "versions": json.dumps(versions()),
+        "seconds": f"{run.metrics[-1]['seconds']:.0f}",
     }
 
 

@@ -72,8 +72,15 @@ _CLASSIC = "shoal.envs.game.classic"
 _TREES = "shoal.envs.game.trees"
 
 ALGORITHMS: dict[str, Entry] = {
+    "ppo": Entry(f"{_POLICY_GRADIENT}.ppo:ippo", "proximal policy optimization, as ippo"),
     "ippo": Entry(f"{_POLICY_GRADIENT}.ppo:ippo", "independent PPO: each agent a PPO learner"),
     "mappo": Entry(f"{_POLICY_GRADIENT}.ppo:mappo", "PPO with a centralised critic"),
+    "happo": Entry(f"{_POLICY_GRADIENT}.happo:happo", "PPO agent by agent, for unlike agents"),
+    "trpo": Entry(
+        f"{_POLICY_GRADIENT}.trpo:trpo", "trust-region policy optimization: natural steps"
+    ),
+    "npg": Entry(f"{_POLICY_GRADIENT}.trpo:npg", "natural policy gradient: TRPO's whole step"),
+    "hatrpo": Entry(f"{_POLICY_GRADIENT}.happo:hatrpo", "TRPO agent by agent, for unlike agents"),
     "a2c": Entry(f"{_POLICY_GRADIENT}.a2c:a2c", "advantage actor-critic, one pass over the data"),
     "reinforce": Entry(
         f"{_POLICY_GRADIENT}.reinforce:reinforce",
@@ -171,12 +178,13 @@ _WORLDS: dict[str, Entry] = {
 
 ENVIRONMENTS: dict[str, Entry] = Worlds(_WORLDS)
 
-_HOST = "shoal.envs.host.world:HostWorld"  # three suites in one class, whose tasks keep them
+_HOST = "shoal.envs.host.world:HostWorld"  # four suites in one class, whose tasks keep them
 
 SUITES: dict[str, Entry] = {
     "gymnasium": Entry(_HOST, "a world of Gymnasium's, stepped by worker processes"),
     "pettingzoo": Entry(_HOST, "a world of PettingZoo's, stepped by worker processes"),
     "mpe2": Entry(_HOST, "a particle world of MPE2's, stepped by worker processes"),
+    "mamujoco": Entry(_HOST, "a robot of MaMuJoCo's, its joints shared out among agents"),
     "jaxmarl": Entry("shoal.envs.suites.jaxmarl:JaxMARLWorld", "a world of JaxMARL's, compiled"),
     "jumanji": Entry("shoal.envs.suites.jumanji:JumanjiWorld", "a world of Jumanji's, compiled"),
     "gymnax": Entry("shoal.envs.suites.gymnax:GymnaxWorld", "a world of Gymnax's, compiled"),

@@ -52,6 +52,7 @@ CLIPPED = dict(hidden=(4,), max_grad_norm=0.01)
 OFF_POLICY = dict(learning_starts=16, capacity=96, batch_size=16, update_ratio=0.125, **CLIPPED)
 ALGORITHMS = {
     "ippo": dict(epochs=2, minibatches=2, **CLIPPED),
+    "trpo": dict(epochs=2, minibatches=2, **CLIPPED),
     "reinforce": CLIPPED,
     "iql": OFF_POLICY,
     "sac": OFF_POLICY,

@@ -6,6 +6,7 @@ import pytest
 from paper_runs import write_run
 
 from shoal.cli import compare, report
+from shoal.cli.arguments import Arguments
 from shoal.cli.main import run
 from shoal.core.errors import UserError
 
@@ -78,7 +79,7 @@ def test_marl_eval_is_written_and_other_files_are_kept(capsys, tmp_path, runs):
     assert set(json.loads(path.read_text())["mpe"]["simple"]) == {"ippo", "a2c"}
     path.write_text("{}")
     with pytest.raises(UserError, match=r"exists and is not marl-eval's"):
-        compare.run([*even, "--marl-eval", str(path)])
+        compare.run(Arguments.of([*even, "--marl-eval", str(path)]))
     assert path.read_text() == "{}"
 
 
@@ -97,23 +98,23 @@ def test_mistakes_are_one_line(runs, verb, arguments, said):
     if verb is report and "json" in arguments[0]:
         said = "unknown option '--json'"
     with pytest.raises(UserError) as raised:
-        verb.run([*runs, *arguments])
+        verb.run(Arguments.of([*runs, *arguments]))
     assert said in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_too_few_runs(runs):
     with pytest.raises(UserError, match="two run directories or more"):
-        compare.run([])
+        compare.run(Arguments.of([]))
     with pytest.raises(UserError, match="or one with a sweep"):
-        compare.run([*runs[:1], "--reference", "none"])
+        compare.run(Arguments.of([*runs[:1], "--reference", "none"]))
     with pytest.raises(UserError, match="a run directory or more"):
-        report.run([])
+        report.run(Arguments.of([]))
 
 
 def test_a_report_goes_into_the_run_or_here(capsys, monkeypatch, tmp_path, runs):
     monkeypatch.chdir(tmp_path)
-    assert report.run([runs[0], "--reference", "none"]) == 0
+    assert report.run(Arguments.of([runs[0], "--reference", "none"])) == 0
     assert "shoal train ippo" in (tmp_path / "first" / "report.html").read_text()
-    assert report.run([*runs, "--reference", "none", "--title", "Two of them"]) == 0
+    assert report.run(Arguments.of([*runs, "--reference", "none", "--title", "Two of them"])) == 0
     assert "<h1>Two of them</h1>" in (tmp_path / "report.html").read_text()
     assert capsys.readouterr().out.splitlines()[-1].startswith("report.html")

@@ -8,6 +8,7 @@ import typing
 import pytest
 
 from shoal import registry
+from shoal.cli.arguments import Arguments
 from shoal.cli.declared import check_options, fields
 from shoal.core.errors import UserError
 
@@ -48,7 +49,7 @@ TARGETS = {"--algo.": "shoal.agents.policy_gradient.ppo:mappo"}
     ],
 )
 def test_good_options_pass(words: str) -> None:
-    check_options(words.split(), TARGETS)
+    check_options(Arguments.of(words.split()), TARGETS)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +65,11 @@ def test_good_options_pass(words: str) -> None:
 )
 def test_bad_options_are_named(words: str, said: str) -> None:
     with pytest.raises(UserError) as error:
-        check_options(words.split(), TARGETS)
+        check_options(Arguments.of(words.split()), TARGETS)
     assert str(error.value) == said
 
 
 def test_a_class_whose_source_does_not_tell_is_left_to_the_parser() -> None:
-    check_options(["--algo.nonsense", "1"], {"--algo.": "collections:OrderedDict"})
-    check_options(["--algo.nonsense", "1"], {"--algo.": "json:loads"})
+    words = Arguments.of(["--algo.nonsense", "1"])
+    check_options(words, {"--algo.": "collections:OrderedDict"})
+    check_options(words, {"--algo.": "json:loads"})

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from shoal.cli.arguments import Arguments
 from shoal.cli.main import run
 from shoal.cli.parse import parse
 from shoal.core.errors import Failure, UserError
@@ -36,13 +37,13 @@ class Options:
     ],
 )
 def test_a_switch_alone_is_true(words: str, expected: Options) -> None:
-    assert parse(Options, words.split(), "shoal") == expected
+    assert parse(Options(), Arguments.of(words.split()), "shoal") == expected
 
 
 @pytest.mark.parametrize("words", ["--seed", "--json maybe", "--sed 1"])
 def test_what_does_not_fit_is_named(words: str) -> None:
     with pytest.raises(UserError, match=words.split()[0]):
-        parse(Options, words.split(), "shoal")
+        parse(Options(), Arguments.of(words.split()), "shoal")
 
 
 def test_a_failure_is_one_line_for_every_verb(monkeypatch, capsys) -> None:
@@ -53,3 +54,24 @@ def test_a_failure_is_one_line_for_every_verb(monkeypatch, capsys) -> None:
     assert run(["eval", "somewhere"]) == 1
     out, err = capsys.readouterr()
     assert out == "" and err == "shoal: the disk is full\n"
+
+
+def test_words_are_told_apart_once() -> None:
+    words = "-1,2 a --num_envs=8 --algo.hidden 8 -8 -h --json --search=clip=0.1:0.2 clip"
+    found = Arguments.of(words.split())
+    assert found.names == ["-1,2", "a"] and found.help
+    named = {option.name: option.values for option in found.options}
+    assert named == {
+        **{"--num-envs": ["8"], "--algo.hidden": ["8", "-8"], "-h": [], "--json": []},
+        "--search": ["clip=0.1:0.2", "clip"],
+    }
+    assert found.value("--num-envs") == "8" and found.value("--algo.hidden") is None
+    assert found.is_on("--json") and not found.is_on("--quiet")
+    assert found.options[1].field == "hidden"
+
+
+def test_names_may_stand_behind_options() -> None:
+    words = "a --json b --json=maybe --at-steps 5 c --json False d"
+    names, options = Arguments.of(words.split()).gather({"--json"})
+    assert names == ["a", "b", "c", "d"]
+    assert [option.values for option in options] == [[], ["maybe"], ["5"], ["False"]]

@@ -13,6 +13,7 @@ import pytest
 
 from shoal import registry
 from shoal.agents.policy_gradient.ppo import PPO
+from shoal.cli.arguments import Arguments
 from shoal.cli.declared import leaves
 from shoal.cli.main import run
 from shoal.cli.sweep import read_sweep, settings_of, settings_table
@@ -45,13 +46,13 @@ def test_leaves_are_the_numbers_that_are_not_static(name: str) -> None:
 
 def test_comma_lists_are_taken_out_and_all_else_stays() -> None:
     words = "--steps 5 --algo.learning-rate 1e-4,3e-4 --algo.init_log_std=-1,0.5 --algo.clip 0.3"
-    sweep, rest = read_sweep([*words.split(), "--algo.hidden", "8", "8"], *WORDS)
+    sweep, rest = read_sweep(Arguments.of([*words.split(), "--algo.hidden", "8", "8"]), *WORDS)
     assert sweep == {"learning_rate": [1e-4, 3e-4], "init_log_std": [-1.0, 0.5]}
-    assert rest == ["--steps", "5", "--algo.clip", "0.3", "--algo.hidden", "8", "8"]
+    assert rest.words() == ["--steps", "5", "--algo.clip", "0.3", "--algo.hidden", "8", "8"]
 
 
 def test_whole_numbers_are_swept_as_such() -> None:
-    sweep, _ = read_sweep(["--algo.target-interval", "1,20"], "vdn", "mpe/simple")
+    sweep, _ = read_sweep(Arguments.of(["--algo.target-interval", "1,20"]), "vdn", "mpe/simple")
     assert sweep == {"target_interval": [1, 20]}
     assert all(type(x) is int for x in sweep["target_interval"])
 

@@ -116,3 +116,14 @@ def test_networks_without_an_optimizer_stay():
     )
     np.testing.assert_array_equal(stepped["fixed"], [2.0])
     assert stepped["net"][0] < 1
+
+
+def test_what_is_frozen_stays_with_its_moments():
+    params = {"a": jnp.ones((2, 3)), "b": jnp.ones((1, 2))}
+    optimizers = {"a": init_optimizer(params["a"], 2), "b": init_optimizer(params["b"], 1)}
+    grads = {"a": jnp.array([[1.0] * 3, [jnp.nan] * 3]), "b": jnp.ones((1, 2))}
+    frozen = {"a": jnp.array([False, True])}
+    new, moved, _ = apply_gradient(params, grads, optimizers, learning_rate=0.1, frozen=frozen)
+    assert (new["a"][0] < 1).all() and (new["a"][1] == 1).all() and (new["b"] < 1).all()
+    assert (moved["a"].moments.mu[1] == 0).all() and (moved["a"].moments.mu[0] > 0).all()
+    assert moved["a"].skipped.sum() == 0  # not even the NaN of who is frozen counts

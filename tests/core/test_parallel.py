@@ -10,7 +10,9 @@ from jax.sharding import AxisType, PartitionSpec as P
 from probes import collect
 
 from shoal.agents.evolution.openai_es import openai_es
+from shoal.agents.policy_gradient.happo import happo
 from shoal.agents.policy_gradient.ppo import ippo
+from shoal.agents.policy_gradient.trpo import trpo
 from shoal.core.algorithm import Trajectory
 from shoal.core.descend import descend, init_optimizer
 from shoal.core.parallel import (
@@ -112,8 +114,13 @@ def test_gradients_are_averaged_and_not_added_up():
 
 @pytest.mark.parametrize(
     "algorithm",
-    [ippo(hidden=(8,), epochs=2, minibatches=1), openai_es(hidden=(4,), population=4)],
-    ids=["ippo", "openai_es"],
+    [
+        ippo(hidden=(8,), epochs=2, minibatches=1),
+        happo(hidden=(8,), epochs=2, minibatches=1),
+        trpo(hidden=(8,), epochs=2, minibatches=1, sharing="independent"),
+        openai_es(hidden=(4,), population=4),
+    ],
+    ids=["ippo", "happo", "trpo", "openai_es"],
 )
 def test_two_devices_learn_what_one_does(algorithm):
     state, trajectory = collect(algorithm, SimpleSpread(horizon=4), num_envs=4, unroll=6)

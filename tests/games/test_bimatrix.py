@@ -11,7 +11,8 @@ from shoal.core.errors import UserError
 from shoal.games.bimatrix import equilibria, fitting, nash_subsets
 from shoal.games.normal_form import NormalForm, rational
 
-# von Stengel 1999, Gambit's file: both payoffs of each cell, the row player's action fastest.
+# von Stengel 1999, Gambit's file: both payoffs of each action profile, the row player's
+# action fastest.
 SIX = """
 9504 72336 -111771 -461736 397584 1227336 171204 -1718376 1303104 1303104 737154 -453420
 -660 48081 31680 -300036 -113850 774576 -45936 -1039236 -453420 737154 -227040 -227040
@@ -23,8 +24,8 @@ SIX = """
 
 
 def six_by_six() -> NormalForm:
-    cells = np.array(SIX.split(), float).reshape(6, 6, 2)
-    return NormalForm.bimatrix(cells[:, :, 0].T, cells[:, :, 1].T)
+    pairs = np.array(SIX.split(), float).reshape(6, 6, 2)
+    return NormalForm.bimatrix(pairs[:, :, 0].T, pairs[:, :, 1].T)
 
 
 SHAPLEY = [[0, 3, 0], [2, 2, 0], [3, 0, 1]]

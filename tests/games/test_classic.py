@@ -20,7 +20,7 @@ from shoal.games.classic import (
 )
 from shoal.games.dominance import dominated_actions
 from shoal.games.normal_form import pure, regret
-from shoal.games.pure_equilibria import pure_cells
+from shoal.games.pure_equilibria import pure_action_profiles
 
 DEFECT, UNIFORM = [0, 1], [1 / 3] * 3
 
@@ -86,9 +86,9 @@ def test_what_is_known_of_sealed_bids() -> None:
     second = sealed_bid([4, 3], range(6), "second")
     assert dominated_actions(second, 0, strict=False) == [0, 1, 2, 3, 5]
     # At the first price the loser bids its value or just below, the winner that or just above.
-    assert pure_cells(sealed_bid([4, 2], range(6))) == [(2, 1), (2, 2), (3, 2)]
+    assert pure_action_profiles(sealed_bid([4, 2], range(6))) == [(2, 1), (2, 2), (3, 2)]
     # Where all pay, the loser would rather bid 0, and then the winner less.
-    assert pure_cells(sealed_bid([3, 3], range(4), "all-pay")) == []
+    assert pure_action_profiles(sealed_bid([3, 3], range(4), "all-pay")) == []
 
 
 def test_congestion_by_hand() -> None:
@@ -115,7 +115,7 @@ def test_all_on_the_new_road_is_an_equilibrium() -> None:
 def test_covariant_payoffs_have_the_correlation(sizes, rho: float) -> None:
     payoffs = np.asarray(covariant(sizes, rho, 3).payoffs).reshape(len(sizes), -1)
     found = np.corrcoef(payoffs)[0, 1]
-    assert abs(found - rho) < (1e-9 if abs(rho) == 1 else 0.06)  # 2000 cells: 0.02 a deviation
+    assert abs(found - rho) < (1e-9 if abs(rho) == 1 else 0.06)  # 2000 profiles: 0.02 a deviation
     assert abs(payoffs.std() - 1) < 0.1
 
 

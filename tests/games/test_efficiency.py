@@ -85,15 +85,15 @@ def test_welfare_by_hand() -> None:
 def test_the_front_against_all_pairs(shape) -> None:
     payoffs = np.random.default_rng(2).integers(0, 7, (len(shape), *shape)).astype(float)
     game = NormalForm(payoffs)
-    cells = list(itertools.product(*map(range, shape)))
-    value = {c: payoffs[(slice(None), *c)] for c in cells}
+    profiles = list(itertools.product(*map(range, shape)))
+    value = {c: payoffs[(slice(None), *c)] for c in profiles}
 
     def beaten(c):
-        return any((value[d] >= value[c]).all() and (value[d] > value[c]).any() for d in cells)
+        return any((value[d] >= value[c]).all() and (value[d] > value[c]).any() for d in profiles)
 
     front = pareto_front(game)
-    assert front == [c for c in cells if not beaten(c)]
-    assert all(is_pareto_optimal(game, c) == (c in front) for c in cells)
+    assert front == [c for c in profiles if not beaten(c)]
+    assert all(is_pareto_optimal(game, c) == (c in front) for c in profiles)
 
 
 def test_a_lottery_may_dominate_what_no_cell_does() -> None:
@@ -113,7 +113,7 @@ def test_a_lottery_may_dominate_what_no_cell_does() -> None:
         (lambda: price_of_anarchy(pigou(2)), "costs=True"),
         (lambda: price_of_anarchy(pigou(2), social="fair"), "did you mean 'fairness'"),
         (lambda: price_of_anarchy(pigou(2), []), "equilibria is empty"),
-        (lambda: is_pareto_optimal(pigou(2), (0, 2)), r"cell \(0, 2\) does not exist"),
+        (lambda: is_pareto_optimal(pigou(2), (0, 2)), r"action profile \(0, 2\) does not exist"),
         (lambda: is_pareto_optimal(pigou(2), (0, 0), "purr"), "did you mean 'pure'"),
         (lambda: is_pareto_optimal(pigou(2), ([1, 0], [1, 1])), "not a distribution"),
     ],

@@ -67,10 +67,10 @@ def folded() -> NormalForm:
     are at rationality log(x / (1 - x)) / h(x), which rises to 17, falls to 5, and rises again."""
     by_others = {0: 4.95, 1: -2.05, 2: 0.95}  # how many others take it: h in Bernstein's form
     payoffs = np.zeros((3, 2, 2, 2))
-    for cell in np.ndindex(2, 2, 2):
+    for actions in np.ndindex(2, 2, 2):
         for i in range(3):
-            if cell[i] == 0:
-                payoffs[(i, *cell)] = by_others[cell.count(0) - 1]
+            if actions[i] == 0:
+                payoffs[(i, *actions)] = by_others[actions.count(0) - 1]
     return NormalForm(payoffs)
 
 
@@ -106,9 +106,9 @@ def test_gradients_equal_finite_differences(shape) -> None:
         value = jax.jit(score)
         h = 1e-5
         step = h * jnp.eye(payoffs.size).reshape(-1, *payoffs.shape)
-        for cell in range(0, payoffs.size, 3):
-            up, down = (value(payoffs + s * step[cell], 3.0) for s in (1, -1))
-            assert abs((up - down) / (2 * h) - slope.ravel()[cell]) < 1e-7
+        for entry in range(0, payoffs.size, 3):
+            up, down = (value(payoffs + s * step[entry], 3.0) for s in (1, -1))
+            assert abs((up - down) / (2 * h) - slope.ravel()[entry]) < 1e-7
         central = (value(payoffs, 3.0 + h) - value(payoffs, 3.0 - h)) / (2 * h)
         assert abs(central - by_rationality) < 1e-7
 

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from shoal.core.errors import UserError
-from shoal.games.normal_form import NormalForm, deviations, expected, gains, pure, rational, regret
+from shoal.games.normal_form import (
+    NormalForm,
+    deviations,
+    expected_payoffs,
+    gains,
+    pure,
+    rational,
+    regret,
+)
 
 PENNIES = NormalForm.zero_sum([[1, -1], [-1, 1]])
 
@@ -18,7 +26,10 @@ def test_expected_payoffs_by_hand() -> None:
     x, y = [0.25, 0.75], [0.5, 0.5]
     assert deviations(game.payoffs, (x, y), 0).tolist() == [1.5, 3.0]
     assert deviations(game.payoffs, (x, y), 1).tolist() == [0.75, 2.0]
-    assert expected(game, (x, y)).tolist() == [0.25 * 1.5 + 0.75 * 3.0, 0.5 * 0.75 + 0.5 * 2.0]
+    assert expected_payoffs(game, (x, y)).tolist() == [
+        0.25 * 1.5 + 0.75 * 3.0,
+        0.5 * 0.75 + 0.5 * 2.0,
+    ]
     assert gains(game, (x, y)).tolist() == [3.0 - 2.625, 2.0 - 1.375]
     assert regret(game, (x, y)) == 0.625
 
@@ -54,9 +65,9 @@ def test_constructors() -> None:
 def test_a_game_is_a_pytree() -> None:
     games = jax.vmap(NormalForm)(jnp.stack([jnp.asarray(PENNIES.payoffs)] * 3))
     half = jnp.array([0.5, 0.5])
-    values = jax.vmap(lambda g: expected(g, (half, half)))(games)
+    values = jax.vmap(lambda g: expected_payoffs(g, (half, half)))(games)
     assert values.shape == (3, 2) and bool((values == 0).all())
-    slope = jax.grad(lambda p: expected(NormalForm(p), (half, half))[0])(
+    slope = jax.grad(lambda p: expected_payoffs(NormalForm(p), (half, half))[0])(
         jnp.asarray(PENNIES.payoffs)
     )
     assert slope[0].tolist() == [[0.25, 0.25], [0.25, 0.25]] and slope[1].tolist() == [[0, 0]] * 2

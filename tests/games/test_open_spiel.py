@@ -76,10 +76,10 @@ def test_tables_there_and_back(shape: tuple[int, ...]) -> None:
     game = NormalForm(payoffs, actions=names, title="A game, of names")
     peer = to_open_spiel(game)
     assert isinstance(peer, pyspiel.MatrixGame if len(shape) == 2 else pyspiel.TensorGame)
-    for cell in np.ndindex(shape):
+    for actions in np.ndindex(shape):
         ends = peer.new_initial_state()
-        ends.apply_actions(list(cell))
-        assert ends.returns() == payoffs[:, *cell].tolist()
+        ends.apply_actions(list(actions))
+        assert ends.returns() == payoffs[:, *actions].tolist()
     again = from_open_spiel(peer)
     assert again.payoffs.tolist() == payoffs.tolist()
     assert (again.actions, again.title) == (game.actions, game.title)

@@ -5,7 +5,7 @@ import pytest
 
 from shoal.core.errors import UserError
 from shoal.games.classic import classic, random
-from shoal.games.normal_form import NormalForm, expected
+from shoal.games.normal_form import NormalForm, expected_payoffs
 from shoal.games.stackelberg import stackelberg
 from shoal.games.support_enumeration import support_enumeration
 
@@ -59,7 +59,7 @@ def test_at_least_any_equilibrium_and_no_better_grid_point(seed: int, scale: flo
     found = stackelberg(game)
     assert found.regret <= 1e-9 * scale and found.gap <= 1e-8 * scale
     for profile in support_enumeration(game):
-        assert found.value >= expected(game, profile)[0] - 1e-9 * scale
+        assert found.value >= expected_payoffs(game, profile)[0] - 1e-9 * scale
     for x in np.random.default_rng(seed).dirichlet([0.7] * 3, 300):
         answers = x @ game.payoffs[1]
         assert (x @ game.payoffs[0])[int(np.argmax(answers))] <= found.value + 1e-9 * scale

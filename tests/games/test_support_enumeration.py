@@ -7,11 +7,11 @@ from shoal.core.errors import UserError
 from shoal.games.bimatrix import equilibria
 from shoal.games.classic import classic, coordination, random
 from shoal.games.normal_form import NormalForm, pure
-from shoal.games.pure_equilibria import pure_cells
+from shoal.games.pure_equilibria import pure_action_profiles
 from shoal.games.support_enumeration import support_enumeration
 
 # von Stengel 1999: 75 equilibria, more than the 63 of the identity game. Row and column payoffs of
-# each cell, the row player's action fastest, as Gambit's catalogue prints them.
+# each action profile, the row player's action fastest, as Gambit's catalogue prints them.
 VON_STENGEL = """
 9504 72336 -111771 -461736 397584 1227336 171204 -1718376 1303104 1303104 737154 -453420
 -660 48081 31680 -300036 -113850 774576 -45936 -1039236 -453420 737154 -227040 -227040
@@ -21,12 +21,13 @@ VON_STENGEL = """
 -8976 -8514 52764 52764 -178761 -130944 -84436 168124 -461736 -111771 -300036 31680
 """
 
-# McKelvey and McLennan 1997 (Gambit's 2x2x2.nfg): the cells, the first player's action fastest.
+# McKelvey and McLennan 1997 (Gambit's 2x2x2.nfg): the action profiles, the first player's
+# action fastest.
 MCKELVEY = [(9, 8, 12), (0, 0, 0), (0, 0, 0), (9, 8, 2), (0, 0, 0), (3, 4, 6), (3, 4, 6), (0, 0, 0)]
 
 
-def first_fastest(cells, shape) -> NormalForm:
-    return NormalForm(np.asarray(cells, float).reshape(*shape[::-1], len(shape)).T)
+def first_fastest(profiles, shape) -> NormalForm:
+    return NormalForm(np.asarray(profiles, float).reshape(*shape[::-1], len(shape)).T)
 
 
 def has(found, profile) -> bool:
@@ -114,7 +115,7 @@ def test_three_players_or_more(shape) -> None:
     game = random(shape, 5)
     found = support_enumeration(game)
     assert len(found) % 2 == 1 and max(found.regrets) < 1e-9
-    assert all(has(found, pure(game, cell)) for cell in pure_cells(game))
+    assert all(has(found, pure(game, actions)) for actions in pure_action_profiles(game))
 
 
 def test_a_continuum_is_given_once() -> None:

@@ -18,7 +18,7 @@ CASES = {
     "by hand": ([[4, 1], [2, 3]], 10 / 4, [1 / 4, 3 / 4], [1 / 2, 1 / 2]),
     # one over the sum of 1 / a_i, each played in proportion to 1 / a_i
     "diagonal": (np.diag([1, 2, 4]), 4 / 7, np.array([4, 2, 1]) / 7, np.array([4, 2, 1]) / 7),
-    "one cell": ([[-3]], -3, [1], [1]),
+    "one profile": ([[-3]], -3, [1], [1]),
     "large payoffs": (1e9 * np.array(RPS) + 1e9, 1e9, [1 / 16, 10 / 16, 5 / 16], None),
 }
 

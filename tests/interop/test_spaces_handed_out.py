@@ -210,9 +210,10 @@ def test_cards_say_the_bounds_as_the_file_s_actions_are_arranged():
 def test_info_says_what_agents_may_do(capsys, monkeypatch):
     from shoal import registry
     from shoal.cli import info
+    from shoal.cli.arguments import Arguments
 
     for env, words in ((Switchboard(), ("3 x 4", "2")), (Dials(), ("2 in [0, 1] x [-3, 3]", ""))):
         monkeypatch.setattr(registry, "make", lambda name, env=env: env)
-        info.run(["mpe/simple"])
+        info.run(Arguments.of(["mpe/simple"]))
         caller = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("  caller"))
         assert caller.endswith(words[0])

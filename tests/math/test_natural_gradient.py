@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.flatten_util import ravel_pytree
 
 from shoal.math.natural_gradient import (
     backtracking_line_search,
@@ -16,15 +15,17 @@ OBS, HIDDEN, ACTIONS, BATCH = 3, 4, 3, 6
 
 
 def net():
-    """A small network of double precision, some observations, and a vector of its shape."""
+    """The parameters of a small network of double precision, some observations, and a vector."""
     rng = np.random.default_rng(0)
     draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float64)  # noqa: E731
-    shapes = {"w": (OBS, HIDDEN), "b": (HIDDEN,), "out": (HIDDEN, ACTIONS)}
-    params, vector = ({k: draw(*shape) for k, shape in shapes.items()} for _ in range(2))
-    return params, draw(BATCH, OBS), vector
+    size = OBS * HIDDEN + HIDDEN + HIDDEN * ACTIONS
+    return draw(size), draw(BATCH, OBS), draw(size)
 
 
-def log_probs(params, obs):
+def log_probs(flat, obs):
+    bounds = [OBS * HIDDEN, OBS * HIDDEN + HIDDEN]
+    w, b, out = jnp.split(flat, bounds)
+    params = {"w": w.reshape(OBS, HIDDEN), "b": b, "out": out.reshape(HIDDEN, ACTIONS)}
     return jax.nn.log_softmax(jnp.tanh(obs @ params["w"] + params["b"]) @ params["out"])
 
 
@@ -35,8 +36,7 @@ def kl_from(params, obs):
 
 def fisher_matrix(params, obs):
     """The mean over observations of the expected outer product of score functions."""
-    flat, unravel = ravel_pytree(params)
-    score = np.asarray(jax.jacobian(lambda x: log_probs(unravel(x), obs))(flat))  # [B, A, P]
+    score = np.asarray(jax.jacobian(lambda x: log_probs(x, obs))(params))  # [B, A, P]
     prob = np.exp(np.asarray(log_probs(params, obs)))
     return np.einsum("ba,bai,baj->ij", prob, score, score) / BATCH
 
@@ -44,20 +44,18 @@ def fisher_matrix(params, obs):
 def test_product_is_that_of_the_explicit_matrix():
     with jax.enable_x64(True):
         params, obs, vector = net()
-        flat, _ = ravel_pytree(vector)
-        expected = fisher_matrix(params, obs) @ np.asarray(flat)
+        expected = fisher_matrix(params, obs) @ np.asarray(vector)
         ours = jax.jit(lambda v: fisher_vector_product(kl_from(params, obs), params, v))(vector)
-        error = np.linalg.norm(ravel_pytree(ours)[0] - expected)
+        error = np.linalg.norm(ours - expected)
         assert error <= 1e-10 * np.linalg.norm(expected)
         damped = fisher_vector_product(kl_from(params, obs), params, vector, 0.3)
-        np.testing.assert_allclose(ravel_pytree(damped)[0], expected + 0.3 * flat, rtol=1e-9)
+        np.testing.assert_allclose(damped, expected + 0.3 * vector, rtol=1e-9)
 
 
 def test_natural_gradient_of_a_net_solves_the_explicit_system():
     with jax.enable_x64(True):
         params, obs, gradient = net()
-        flat, _ = ravel_pytree(gradient)
-        matrix = fisher_matrix(params, obs) + 0.1 * np.eye(flat.size)
+        matrix = fisher_matrix(params, obs) + 0.1 * np.eye(gradient.size)
 
         def solve(b):
             kl = kl_from(params, obs)
@@ -65,8 +63,28 @@ def test_natural_gradient_of_a_net_solves_the_explicit_system():
                 lambda v: fisher_vector_product(kl, params, v, 0.1), b, 60, 1e-12
             )
 
-        ours, _ = ravel_pytree(jax.jit(solve)(gradient))
-        np.testing.assert_allclose(ours, np.linalg.solve(matrix, flat), rtol=1e-8)
+        ours = jax.jit(solve)(gradient)
+        np.testing.assert_allclose(ours, np.linalg.solve(matrix, gradient), rtol=1e-8)
+
+
+def test_each_row_is_solved_and_searched_as_if_it_were_alone():
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(3)
+        factors = rng.normal(size=(3, 6, 6))
+        blocks = jnp.asarray(factors @ factors.transpose(0, 2, 1) + np.eye(6))
+        b = jnp.asarray(rng.normal(size=(3, 6)) * [[1.0], [1e3], [0.0]])
+        product = lambda blocks: lambda x: jnp.einsum("...ij,...j->...i", blocks, x)  # noqa: E731
+        for steps in (2, 20):
+            together = conjugate_gradient(product(blocks), b, steps, 1e-10)
+            alone = [conjugate_gradient(product(a), x, steps, 1e-10) for a, x in zip(blocks, b)]
+            np.testing.assert_allclose(together, jnp.stack(alone), rtol=1e-9)
+        limits = jnp.array([0.9, 0.3, -1.0])
+        ones = jnp.ones((3, 2))
+        found, share = backtracking_line_search(
+            lambda x: x[:, 0] <= limits, jnp.zeros((3, 2)), ones, 0.5, 4
+        )
+        np.testing.assert_array_equal(share, [0.5, 0.25, 0.0])
+        np.testing.assert_array_equal(found, share[:, None] * ones)
 
 
 @pytest.mark.parametrize("size", [1, 5, 20])
@@ -101,15 +119,15 @@ def test_conjugate_gradient_stops_at_its_tolerance():
 
 
 def test_conjugate_gradient_is_finite_where_there_is_nothing_to_solve_or_no_curvature():
-    b = {"a": jnp.array([1.0, 2.0]), "b": jnp.array(3.0)}
-    nothing = jax.tree.map(jnp.zeros_like, b)
+    b = jnp.array([1.0, 2.0, 3.0])
+    nothing = jnp.zeros_like(b)
     for matvec, right in (
         (lambda x: x, nothing),
-        (lambda x: jax.tree.map(jnp.zeros_like, x), b),
-        (lambda x: jax.tree.map(jnp.negative, x), b),
+        (jnp.zeros_like, b),
+        (jnp.negative, b),
     ):
         ours = conjugate_gradient(matvec, right)
-        jax.tree.map(np.testing.assert_array_equal, ours, nothing)
+        np.testing.assert_array_equal(ours, nothing)
 
 
 def test_conjugate_gradient_keeps_what_it_has_once_a_direction_has_no_curvature():
@@ -121,15 +139,15 @@ def test_conjugate_gradient_keeps_what_it_has_once_a_direction_has_no_curvature(
 
 
 def test_line_search_takes_the_first_share_that_is_accepted():
-    params, step = {"x": jnp.array([1.0, 2.0])}, {"x": jnp.array([8.0, 16.0])}
+    params, step = jnp.array([1.0, 2.0]), jnp.array([8.0, 16.0])
     search = jax.jit(
-        lambda limit: backtracking_line_search(lambda p: p["x"][0] <= limit, params, step, 0.5, 4)
+        lambda limit: backtracking_line_search(lambda p: p[0] <= limit, params, step, 0.5, 4)
     )
     # Tries at shares 1, 1/2, 1/4, 1/8: x is 9, 5, 3, 2.
     for limit, share in ((9.0, 1.0), (5.5, 0.5), (2.0, 0.125), (1.5, 0.0)):
         found, taken = search(limit)
         np.testing.assert_allclose(taken, share, rtol=1e-6)
-        np.testing.assert_allclose(found["x"], params["x"] + share * step["x"], rtol=1e-6)
+        np.testing.assert_allclose(found, params + share * step, rtol=1e-6)
 
 
 def test_line_search_refuses_a_step_that_is_not_finite():

@@ -11,7 +11,8 @@ import pytest
 from paper_runs import write_run
 from PIL import Image
 
-from shoal.cli.train import _options
+from shoal.cli.arguments import Arguments
+from shoal.cli.train import Train, read_settings
 from shoal.core.colors import PALETTE
 from shoal.core.errors import UserError
 from shoal.recording.replay_html import save_replay
@@ -19,7 +20,7 @@ from shoal.reports import report_runs
 from shoal.reports.report import MARK, report_html, save_report
 from shoal.reports.reproduce import command
 from shoal.reports.run_groups import read_groups
-from shoal.reports.svg_chart import Interval, Line, interval_chart, label, line_chart, ticks
+from shoal.reports.svg_chart import Interval, Line, interval_chart, line_chart, ticks
 from shoal.runs.config import Config
 from shoal.runs.fields import fields_of
 
@@ -69,13 +70,6 @@ def page(runs, tmp_path_factory):
 )
 def test_ticks_are_round(low, high, expected):
     assert ticks(low, high) == pytest.approx(expected)
-
-
-def test_labels_are_short():
-    minus = "\N{MINUS SIGN}"
-    assert [label(x) for x in (0, -7.5, 40_000, 1.5e6, -2e9)] == [
-        *("0", f"{minus}7.5", "40k", "1.5M", f"{minus}2G")
-    ]
 
 
 def test_a_line_is_where_its_numbers_are():
@@ -247,7 +241,7 @@ def test_a_command_parses_back_into_the_config(algorithm, world, words):
 
 
 def _config(algorithm, world, words):
-    options = _options(algorithm, world, words)
+    options = read_settings(Train, algorithm, world, Arguments.of(words))
     names = ("seed", "seeds", "preset", "num_envs", "unroll", "evaluations", "eval_episodes")
     return Config(
         algorithm=algorithm,

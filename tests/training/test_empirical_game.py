@@ -68,7 +68,7 @@ def test_each_team_acts_by_its_own_policy():
         (lambda: empirical_game([], RPS), "there are no policies"),
         (lambda: empirical_game([PURE], RPS), "there are 1 lists of policies, expected 2"),
         (lambda: empirical_game(PURE, RPS, episodes=1), "expected at least 2"),
-        (lambda: empirical_game([PURE * 200] * 2, RPS), "more than 100,000 cells"),
+        (lambda: empirical_game([PURE * 200] * 2, RPS), "more than 100,000 action profiles"),
     ],
 )
 def test_mistakes_are_named(make, said):

@@ -17,6 +17,7 @@ import pytest
 
 from shoal import registry
 from shoal.cli import train as train_verb, tune
+from shoal.cli.arguments import Arguments
 from shoal.cli.declared import fields, leaves
 from shoal.core.errors import UserError
 from shoal.core.limits import Count, Fraction, Natural, NonNegative, Positive, Several
@@ -177,7 +178,7 @@ def test_mistakes_are_one_line_before_anything_is_written(
     monkeypatch.chdir(tmp_path)
     words = [arguments] if isinstance(arguments, str) else list(arguments)
     with pytest.raises(UserError) as error:
-        tune.run([*TUNE, *words])
+        tune.run(Arguments.of([*TUNE, *words]))
     assert said in str(error.value) and "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -195,15 +196,15 @@ def test_mistakes_that_only_built_things_show(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=said):
-        tune.run([*TUNE, *arguments])
+        tune.run(Arguments.of([*TUNE, *arguments]))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_optuna_the_line_says_how_to_install_it(tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['optuna'] = None\n"
-        "from shoal.cli import tune\n"
-        "try: tune.run(['ippo', 'mpe/simple'])\n"
+        "from shoal.cli import tune\nfrom shoal.cli.arguments import Arguments\n"
+        "try: tune.run(Arguments.of(['ippo', 'mpe/simple']))\n"
         "except ValueError as error: print(error)\n"
         "assert 'jax' not in sys.modules"
     )
@@ -412,7 +413,7 @@ SMALL = [
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("studies") / "first"
-    assert tune.run([*TUNE, *SMALL, "--trials", "2", "--out", str(out)]) == 0
+    assert tune.run(Arguments.of([*TUNE, *SMALL, "--trials", "2", "--out", str(out)])) == 0
     return out
 
 
@@ -442,13 +443,13 @@ def test_a_study_leaves_what_it_promises(tuned: Path) -> None:
 @needs_optuna
 def test_the_same_command_goes_on(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = table(tuned)
-    assert tune.run([*TUNE, *SMALL, "--trials", "3", "--out", str(tuned)]) == 0
+    assert tune.run(Arguments.of([*TUNE, *SMALL, "--trials", "3", "--out", str(tuned)])) == 0
     after = table(tuned)
     assert after[:2] == before and len(after) == 3
     err = capsys.readouterr().err
     assert "trial 2 · return" in err and "trial 1 ·" not in err
     with pytest.raises(UserError, match="with total_steps 800, not 801"):
-        tune.run([*TUNE, *SMALL, "--steps", "801", "--out", str(tuned)])
+        tune.run(Arguments.of([*TUNE, *SMALL, "--steps", "801", "--out", str(tuned)]))
 
 
 @needs_optuna
@@ -458,7 +459,7 @@ def test_the_best_settings_train_again(tuned: Path, tmp_path: Path) -> None:
     out = tmp_path / "again"
     words = ["--preset", str(tuned / "best.toml"), "--out", str(out), "--pictures", "False"]
     short = ["--evaluations", "2", "--eval-episodes", "4", "--seeds", "2"]
-    assert train_verb.run([*TUNE, *words, *short]) == 0
+    assert train_verb.run(Arguments.of([*TUNE, *words, *short])) == 0
     config = json.loads((out / "config.json").read_text())
     trial = json.loads((tuned / best["directory"] / "config.json").read_text())
     ours = ("algorithm_fields", "total_steps", "num_envs", "unroll", "environment_fields")
@@ -471,7 +472,7 @@ def test_the_best_settings_train_again(tuned: Path, tmp_path: Path) -> None:
 def test_two_workers_share_a_study(tmp_path: Path) -> None:
     out = tmp_path / "crew"
     words = [*TUNE, *SMALL, "--metric", "success", "--workers", "2", "--out", str(out)]
-    assert tune.run([*words, "--trials", "3"]) == 0
+    assert tune.run(Arguments.of([*words, "--trials", "3"])) == 0
     rows = table(out)
     assert [row["state"] for row in rows] == ["finished"] * 3  # and not one more
     assert len({row["learning_rate"] for row in rows}) == 3
@@ -485,7 +486,7 @@ def test_two_workers_share_a_study(tmp_path: Path) -> None:
 def test_workers_end_with_who_started_them(tmp_path: Path) -> None:
     out = tmp_path / "crew"
     words = [*TUNE, *SMALL, "--steps", "100_000_000", "--workers", "2", "--out", str(out)]
-    script = f"import sys; from shoal.cli import tune; sys.exit(tune.run({words!r}))"
+    script = f"import sys; from shoal.cli.main import run; sys.exit(run({['tune', *words]!r}))"
     parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     try:
         pids = _wait(lambda: _workers(parent.pid), 2)
@@ -526,7 +527,7 @@ def _wait(look: Any, count: int, seconds: float = 300.0) -> list:
 def test_ctrl_c_keeps_the_study(tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     words = [*TUNE, *SMALL, "--steps", "100_000_000", "--out", str(out)]
-    script = f"import sys; from shoal.cli import tune; sys.exit(tune.run({words!r}))"
+    script = f"import sys; from shoal.cli.main import run; sys.exit(run({['tune', *words]!r}))"
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
     _wait(lambda: [p for p in out.glob("trials/*/metrics.jsonl") if p.stat().st_size], 1)
     os.kill(process.pid, signal.SIGINT)
@@ -559,7 +560,7 @@ def test_mistakes_in_a_file_are_one_line(tmp_path: Path, text: str, said: str) -
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(UserError) as error:
-        train_verb.run([*TUNE, "--preset", str(path), "--out", str(tmp_path / "run")])
+        train_verb.run(Arguments.of([*TUNE, "--preset", str(path), "--out", str(tmp_path / "run")]))
     assert said in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
 

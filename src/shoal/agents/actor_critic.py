@@ -38,6 +38,9 @@ class ActorCritic(OnPolicy):
     they are in the critic's units: where rewards are rare, a batch without any teaches little
     instead of noise."""
 
+    recompute_advantages: bool = eqx.field(static=True, default=False)
+    """Whether each pass over a rollout has advantages and targets of the critic as it is then."""
+
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> tuple[Params, dict[str, int], Any]:
         key_actor, key_critic = jax.random.split(key)
         params, groups, _ = super().start(spec, key_actor)
@@ -51,6 +54,17 @@ class ActorCritic(OnPolicy):
         returns = RunningStatistics.empty(self.groups(spec).of_agent, 1, rate=0.01, least=1e-4)
         params = {**params, "critic": critic}
         return params, {**groups, "critic": critic.network.groups.count}, returns
+
+    @property
+    def recomputes(self) -> bool:
+        return self.recompute_advantages
+
+    def revalue(self, params: Params, trajectory: Trajectory) -> Trajectory:
+        steps = trajectory.transitions
+        starts = starts_of(steps.successor.done)
+        value = params["critic"].unroll(steps.timestep, trajectory.carry[1], starts)
+        extras = {**steps.extras, "value": value}
+        return eqx.tree_at(lambda t: t.transitions.extras, trajectory, extras)
 
     def initial_carry(self, acting: Any) -> Carry:
         return tuple(acting.params[name].initial_carry() for name in ("actor", "critic"))

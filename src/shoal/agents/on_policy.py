@@ -5,23 +5,35 @@ else, from recurrent state to schedules, is here.
 """
 
 import abc
-from typing import Any
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.agents.fields import Networks, Optimising
 from shoal.agents.policies import Actor
 from shoal.agents.scales import ScaledPolicy, Scales
 from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Trajectory
-from shoal.core.descend import Optimizers, Params, descend, init_optimizer, skip_counts
+from shoal.core.descend import (
+    ADAM,
+    Frozen,
+    Optimizers,
+    Params,
+    descend,
+    init_optimizer,
+    skip_counts,
+)
 from shoal.core.env import Action, EnvSpec, TimeStep, cut_now
 from shoal.core.errors import require
 from shoal.core.limits import Count, Fraction, NonNegative
 from shoal.core.parallel import num_shards
 from shoal.core.sequence import starts_of
+from shoal.core.spaces import Box
 
 
 class Acting(eqx.Module):
@@ -62,10 +74,16 @@ class OnPolicy(Networks, Optimising, Algorithm):
     """Weight of the policy's entropy."""
     init_log_std: float = -0.5
     """Initial log standard deviation of box actions, in half widths of the box."""
+    state_dependent_std: bool = eqx.field(static=True, default=False)
+    """Whether the deviation of box actions also depends on what the agent sees."""
     epochs: Count = eqx.field(static=True, default=1)
     """Passes over each rollout."""
     minibatches: Count = eqx.field(static=True, default=1)
-    """Parts of a pass; environments are shared out among them."""
+    """Parts of a pass."""
+    minibatch_of: Literal["auto", "environments", "steps"] = eqx.field(static=True, default="auto")
+    """What is shared out among minibatches: environments, with all their steps in order, or single
+    steps, which recurrent networks cannot learn from. Auto is steps where a minibatch would have
+    fewer than 8 environments and nothing is recurrent."""
     anneal_entropy: bool = eqx.field(static=True, default=False)
     """Whether the entropy weight falls linearly to 0."""
 
@@ -85,16 +103,52 @@ class OnPolicy(Networks, Optimising, Algorithm):
     ) -> tuple[Float[Array, ""], Metrics]:
         """What is minimised over a minibatch, which begins with that carry; and what to report."""
 
+    rules: ClassVar[Mapping[str, optax.GradientTransformation]] = {}
+    """What makes a step of a gradient of those networks for which it is not Adam."""
+
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> tuple[Params, dict[str, int], Any]:
-        """The networks, how many groups of agents share the parameters of each, and what is kept
-        at first."""
-        network = self.network(spec, spec.action.size, head_gain=0.01, key=key)
+        """The networks, how many groups of agents share the parameters of each that is learned, and
+        what is kept at first."""
+        size = spec.action.size * (2 if self.state_dependent_std else 1)
+        network = self.network(spec, size, head_gain=0.01, key=key)
         actor = Actor.of(network, spec, self.init_log_std)
         return {"actor": actor}, {"actor": network.groups.count}, None
 
+    @property
+    def recomputes(self) -> bool:
+        """Whether each pass has targets of its own."""
+        return False
+
+    def revalue(self, params: Params, trajectory: Trajectory) -> Trajectory:
+        """The rollout as it would have been remembered with these parameters, for new targets."""
+        return trajectory
+
+    def freeze(self, frozen: Frozen, params: Params, metrics: Metrics) -> tuple[Frozen, Metrics]:
+        """Which groups of which networks move no more in this update, after a gradient step; and
+        what of its metrics to report."""
+        return frozen, metrics
+
     # What follows from it.
 
+    def check(self, spec: EnvSpec) -> None:
+        require(
+            isinstance(spec.action, Box) or not self.state_dependent_std,
+            f"state_dependent_std is for actions in a box and {spec.name} has others",
+        )
+        require(
+            not (self.recurrent and self.minibatch_of == "steps"),
+            "minibatch_of is steps, which a recurrent network cannot learn from: use environments",
+        )
+
+    def _by_steps(self, num_envs: int) -> bool:
+        """Whether single steps are shared out, of that many environments on all devices."""
+        if self.minibatch_of == "auto":
+            return not self.recurrent and num_envs < 8 * self.minibatches
+        return self.minibatch_of == "steps"
+
     def check_devices(self, num_envs: int, devices: int) -> None:
+        if self._by_steps(num_envs):
+            return super().check_devices(num_envs, devices)
         require(
             num_envs % (devices * self.minibatches) == 0,
             f"num_envs is {num_envs}, expected a multiple of minibatches, which is "
@@ -103,7 +157,10 @@ class OnPolicy(Networks, Optimising, Algorithm):
 
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> OnPolicyState:
         params, groups, kept = self.start(spec, key)
-        optimizers = {name: init_optimizer(params[name], groups[name]) for name in params}
+        optimizers = {
+            name: init_optimizer(params[name], count, self.rules.get(name, ADAM))
+            for name, count in groups.items()
+        }
         return OnPolicyState(params, optimizers, self.scales(spec), kept)
 
     def policy(self, state: OnPolicyState) -> Policy:
@@ -155,46 +212,80 @@ class OnPolicy(Networks, Optimising, Algorithm):
     ) -> tuple[OnPolicyState, Metrics]:
         seen = trajectory if state.scales is None else _seen(state.scales, trajectory)
         batch, kept = self.targets(state, seen)
-        params, optimizers, metrics = self.descend(state, batch, trajectory, key)
-        scales = state.scales and state.scales.update(trajectory.transitions.timestep)
-        return OnPolicyState(params, optimizers, scales, kept), metrics | skip_counts(optimizers)
+        if not self.recomputes:
+            state = dataclasses.replace(state, kept=kept)
+        state, metrics = self.descend(state, batch, seen, key)
+        if state.scales is not None:
+            scales = state.scales.update(trajectory.transitions.timestep)
+            state = dataclasses.replace(state, scales=scales)
+        return state, metrics | skip_counts(state.optimizers)
 
     def descend(
-        self, state: OnPolicyState, batch: Batch, trajectory: Trajectory, key: PRNGKeyArray
-    ) -> tuple[Params, Optimizers, Metrics]:
-        """`epochs` passes of a gradient step for each of the minibatches."""
-        num_envs = batch.weight.shape[1]
-        self.check_devices(num_envs * num_shards(), num_shards())
+        self,
+        state: OnPolicyState,
+        batch: Batch,
+        trajectory: Trajectory,
+        key: PRNGKeyArray,
+        frozen: Frozen | None = None,
+    ) -> tuple[OnPolicyState, Metrics]:
+        """`epochs` passes of a gradient step for each of the minibatches.
+
+        Args:
+            batch: the targets of that rollout.
+            trajectory: the rollout as networks saw it.
+            frozen: which groups do not move from the beginning; by default all do.
+        """
         left = 1.0 - trajectory.progress
         entropy_weight = self.entropy_weight * (left if self.anneal_entropy else 1.0)
         rate = self.rate(trajectory.progress)
 
-        def parts(key: PRNGKeyArray) -> tuple[Batch, Carry]:
-            """The minibatches of a pass, with a leading axis. Cut all at once, they lie in memory
-            as the loss reads them."""
-            if self.minibatches == 1:
-                return jax.tree.map(lambda x: x[None], (batch, trajectory.carry))
-            rows = jax.random.permutation(key, num_envs).reshape(self.minibatches, -1)
-            cut = jax.tree.map(lambda x: jnp.moveaxis(x[:, rows], 1, 0), batch)
-            return cut, jax.tree.map(lambda x: x[rows], trajectory.carry)
-
         def minibatch(loop, inputs):
-            part, carry = inputs
+            (state, frozen), (part, carry) = loop, inputs
             params, optimizers, metrics = descend(
                 lambda params: self.loss(params, part, carry, entropy_weight),
-                *loop,
+                state.params,
+                state.optimizers,
                 learning_rate=rate,
                 max_grad_norm=self.max_grad_norm,
+                frozen=frozen,
             )
-            return (params, optimizers), metrics
+            frozen, metrics = self.freeze(frozen, params, metrics)
+            state = dataclasses.replace(state, params=params, optimizers=optimizers)
+            return (state, frozen), metrics
 
         def epoch(loop, key):
-            return jax.lax.scan(minibatch, loop, parts(key))
+            (state, frozen), whole = loop, batch
+            if self.recomputes:
+                whole, kept = self.targets(state, self.revalue(state.params, trajectory))
+                state = dataclasses.replace(state, kept=kept)
+            parts = self._parts(whole, trajectory.carry, key)
+            return jax.lax.scan(minibatch, (state, frozen), parts)
 
+        still = {name: jnp.zeros(len(o.skipped), bool) for name, o in state.optimizers.items()}
+        still.update(frozen or {})
         keys = jax.random.split(key, self.epochs)
-        loop, metrics = jax.lax.scan(epoch, (state.params, state.optimizers), keys)
-        params, optimizers = loop
-        return params, optimizers, jax.tree.map(jnp.mean, metrics)
+        loop, metrics = jax.lax.scan(epoch, (state, still), keys)
+        return loop[0], jax.tree.map(jnp.mean, metrics)
+
+    def _parts(self, batch: Batch, carry: Carry, key: PRNGKeyArray) -> tuple[Batch, Carry]:
+        """The minibatches of a pass, with a leading axis. Cut all at once, they lie in memory as
+        the loss reads them."""
+        (steps, num_envs), count = batch.starts.shape, self.minibatches
+        everywhere = num_envs * num_shards()
+        self.check_devices(everywhere, num_shards())
+        if count == 1:
+            return jax.tree.map(lambda x: x[None], (batch, carry))
+        if self._by_steps(everywhere):
+            size = steps * num_envs
+            require(
+                size % count == 0,
+                f"minibatches is {count}, expected a divisor of the {size} steps of a rollout",
+            )
+            rows = jax.random.permutation(key, size).reshape(count, 1, -1)
+            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[rows], batch), carry
+        rows = jax.random.permutation(key, num_envs).reshape(count, -1)
+        cut = jax.tree.map(lambda x: jnp.moveaxis(x[:, rows], 1, 0), batch)
+        return cut, jax.tree.map(lambda x: x[rows], carry)
 
 
 def _seen(scales: Scales, trajectory: Trajectory) -> Trajectory:

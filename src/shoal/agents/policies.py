@@ -21,7 +21,7 @@ from shoal.core.errors import UserError
 from shoal.core.spaces import ActionSpace, Box, Discrete, legal_actions
 from shoal.nn.agent_network import AgentNetwork
 
-NARROWEST, WIDEST = -5.0, 2.0  # log standard deviations of a squashed normal
+NARROWEST, WIDEST = -5.0, 2.0  # log standard deviations that depend on what is seen
 
 
 class NetworkPolicy(Policy):
@@ -52,7 +52,8 @@ class Actor(NetworkPolicy):
 
     @staticmethod
     def of(network: AgentNetwork, spec: EnvSpec, init_log_std: Float[Array, ""] | float) -> "Actor":
-        """An actor of that network; box actions have a width a group and dimension."""
+        """An actor of that network; box actions have a width a group and dimension, to which the
+        second half of the network's outputs is added where it has twice as many as dimensions."""
         log_std = None
         if isinstance(spec.action, Box):
             log_std = jnp.full((network.groups.count, spec.action.size), init_log_std)
@@ -67,6 +68,9 @@ class Actor(NetworkPolicy):
         log_std = self.log_std
         if log_std is not None:
             log_std = log_std[jnp.array(self.network.groups.of_agent)]
+            if out.shape[-1] > self.space.size:
+                out, seen = jnp.split(out, 2, -1)
+                log_std = jnp.clip(log_std + seen, NARROWEST, WIDEST)
         return action_distribution(self.space, out, timestep.action_mask, log_std)
 
 

@@ -1,24 +1,54 @@
 """shoal bench env|train: how fast this machine runs it."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from shoal import registry
+from shoal.cli.arguments import Arguments
 from shoal.cli.parse import parse, take
 from shoal.core.errors import unknown
+from shoal.runs.durable import Json
+from shoal.training.devices import prepare
 
 USAGE = "shoal bench env NAME [--num-envs B] | shoal bench train ALGORITHM NAME [--algo.FIELD v]"
 
 
-def run(arguments: list[str]) -> int:
+@dataclass(frozen=True)
+class Environment:
+    """Measure an environment alone: random actions, observations, auto-reset."""
+
+    env: Any
+    """Fields of the environment."""
+    num_envs: int = 1024
+    """Environments that are stepped together."""
+    seconds: float = 3.0
+    """How long to measure, after compiling."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+@dataclass(frozen=True)
+class Training(Environment):
+    """Measure training: collecting, learning and auto-reset in one program."""
+
+    algo: Any = None
+    """Hyper-parameters of the algorithm."""
+    num_envs: int = 128
+    """Environments that are stepped together."""
+    unroll: int = 128
+    """Steps of each environment between two updates."""
+    seconds: float = 5.0
+    """How long to measure, after compiling."""
+
+
+def run(arguments: Arguments) -> int:
     """Measures and prints steps per second; a step is one step of one environment."""
     (suite,), rest = take(arguments, ["env|train"], USAGE)
     if suite not in ("env", "train"):
         raise unknown("suite", suite, ("env", "train"))
-    as_json = "--json" in rest
-    rest = [word for word in rest if word != "--json"]
-    result = _environment(rest) if suite == "env" else _training(rest)
-    if as_json:
+    options, result = _environment(rest) if suite == "env" else _training(rest)
+    if options.json:
         print(json.dumps(result))
         return 0
     print(f"{result['steps_per_second']:,.0f} steps/s on {result['device']}")
@@ -27,58 +57,25 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _environment(arguments: list[str]) -> dict:
+def _environment(arguments: Arguments) -> tuple[Environment, Json]:
     (name,), rest = take(arguments, ["NAME"], USAGE)
     registry.find("environment", name, registry.ENVIRONMENTS)
-    from shoal.training.devices import prepare
-
     prepare()
-    default = registry.make(name)
-
-    @dataclass(frozen=True)
-    class Bench:
-        """Measure an environment alone: random actions, observations, auto-reset."""
-
-        env: type(default) = field(default_factory=lambda: default)  # pyright: ignore
-        """Fields of the environment."""
-        num_envs: int = 1024
-        """Environments that are stepped together."""
-        seconds: float = 3.0
-        """How long to measure, after compiling."""
-
-    options = parse(Bench, rest, f"shoal bench env {name}")
+    options = parse(Environment(registry.make(name)), rest, f"shoal bench env {name}")
     from shoal.training.speed import environment_speed
 
-    return environment_speed(options.env, options.num_envs, options.seconds)
+    return options, environment_speed(options.env, options.num_envs, options.seconds)
 
 
-def _training(arguments: list[str]) -> dict:
+def _training(arguments: Arguments) -> tuple[Training, Json]:
     (algorithm, name), rest = take(arguments, ["ALGORITHM", "NAME"], USAGE)
     algorithm = registry.full_algorithm(algorithm)
     entry = registry.find_algorithm(algorithm)
     registry.find("environment", name, registry.ENVIRONMENTS)
-    from shoal.training.devices import prepare
-
     prepare()
-    world, learner = registry.make(name), registry.make_algorithm(algorithm)
-
-    @dataclass(frozen=True)
-    class Bench:
-        """Measure training: collecting, learning and auto-reset in one program."""
-
-        algo: type(learner) = field(default_factory=lambda: learner)  # pyright: ignore
-        """Hyper-parameters of the algorithm."""
-        env: type(world) = field(default_factory=lambda: world)  # pyright: ignore
-        """Fields of the environment."""
-        num_envs: int = 128
-        """Environments that are stepped together."""
-        unroll: int = 128
-        """Steps of each environment between two updates."""
-        seconds: float = 5.0
-        """How long to measure, after compiling."""
-
-    options = parse(Bench, rest, f"shoal bench train {algorithm} {name}")
+    default = Training(registry.make(name), algo=registry.make_algorithm(algorithm))
+    options = parse(default, rest, f"shoal bench train {algorithm} {name}")
     from shoal.training.speed import training_speed
 
     sizes = (options.num_envs, options.unroll, options.seconds)
-    return training_speed(options.algo, options.env, *sizes, entry.learner)
+    return options, training_speed(options.algo, options.env, *sizes, entry.learner)

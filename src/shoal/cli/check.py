@@ -3,10 +3,11 @@
 import json
 import sys
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from shoal import registry
+from shoal.cli.arguments import Arguments
 from shoal.cli.declared import check_options
 from shoal.cli.parse import parse, take
 from shoal.core.errors import UserError
@@ -30,11 +31,19 @@ class Options:
     """Print one JSON object and nothing else."""
 
 
-def run(arguments: list[str]) -> int:
+@dataclass(frozen=True)
+class WithFields(Options):
+    """Check a world."""
+
+    env: Any = None
+    """Fields of the environment."""
+
+
+def run(arguments: Arguments) -> int:
     """Checks and prints; 0 where there are no errors, 1 where there are some."""
     (name,), rest = take(arguments, ["MODULE:CLASS"], USAGE)
     target = registry.find("environment", name, registry.ENVIRONMENTS).target
-    if "--help" not in rest:
+    if not rest.help:
         check_options(rest, {"--env.": target, "--": f"{__name__}:Options"})
 
     from shoal.training.devices import prepare
@@ -59,26 +68,18 @@ def run(arguments: list[str]) -> int:
     return 1 if report.errors else 0
 
 
-def _build(name: str, arguments: list[str]) -> tuple[Any, Any]:
+def _build(name: str, arguments: Arguments) -> tuple[Any, Any]:
     """The world, or the exception that building it raises; and the options."""
     try:
         world = registry.make(name)
     except UserError:
         raise
     except Exception as problem:
-        return problem, parse(Options, arguments, f"shoal check {name}")
-    if not any(word.startswith("--env.") or word == "--help" for word in arguments):
-        return world, parse(Options, arguments, f"shoal check {name}")
-
-    @dataclass(frozen=True)
-    class Check(Options):
-        """Check a world."""
-
-        env: type(world) = field(default_factory=lambda: world)  # pyright: ignore
-        """Fields of the environment."""
-
-    options = parse(Check, arguments, f"shoal check {name}")
-    return options.env, options
+        return problem, parse(Options(), arguments, f"shoal check {name}")
+    if arguments.help or any(o.name.startswith("--env.") for o in arguments.options):
+        options = parse(WithFields(env=world), arguments, f"shoal check {name}")
+        return options.env, options
+    return world, parse(Options(), arguments, f"shoal check {name}")
 
 
 def _unbuilt(problem: Exception) -> Any:

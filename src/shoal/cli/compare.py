@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from shoal.cli.declared import check_options
-from shoal.cli.parse import parse
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import read_many
 from shoal.cli.table import table
 from shoal.core.errors import may_fail_to, require
 from shoal.core.limits import Count
 from shoal.core.names import headings
-from shoal.runs.durable import write_atomic
+from shoal.runs.durable import check_ours, write_atomic
 
-USAGE = "shoal compare DIR..."
 NONE = "\N{EN DASH}"
 WIDTH = 100
 POINTS = 5  # of curves and profiles, in print; --json has all
@@ -39,9 +38,9 @@ class Options:
     """Also write all evaluations to this file, in marl-eval's JSON format."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Compares and prints, best first."""
-    names, options = read_arguments(arguments, Options, USAGE)
+    names, options = read_many(arguments, Options, "shoal compare DIR...")
     alone = len(names) == 1 and (Path(names[0]) / "config.json").is_file()  # perhaps a sweep
     require(len(names) >= 2 or alone, "shoal compare takes two run directories or more")
     from shoal.reports.run_groups import check_worlds, read_groups
@@ -63,44 +62,13 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def read_arguments(arguments: list[str], kind: Any, usage: str) -> tuple[list[str], Any]:
-    """The leading directories, and the options; `--json` alone means `--json True`. Directories
-    may stand behind a lone `--json` too."""
-    words, names, rest = list(arguments), [], []
-    while words:
-        word, equals, value = words.pop(0).partition("=")
-        if not word.startswith("-"):
-            names.append(word + equals + value)
-        elif equals:
-            rest += [word, value]
-        elif word in ("--help", "-h"):
-            rest.append(word)
-        elif word == "--json" and not (words and words[0] in ("True", "False")):
-            rest += [word, "True"]
-        else:
-            rest += [word, *([words.pop(0)] if words and not words[0].startswith("--") else [])]
-    if "--help" not in rest and "-h" not in rest:
-        check_options(rest, {"--": f"{kind.__module__}:{kind.__name__}"})
-    return names, parse(kind, rest, usage)
-
-
 def _write_marl_eval(groups: Any, path: Path) -> None:
     from shoal.reports.marl_eval import marl_eval_json
 
     content = json.dumps(marl_eval_json(groups), indent=1)
     with may_fail_to(f"write {path}"):
-        if path.is_file():
-            _check_is_ours(path)
+        check_ours(path, '"absolute_metrics"', "marl-eval's", "--marl-eval")
         write_atomic(path, content + "\n")
-
-
-def _check_is_ours(path: Path) -> None:
-    """A file that is something else is kept."""
-    try:
-        known = '"absolute_metrics"' in path.read_text()
-    except ValueError:
-        known = False
-    require(known, f"{path} exists and is not marl-eval's: choose another --marl-eval")
 
 
 # What a person reads --------------------------------------------------------------------------
@@ -142,13 +110,12 @@ def _steps(groups: list[dict[str, Any]]) -> str:
 
 def _settings(world: dict[str, Any]) -> list[str]:
     """One row a setting that differs, one column a group; and what an algorithm alone has."""
-    from shoal.reports.trained_seeds import own_settings
+    from shoal.reports.trained_seeds import split_settings
 
     groups = world["groups"]
     if not groups[0]["settings"]:
         return []
-    own = own_settings(groups)
-    shared = [k for k in groups[0]["settings"] if not any(k in mine for mine in own.values())]
+    shared, own = split_settings(groups)
     rows = [[name, *(_value(g["settings"][name]) for g in groups)] for name in shared]
     lines = table([["", *(g["name"] for g in groups)], *rows]) if rows else []
     for algorithm, settings in own.items():

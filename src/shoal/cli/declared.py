@@ -10,19 +10,13 @@ import functools
 from contextlib import suppress
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from shoal.cli.arguments import Arguments
 from shoal.core import addresses, limits
 from shoal.core.errors import unknown
 
 _BARE = ("Module", "Env", "Algorithm")  # classes without fields, whatever they are imported from
 OPEN = "*"  # the fields of an object that the source does not tell
-_PLAIN = {"int": int, "float": float, "bool": bool, "str": str}
-
-
-class _Place(NamedTuple):
-    """A piece of code and the module that it is in."""
-
-    module: str
-    node: Any
+_PLAIN = {"int": int, "float": float, "bool": bool, "str": str, "Any": None}
 
 
 class _Field(NamedTuple):
@@ -32,7 +26,7 @@ class _Field(NamedTuple):
     static: bool
 
 
-def check_options(arguments: list[str], targets: dict[str, str]) -> None:
+def check_options(arguments: Arguments, targets: dict[str, str]) -> None:
     """Raises `UserError` for the first option that does not exist, or whose value will not do.
 
     `targets` says which class lies behind each prefix: `{"--algo.": "module:name", ...}`.
@@ -45,17 +39,13 @@ def check_options(arguments: list[str], targets: dict[str, str]) -> None:
         }
     except LookupError:
         return
-    starts = [i for i, word in enumerate(arguments) if word.startswith("--")]
-    for start, end in zip(starts, [*starts[1:], len(arguments)]):
-        option, equals, value = arguments[start].partition("=")
-        values = [value] if equals else arguments[start + 1 : end]
-        name = option.replace("_", "-")
-        if any(name.startswith(kind[:-1]) for kind in kinds if kind.endswith(OPEN)):
+    for option in arguments.options:
+        if any(option.name.startswith(kind[:-1]) for kind in kinds if kind.endswith(OPEN)):
             continue
-        if name not in kinds:
-            raise unknown("option", option, kinds)
-        if len(values) == 1:
-            limits.read_value(option, values[0], kinds[name])
+        if option.name not in kinds:
+            raise unknown("option", option.word, kinds)
+        if len(option.values) == 1:
+            limits.read_value(option.word, option.values[0], kinds[option.name])
 
 
 def fields(target: str) -> dict[str, Any]:
@@ -78,7 +68,7 @@ def leaves(target: str) -> list[str]:
 def _declared(target: str) -> dict[str, _Field]:
     module, name = target.rsplit(":", 1)
     try:
-        return _fields(_find(module, name))
+        return _fields(*_find(module, name))
     except LookupError:
         functions = (n.name for n in _nodes(module) if isinstance(n, ast.FunctionDef))
         if module.startswith("shoal.") or name in functions:
@@ -98,23 +88,22 @@ def _imported(kind: Any) -> dict[str, _Field]:
     return out
 
 
-def _fields(place: _Place) -> dict[str, _Field]:
-    module, node = place
+def _fields(module: str, node: Any) -> dict[str, _Field]:
     if isinstance(node, ast.FunctionDef) and node.returns:  # one of a family: all have its fields
-        return _fields(_find(module, ast.unparse(node.returns)))
+        return _fields(*_find(module, ast.unparse(node.returns)))
     if not isinstance(node, ast.ClassDef):
         raise LookupError(f"{module} has no class there")
     out: dict[str, _Field] = {}
     for base in reversed(node.bases):
         if isinstance(base, ast.Name) and base.id not in _BARE:
-            out |= _fields(_find(module, base.id))
+            out |= _fields(*_find(module, base.id))
         elif isinstance(base, ast.Attribute) and base.attr not in _BARE:
             raise LookupError(f"{ast.unparse(base)} may have fields")
     for line in node.body:
         match line:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=default):
                 if "ClassVar" not in ast.unparse(kind):
-                    field = _Field(_type(_Place(module, kind)), _is_static(default))
+                    field = _Field(_type(module, kind), _is_static(default))
                     out[name] = field
                     for inner, (of, static) in _within(module, kind, default).items():
                         out[f"{name}.{inner}"] = _Field(of, static or field.static)
@@ -126,13 +115,13 @@ def _within(module: str, kind: ast.expr, default: ast.expr | None) -> dict[str, 
     `eqx.field(default_factory=ippo)`, or of its declared class; `*` where neither tells."""
     for maker in _makers(default):
         with suppress(LookupError):
-            return _fields(_find(module, maker))
+            return _fields(*_find(module, maker))
     if not isinstance(kind, ast.Name) or kind.id in _PLAIN:
         return {}
-    found = _find(module, kind.id)
-    if found.module == limits.__name__ or not isinstance(found.node, ast.ClassDef):
+    home, found = _find(module, kind.id)
+    if home == limits.__name__ or not isinstance(found, ast.ClassDef):
         return {}
-    return _fields(found) or {OPEN: _Field(None, True)}
+    return _fields(home, found) or {OPEN: _Field(None, True)}
 
 
 def _makers(default: ast.expr | None) -> list[str]:
@@ -151,29 +140,28 @@ def _is_static(default: ast.expr | None) -> bool:
     return False
 
 
-def _type(place: _Place) -> Any:
-    module, node = place
+def _type(module: str, node: Any) -> Any:
     match node:
         case ast.Name(id=name) if name in _PLAIN:
             return _PLAIN[name]
         case ast.Name(id=name):
-            found = _find(module, name)
-            return getattr(limits, name) if found.module == limits.__name__ else _type(found)
+            home, found = _find(module, name)
+            return getattr(limits, name) if home == limits.__name__ else _type(home, found)
         case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=options)):
             return Literal[tuple(ast.literal_eval(option) for option in options)]
         case ast.Assign(value=value):
-            return _type(_Place(module, value))
+            return _type(module, value)
     return None
 
 
-def _find(module: str, name: str) -> _Place:
-    """Where a name of a module is defined, which may be another module of ours."""
+def _find(module: str, name: str) -> tuple[str, Any]:
+    """What defines a name of a module, and the module that this stands in: perhaps another one."""
     for node in _nodes(module):
         match node:
             case ast.ClassDef(name=found) | ast.FunctionDef(name=found) if found == name:
-                return _Place(module, node)
+                return module, node
             case ast.Assign(targets=[ast.Name(id=found)]) if found == name:
-                return _Place(module, node)
+                return module, node
             case ast.ImportFrom(module=str(other), names=names) if other.startswith("shoal."):
                 if name in (alias.name for alias in names):
                     return _find(other, name)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shoal.cli.parse import parse, take
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import read
 from shoal.cli.sweep import check_member, describe_member, print_table, settings_of
 from shoal.core.names import heading
 from shoal.runs.run_directory import RunDirectory
@@ -31,24 +32,17 @@ class Options:
     """Print one JSON object and nothing else."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Evaluates and prints."""
-    (directory,), rest = take(
-        arguments, ["DIR"], "shoal eval DIR [--episodes N] [--seed S] [--json]"
-    )
-    options = parse(Options, rest, "shoal eval DIR")
+    usage = "shoal eval DIR [--episodes N] [--seed S] [--json]"
+    (directory,), options = read(arguments, ["DIR"], Options, usage)
     check_member(RunDirectory.open(Path(directory)).read_config(), options.member)
 
     from shoal.training.run import evaluate_run, load
 
     run = load(Path(directory), best=options.best, env=options.env)
-    report = evaluate_run(
-        run,
-        episodes=options.episodes,
-        seed=options.seed,
-        greedy=options.greedy,
-        member=options.member,
-    )
+    how = {k: getattr(options, k) for k in ("episodes", "seed", "greedy", "member")}
+    report = evaluate_run(run, **how)
     swept = list(run.config.sweep) if options.member is None else []
     if options.json:
         if swept:

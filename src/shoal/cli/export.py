@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shoal.cli.declared import check_options
-from shoal.cli.parse import parse, take
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import read
 from shoal.cli.sweep import check_member, count_members, describe_member
 from shoal.core.limits import Natural
 from shoal.runs.run_directory import RunDirectory
@@ -36,12 +36,9 @@ class Options:
     """Write over files that are there."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Exports, and says where."""
-    (directory,), rest = take(arguments, ["DIR"], USAGE)
-    if "--help" not in rest and "-h" not in rest:
-        check_options(rest, {"--": f"{__name__}:Options"})
-    options = parse(Options, rest, "shoal export DIR")
+    (directory,), options = read(arguments, ["DIR"], Options, USAGE)
     config = RunDirectory.open(Path(directory)).read_config()
     check_member(config, options.member)
 

@@ -1,24 +1,9 @@
-"""What the verbs that train have in common: pictures at the end, and how a run may stop."""
+"""What the verbs that train have in common: the final scores, and pictures."""
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from shoal.cli import sweep
 from shoal.core.errors import UserError
-
-
-def guarded(out: Path, work: Callable[[], None]) -> int:
-    """Runs `work`; a stopped run is one line and exit code 1."""
-    from shoal.training.trainer import Interrupted
-
-    try:
-        work()
-    except Interrupted as stop:
-        print(f"shoal: {stop}; continue with: shoal resume {out}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def finish(run: Any, pictures: bool = True) -> None:

@@ -4,18 +4,17 @@ import dataclasses
 from typing import Any
 
 from shoal import registry
-from shoal.cli.parse import take
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import take_all
 from shoal.cli.table import table
 from shoal.core import addresses
 from shoal.core.errors import unknown
 from shoal.core.names import is_address
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Prints what is known of NAME."""
-    (name,), rest = take(arguments, ["NAME"], "shoal info NAME")
-    if rest:
-        raise unknown("option", rest[0], ["--help"])
+    (name,) = take_all(arguments, ["NAME"], "shoal info NAME")
     if name in registry.ALGORITHMS or (is_address(name) and _is_algorithm(name)):
         _algorithm(registry.full_algorithm(name))
     elif name in registry.ENVIRONMENTS:

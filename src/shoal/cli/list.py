@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 
 from shoal import registry
-from shoal.cli.parse import parse, take
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import read
 from shoal.core.errors import unknown
 
 KINDS = {"algorithms": registry.ALGORITHMS, "environments": registry.ENVIRONMENTS}
@@ -18,14 +19,12 @@ class Options:
     """Print one JSON object and nothing else."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Prints names, with a line on each."""
-    (kind,), rest = take(
-        arguments, ["algorithms|environments"], "shoal list algorithms|environments"
-    )
+    names = "algorithms|environments"
+    (kind,), options = read(arguments, [names], Options, f"shoal list {names}")
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
-    options = parse(Options, rest, f"shoal list {kind}")
     entries = KINDS[kind]
     if options.json:
         print(json.dumps({kind: list(entries)}))

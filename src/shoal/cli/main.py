@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 
+from shoal.cli.arguments import Arguments
 from shoal.cli.table import table
 from shoal.core.errors import Failure, UserError, unknown
 
@@ -57,7 +58,7 @@ def run(arguments: list[str]) -> int:
     try:
         if verb not in VERBS:
             raise unknown("verb", verb, VERBS)
-        return importlib.import_module(f"shoal.cli.{verb}").run(rest) or 0
+        return importlib.import_module(f"shoal.cli.{verb}").run(Arguments.of(rest))
     except UserError as error:
         print(f"shoal: {error}", file=sys.stderr)
         return 2

@@ -6,7 +6,8 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from shoal.cli.parse import take
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import take_all
 from shoal.core.errors import UserError, may_fail_to, require, unknown
 
 USAGE = "shoal new environment|algorithm NAME"
@@ -20,16 +21,11 @@ KINDS = {
 TAKEN = ("jax", "numpy", "equinox", "shoal", "pytest", "optax")
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Writes NAME.py and test_NAME.py into the current folder, and says what to do with them."""
-    (kind, name), rest = take(arguments, ["environment|algorithm", "NAME"], USAGE)
+    kind, name = take_all(arguments, ["environment|algorithm", "NAME"], USAGE)
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
-    if "--help" in rest:
-        print(USAGE)
-        return 0
-    if rest:
-        raise unknown("option", rest[0], ["--help"])
     _check_name(kind, name)
     files = {f"{name}.py": f"{kind}.py.txt", f"test_{name}.py": f"test_{kind}.py.txt"}
     for file in files:

@@ -1,20 +1,65 @@
 """Arguments from types: tyro parses them, and its complaints become one line."""
 
 import contextlib
+import functools
 import io
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
+from shoal.cli.arguments import Arguments
+from shoal.cli.declared import check_options
 from shoal.core.errors import UserError, unknown
 
 T = TypeVar("T")
 
 
-def parse(kind: type[T], arguments: list[str], prog: str, default: Any = None) -> T:
-    """Fills `kind` from the arguments. A switch alone, such as `--json`, means `--json True`.
+def take(
+    arguments: Arguments, names: Sequence[str], usage: str, without_options: bool = False
+) -> tuple[list[str], Arguments]:
+    """Splits off the leading words, one a name; `UserError` where one is missing."""
+    count, there = len(names), arguments.names
+    if arguments.help and (len(there) < count or without_options):
+        print(usage)
+        sys.exit(0)
+    if len(there) < count:
+        raise UserError(f"{names[len(there)]} is missing; usage: {usage}")
+    return there[:count], arguments._replace(names=there[count:])
+
+
+def take_all(arguments: Arguments, names: Sequence[str], usage: str) -> list[str]:
+    """The words, one a name, of a verb that has no options."""
+    found, rest = take(arguments, names, usage, without_options=True)
+    for word in rest.words():
+        raise unknown("option", word, ["--help"])
+    return found
+
+
+def read(
+    arguments: Arguments, names: Sequence[str], kind: type[T], usage: str
+) -> tuple[list[str], T]:
+    """The leading words, one a name, and the options of `kind`, a class at the top of a module.
+
+    Raises:
+        UserError: a name is missing, or see `parse`.
+        SystemExit: after `--help`.
+    """
+    found, rest = take(arguments, names, usage)
+    if not rest.help:
+        check_options(rest, {"--": f"{kind.__module__}:{kind.__name__}"})
+    return found, parse(kind(), rest, re.split(r" \[?--", usage)[0])
+
+
+def read_many(arguments: Arguments, kind: type[T], usage: str) -> tuple[list[str], T]:
+    """As `read`, of a verb that takes any number of names, which may stand behind options too."""
+    names, options = arguments.gather(set(_switches(kind())))
+    return names, read(Arguments([], options), (), kind, usage)[1]
+
+
+def parse(default: T, arguments: Arguments, prog: str) -> T:
+    """`default` with what the arguments say. A switch alone, such as `--json`, means `--json True`.
 
     Raises:
         UserError: an unknown option (with the nearest one that exists) or a value that will not do.
@@ -22,52 +67,30 @@ def parse(kind: type[T], arguments: list[str], prog: str, default: Any = None) -
     """
     import tyro
 
-    arguments = _with_values(arguments, set(_switches(kind)))
-    said = io.StringIO()
-    keywords = {} if default is None else {"default": default}
     config = (tyro.conf.FlagConversionOff, tyro.conf.SuppressFixed)
+    cli = functools.partial(tyro.cli, type(default), default=default, prog=prog, config=config)
+    if arguments.help:
+        return cli(args=["--help"])
+    said = io.StringIO()
     try:
-        if "--help" in arguments or "-h" in arguments:
-            return tyro.cli(kind, args=arguments, prog=prog, config=config, **keywords)
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            value, rest = tyro.cli(
-                kind,
-                args=arguments,
-                prog=prog,
-                config=config,
-                return_unknown_args=True,
-                **keywords,
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
+            words = arguments.words(set(_switches(default)))
+            value, rest = cli(args=words, return_unknown_args=True)
+    except SystemExit:
         raise UserError(_one_line(said.getvalue())) from None
     if rest:
-        keywords["config"] = config
-        raise unknown("option", rest[0].split("=")[0], _options(kind, prog, keywords))
+        raise unknown("option", rest[0], _options(cli))
     return value
 
 
-def _switches(kind: Any, prefix: str = "--") -> Iterable[str]:
+def _switches(options: Any, prefix: str = "--") -> Iterable[str]:
     """The options that are true or false, those of nested fields included."""
-    for field in fields(kind):
-        name = f"{prefix}{field.name.replace('_', '-')}"
-        if field.type in (bool, "bool"):
+    for field in fields(options):
+        name, value = f"{prefix}{field.name.replace('_', '-')}", getattr(options, field.name)
+        if isinstance(value, bool):
             yield name
-        elif is_dataclass(field.type):
-            yield from _switches(field.type, f"{name}.")
-
-
-def _with_values(arguments: list[str], switches: set[str]) -> list[str]:
-    """Each option and its value as two words; a switch without one gets its value."""
-    out = []
-    for word, following in zip(arguments, [*arguments[1:], "--"]):
-        option, *value = word.split("=", 1) if word.startswith("--") else [word]
-        alone = not value and following.startswith("--")
-        out += [option, *value]
-        if alone and option.replace("_", "-") in switches:
-            out.append("True")
-    return out
+        elif is_dataclass(value):
+            yield from _switches(value, f"{name}.")
 
 
 def _one_line(box: str) -> str:
@@ -79,22 +102,9 @@ def _one_line(box: str) -> str:
     return text.removeprefix("Error parsing ") or "the arguments do not fit"
 
 
-def _options(kind: Any, prog: str, keywords: dict[str, Any]) -> list[str]:
+def _options(cli: Any) -> list[str]:
     """Every option that exists, read off the help text."""
-    import tyro
-
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-        tyro.cli(kind, args=["--help"], prog=prog, **keywords)
+        cli(args=["--help"])
     return sorted(set(re.findall(r"--[A-Za-z][\w.-]*", said.getvalue())))
-
-
-def take(arguments: list[str], names: list[str], usage: str) -> tuple[list[str], list[str]]:
-    """Splits off the leading words, one a name; `UserError` where one is missing."""
-    if "--help" in arguments[: len(names)] or "-h" in arguments[: len(names)]:
-        print(usage)
-        sys.exit(0)
-    for i, name in enumerate(names):
-        if i >= len(arguments) or arguments[i].startswith("-"):
-            raise UserError(f"{name} is missing; usage: {usage}")
-    return arguments[: len(names)], arguments[len(names) :]

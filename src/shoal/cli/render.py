@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shoal.cli.parse import parse, take
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import read
 from shoal.cli.sweep import check_member, describe_member
 from shoal.core.limits import Natural
 from shoal.runs.run_directory import RunDirectory
@@ -32,23 +33,17 @@ class Options:
     """The file to write; replay.FORMAT in the run's directory if not given."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Renders and says where."""
-    (directory,), rest = take(arguments, ["DIR"], "shoal render DIR [--format html|gif|mp4]")
-    options = parse(Options, rest, "shoal render DIR")
+    usage = "shoal render DIR [--format html|gif|mp4]"
+    (directory,), options = read(arguments, ["DIR"], Options, usage)
     check_member(RunDirectory.open(Path(directory)).read_config(), options.member)
 
     from shoal.training.run import load
 
-    loaded = load(Path(directory), best=options.best, env=options.env)
-    path = loaded.save_replay(
-        options.out,
-        format=options.format,
-        episodes=options.episodes,
-        seed=options.seed,
-        greedy=options.greedy,
-        member=options.member,
-    )
+    given = dict(vars(options))
+    loaded = load(Path(directory), best=given.pop("best"), env=given.pop("env"))
+    path = loaded.save_replay(given.pop("out"), **given)
     several = len(loaded.policies) > 1
     print(f"{path} ({describe_member(loaded.config, options.member)})" if several else path)
     return 0

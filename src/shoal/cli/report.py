@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shoal.cli.compare import read_arguments
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import read_many
 from shoal.core.errors import require
 from shoal.core.limits import Count
-
-USAGE = "shoal report DIR..."
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class Options:
     """Whether to put the replay of each group's first run into the page."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Writes the page and says where."""
-    names, options = read_arguments(arguments, Options, USAGE)
+    names, options = read_many(arguments, Options, "shoal report DIR...")
     require(bool(names), "shoal report takes a run directory or more")
     from shoal.reports.run_groups import read_groups
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoal.cli.finish import finish, guarded
-from shoal.cli.parse import parse, take
+from shoal.cli.arguments import Arguments
+from shoal.cli.finish import finish
+from shoal.cli.parse import read
 from shoal.runs.run_directory import RunDirectory
 from shoal.trackers.choice import choose
 
@@ -21,17 +22,14 @@ class Options:
     """wandb, mlflow, trackio or none, instead of those that the run was started with."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Resumes the run in DIR."""
-    (directory,), rest = take(arguments, ["DIR"], "shoal resume DIR")
-    options = parse(Options, rest, "shoal resume DIR")
+    (directory,), options = read(arguments, ["DIR"], Options, "shoal resume DIR")
     path = Path(directory)
 
     RunDirectory.open(path).read_config()
     track = None if options.track is None else choose(options.track)
     from shoal.training.run import resume
 
-    return guarded(
-        path,
-        lambda: finish(resume(path, env=options.env, quiet=False, track=track), options.pictures),
-    )
+    finish(resume(path, env=options.env, quiet=False, track=track), options.pictures)
+    return 0

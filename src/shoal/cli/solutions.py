@@ -1,6 +1,7 @@
 """The concepts that `shoal solve` knows: each makes answers of plain data, with certificates."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from shoal.games import (
     correlated_equilibrium,
     equilibria,
     evolutionarily_stable,
-    expected,
+    expected_payoffs,
     iterated_elimination,
     lemke_howson,
     logit_equilibrium,
@@ -79,24 +80,20 @@ def _nash(game: NormalForm, options: Any) -> Json:
     return _listed(game, support_enumeration(game), options)
 
 
-def _pure(game: NormalForm, options: Any) -> Json:
-    return _listed(game, pure_equilibria(game), options) | {"complete": True}
-
-
-def _listed(game: NormalForm, found: Equilibria, options: Any) -> Json:
-    answers = []
+def _listed(
+    game: NormalForm, found: Equilibria, options: Any, complete: bool | None = None
+) -> Json:
+    answers, exact = [], options.exact
     for profile in found:
-        exact = options.exact
         off = regret(game, profile, exact=exact)
-        gains = expected(game, profile, exact)
         answers.append(
             {
                 "profile": [_numbers(x, exact) for x in profile],
-                "payoffs": _numbers(gains, exact),
+                "payoffs": _numbers(expected_payoffs(game, profile, exact), exact),
                 "regret": str(off) if exact else off,
             }
         )
-    out = {"method": found.method, "complete": found.complete, "answers": answers, "more": []}
+    out = _answered(found.method, answers, complete or found.complete)
     loose = [c for c in found.components or [] if len(c) > 1]
     if loose:
         out["components"] = [[k + 1 for k in c] for c in found.components or []]
@@ -115,24 +112,14 @@ def _correlated(game: NormalForm, options: Any, coarse: bool = False) -> Json:
     text = options.objective
     objective = int(text) if text.lstrip("-").isdigit() else text
     found = correlated_equilibrium(game, objective, coarse=coarse)
-    cells = [cell for cell in np.ndindex(*game.num_actions) if found.distribution[cell] > 1e-12]
-    said = [
-        f"{', '.join(names[a] for names, a in zip(game.actions, cell))}: "
-        f"{found.distribution[cell]:.6g}"
-        for cell in cells
-    ]
     answer = {
         "payoffs": found.payoffs.tolist(),
         "welfare": found.welfare,
         "regret": found.regret,
         "distribution": found.distribution.tolist(),
-        "said": said,
+        "said": _drawn(game, np.ndenumerate(found.distribution)),
     }
     return _one(found.method, answer)
-
-
-def _coarse(game: NormalForm, options: Any) -> Json:
-    return _correlated(game, options, coarse=True)
 
 
 def _stackelberg(game: NormalForm, options: Any) -> Json:
@@ -156,7 +143,7 @@ def _logit(game: NormalForm, options: Any) -> Json:
     answer = {
         "rationality": found.rationality,
         "profile": [_numbers(x) for x in found.profile],
-        "payoffs": _numbers(expected(game, found.profile)),
+        "payoffs": _numbers(expected_payoffs(game, found.profile)),
         "residual": found.residual,
     }
     return _one(found.method, answer)
@@ -173,13 +160,13 @@ def _undominated(game: NormalForm, options: Any) -> Json:
 
 def _pareto(game: NormalForm, options: Any) -> Json:
     answers = []
-    for cell in pareto_front(game):
-        values = np.asarray(game.payoffs)[(slice(None), *cell)]
-        profile = [np.eye(n)[a].tolist() for n, a in zip(game.num_actions, cell)]
+    for actions in pareto_front(game):
+        values = np.asarray(game.payoffs)[(slice(None), *actions)]
+        profile = [np.eye(n)[a].tolist() for n, a in zip(game.num_actions, actions)]
         answers.append(
             {"profile": profile, "payoffs": values.tolist(), "welfare": float(values.sum())}
         )
-    out = {"method": "comparison of cells", "complete": True, "answers": answers, "more": []}
+    out = _answered("comparison of action profiles", answers, True)
     for name, price in (("anarchy", price_of_anarchy), ("stability", price_of_stability)):
         try:
             out[f"price_of_{name}"] = float(price(game))
@@ -194,19 +181,27 @@ def _stable(game: NormalForm, options: Any) -> Json:
     answers = [
         {"profile": [_numbers(x)] * 2, "regret": regret(game, (x, x))} for x in found.strategies
     ]
-    return {"method": found.method, "complete": True, "answers": answers, "more": []}
+    return _answered(found.method, answers, True)
 
 
 def _alpha_rank(game: NormalForm, options: Any) -> Json:
     found = alpha_rank(game)
-    said = [
+    answer = {
+        "residual": found.residual,
+        "profiles": found.profiles,
+        "distribution": found.distribution.tolist(),
+        "said": _drawn(game, found.ranking),
+    }
+    return _one(found.method, answer)
+
+
+def _drawn(game: NormalForm, shares: Iterable[tuple[Sequence[int], float]]) -> list[str]:
+    """The action profiles that have a share."""
+    return [
         f"{', '.join(names[a] for names, a in zip(game.actions, profile))}: {share:.6g}"
-        for profile, share in found.ranking
+        for profile, share in shares
         if share > 1e-12
     ]
-    shares = found.distribution.tolist()
-    answer = {"residual": found.residual, "profiles": found.profiles, "distribution": shares}
-    return _one(found.method, answer | {"said": said})
 
 
 def _sequence_form(game: ExtensiveForm) -> Json:
@@ -242,15 +237,19 @@ def _is_zero_sum(game: ExtensiveForm) -> bool:
     return game.num_players == 2 and bool(np.ptp(sums) <= 1e-9 * scale)
 
 
+def _answered(method: str, answers: list[Json], complete: bool | None) -> Json:
+    return {"method": method, "complete": complete, "answers": answers, "more": []}
+
+
 def _one(method: str, answer: Json) -> Json:
-    return {"method": method, "complete": None, "answers": [answer], "more": []}
+    return _answered(method, [answer], None)
 
 
 CONCEPTS: dict[str, Callable[[NormalForm, Any], Json]] = {
     "nash": _nash,
-    "pure": _pure,
+    "pure": lambda game, options: _listed(game, pure_equilibria(game), options, True),
     "correlated": _correlated,
-    "coarse": _coarse,
+    "coarse": functools.partial(_correlated, coarse=True),
     "stackelberg": _stackelberg,
     "logit": _logit,
     "iterated_elimination": _undominated,

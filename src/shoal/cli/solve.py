@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from shoal.cli.declared import check_options
-from shoal.cli.parse import parse, take
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import read
 from shoal.cli.table import table
 from shoal.core.errors import UserError
 from shoal.core.limits import Count, NonNegative
 
 USAGE = "shoal solve GAME|FILE [--concept nash|correlated|stackelberg|...] [--json]"
-LARGEST_TABLE = 400  # cells, above which the payoffs are not printed
+LARGEST_TABLE = 400  # action profiles, above which the payoffs are not printed
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,9 @@ class Options:
     front; of a tree the tree."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Solves and prints."""
-    (text,), rest = take(_json_last(arguments), ["GAME"], USAGE)
-    if "--help" not in rest:
-        check_options(rest, {"--": f"{__name__}:Options"})
-    options = parse(Options, rest, "shoal solve GAME")
+    (text,), options = read(arguments, ["GAME"], Options, USAGE)
 
     from shoal.cli.game_input import read_game
     from shoal.cli.solutions import solve
@@ -108,13 +105,6 @@ def _pictures(game: Any, directory: Path) -> list[Path]:
     return [draw_tree(game, directory / "tree.png")]
 
 
-def _json_last(arguments: list[str]) -> list[str]:
-    """`-1 2; 3 4` begins with a minus and is no option."""
-    head = arguments[:1]
-    looks_like = head and head[0].startswith("-") and not head[0].startswith("--")
-    return [" " + head[0], *arguments[1:]] if looks_like and head != ["-h"] else arguments
-
-
 # What a person reads --------------------------------------------------------------------------
 
 
@@ -150,7 +140,7 @@ def _table(game: dict[str, Any]) -> list[str]:
 
     payoffs = np.array(game["payoffs"])
     if payoffs[0].size > LARGEST_TABLE:
-        return [f"{payoffs[0].size:,} cells: --json has them"]
+        return [f"{payoffs[0].size:,} action profiles: --json has them"]
     if payoffs.ndim == 2:
         return [f"  {name}  {x:g}" for name, x in zip(game["actions"][0], payoffs[0])]
     lines, names = [], game["actions"]
@@ -158,8 +148,8 @@ def _table(game: dict[str, Any]) -> list[str]:
         if rest:
             said = (f"{p}: {a[k]}" for p, a, k in zip(game["players"][2:], names[2:], rest))
             lines.append(", ".join(said))
-        cells = np.moveaxis(payoffs[(slice(None), slice(None), slice(None), *rest)], 0, -1)
-        text = [[", ".join(f"{x:g}" for x in cell) for cell in row] for row in cells]
+        pairs = np.moveaxis(payoffs[(slice(None), slice(None), slice(None), *rest)], 0, -1)
+        text = [[", ".join(f"{x:g}" for x in pair) for pair in row] for row in pairs]
         rows = [["", *names[1]], *([name, *row] for name, row in zip(names[0], text))]
         lines += table(rows, left=range(len(rows[0])))
     return lines

@@ -8,9 +8,11 @@ the first setting, those of the second, and so on.
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from shoal import registry
+from shoal.cli.arguments import Arguments
 from shoal.cli.declared import fields, leaves
 from shoal.cli.table import table
 from shoal.core.errors import UserError, require
@@ -23,7 +25,7 @@ ALGO, ENV = "--algo.", "--env."
 BEST = "*"
 
 
-def read_sweep(arguments: list[str], algorithm: str, environment: str) -> tuple[Sweep, list[str]]:
+def read_sweep(arguments: Arguments, algorithm: str, environment: str) -> tuple[Sweep, Arguments]:
     """The swept fields with their values, and the arguments without them.
 
     What the algorithm and the environment declare is read off their source. A list is told by its
@@ -34,51 +36,27 @@ def read_sweep(arguments: list[str], algorithm: str, environment: str) -> tuple[
         UserError: no such algorithm or environment; a list of a field that cannot be swept; an
             entry that is empty, there twice, or not what the field admits.
     """
-    if "--help" in arguments or "-h" in arguments:
+    if arguments.help:
         return {}, arguments
     target = registry.find_algorithm(algorithm).target
-    world = _leaves(registry.find("environment", environment, registry.ENVIRONMENTS).target)
-    kinds, numbers = fields(target), leaves(target)
+    kinds, numbers, of_world = fields(target), leaves(target), []
+    with suppress(LookupError):  # where its source does not tell
+        of_world = leaves(registry.find("environment", environment, registry.ENVIRONMENTS).target)
     sweep: Sweep = {}
     rest, seen = [], set()
-    for words in _options(arguments):
-        option, _, value = words[0].partition("=")
-        values = [value] if "=" in words[0] else words[1:]
-        name = _field(option)
-        listed = any("," in text for text in values)
-        if listed and option.startswith(ENV) and name in world:
-            raise UserError(f"{option} takes one value: only the algorithm's numbers can be swept")
-        if not (option.startswith(ALGO) and name in kinds):
-            rest += words
-            continue
-        require(not (name in seen and (listed or name in sweep)), f"{option} is there twice")
-        seen.add(name)
-        if listed:
-            sweep[name] = _entries(option, values, kinds[name], name in numbers, numbers)
-        else:
-            rest += words
-    return sweep, rest
-
-
-def _leaves(target: str) -> list[str]:
-    try:
-        return leaves(target)
-    except LookupError:  # a world whose source does not tell
-        return []
-
-
-def _options(arguments: list[str]) -> list[list[str]]:
-    """Each option with the words that follow it; what stands before the first is one of them."""
-    out: list[list[str]] = []
-    for word in arguments:
-        if word.startswith("--") or not out:
-            out.append([])
-        out[-1].append(word)
-    return out
-
-
-def _field(option: str) -> str:
-    return option.partition(".")[2].replace("-", "_")
+    for option in arguments.options:
+        word, values, _ = option
+        name, listed = option.field, any("," in text for text in values)
+        if listed and word.startswith(ENV) and name in of_world:
+            raise UserError(f"{word} takes one value: only the algorithm's numbers can be swept")
+        if word.startswith(ALGO) and name in kinds:
+            require(not (name in seen and (listed or name in sweep)), f"{word} is there twice")
+            seen.add(name)
+            if listed:
+                sweep[name] = _entries(word, values, kinds[name], name in numbers, numbers)
+                continue
+        rest.append(option)
+    return sweep, arguments._replace(options=rest)
 
 
 def _entries(

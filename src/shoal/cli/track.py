@@ -4,8 +4,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoal.cli.declared import check_options
-from shoal.cli.parse import parse, take
+from shoal.cli.arguments import Arguments
+from shoal.cli.parse import read
 from shoal.core.errors import require
 from shoal.runs.run_directory import RunDirectory
 from shoal.trackers.choice import TRACKERS, choose
@@ -23,12 +23,9 @@ class Options:
     """Go on until the run has reached its end, sending rows as they come."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Arguments) -> int:
     """Sends, and says where the rows are."""
-    (directory,), rest = take(arguments, ["DIR"], USAGE)
-    if "--help" not in rest and "-h" not in rest:
-        check_options(rest, {"--": f"{__name__}:Options"})
-    options = parse(Options, rest, "shoal track DIR")
+    (directory,), options = read(arguments, ["DIR"], Options, USAGE)
     names = [str(name) for name in choose(options.to)]
     require(bool(names), f"--to is missing; usage: {USAGE}")
     require(

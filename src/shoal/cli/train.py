@@ -1,10 +1,11 @@
 """shoal train ALGORITHM ENVIRONMENT: train, evaluate, draw the curve and a replay."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from shoal import registry
+from shoal.cli.arguments import Arguments
 from shoal.cli.declared import check_options, fields
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import read_sweep
@@ -16,74 +17,112 @@ from shoal.training import presets
 from shoal.training.devices import prepare
 
 USAGE = "shoal train ALGORITHM ENVIRONMENT [--steps N] [--seed S] [--seeds K] [--out DIR] ..."
+CONTINUOUS = "--env.continuous-actions"
 
 
-def run(arguments: list[str]) -> int:
+S = TypeVar("S", bound="Settings")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every verb that trains takes."""
+
+    algo: Any
+    """Hyper-parameters of the algorithm."""
+    env: Any
+    """Fields of the environment."""
+    steps: Count
+    """Environment steps of a training; one step moves all agents of one environment."""
+    num_envs: Count
+    """Environments that are stepped together."""
+    unroll: Count
+    """Steps of each environment between two updates."""
+    normalise_observations: bool
+    """Whether networks see observations at mean 0, deviation 1; policies keep the scale."""
+    eval_episodes: Count
+    """Episodes in each evaluation."""
+    preset: str
+    """Tuned settings: auto, none, a name that `shoal info` shows, or a file, x.toml."""
+    evaluations: Count
+    """How often to evaluate during training."""
+    seed: Seed = 0
+    """The first seed."""
+    seeds: Count = 1
+    """How many seeds to train together."""
+    out: Path | None = None
+    """The run's directory; a new one under runs/ if not given."""
+    deterministic: bool = False
+    """Use one core, so that the same command gives the same bits."""
+
+
+@dataclass(frozen=True)
+class Train(Settings):
+    """Train an algorithm in an environment."""
+
+    pictures: bool = True
+    """Whether to make curve.png and replay.html at the end."""
+    track: str = "none"
+    """Experiment trackers to send metrics to as well: wandb, mlflow, trackio; several with commas
+    between them."""
+
+
+def run(arguments: Arguments) -> int:
     """Parses, trains, and says where the results are."""
-    (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], USAGE)
-    algorithm = registry.full_algorithm(algorithm)
-    environment = registry.full_name(environment)
+    (algorithm, environment), rest = take_names(arguments, USAGE)
     sweep, rest = read_sweep(rest, algorithm, environment)
-    check(algorithm, environment, rest, f"{__name__}:Train")
-    options = _options(algorithm, environment, rest)
-    if options.env.spec.name != environment:
-        raise UserError(f"{environment} keeps its name: leave out --env.name")
+    check(algorithm, environment, rest, Train)
+    options = read_settings(Train, algorithm, environment, rest)
 
-    from shoal.cli.finish import finish, guarded
+    from shoal.cli.finish import finish
     from shoal.training.run import free_directory, start
 
-    out = options.out or free_directory(algorithm, environment)
-    settings = {
-        name: getattr(options, name)
-        for name in ("seed", "seeds", "deterministic", "preset", "num_envs", "unroll")
-    }
-    settings |= {
-        name: getattr(options, name)
-        for name in ("evaluations", "eval_episodes", "normalise_observations")
-    }
-    settings |= {"sweep": sweep, "track": options.track}
-    return guarded(
-        out,
-        lambda: finish(
-            start(algorithm, options.algo, options.env, out, total_steps=options.steps, **settings),
-            options.pictures,
-        ),
-    )
+    settings = dict(vars(options))
+    algo, env, out, pictures = (settings.pop(k) for k in ("algo", "env", "out", "pictures"))
+    settings["total_steps"] = settings.pop("steps")
+    out = out or free_directory(algorithm, environment)
+    finish(start(algorithm, algo, env, out, sweep=sweep, **settings), pictures)
+    return 0
 
 
-def check(algorithm: str, environment: str, arguments: list[str], options: str) -> None:
+def take_names(arguments: Arguments, usage: str) -> tuple[tuple[str, str], Arguments]:
+    """The full names of the algorithm and the environment, and the other arguments."""
+    (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], usage)
+    return (registry.full_algorithm(algorithm), registry.full_name(environment)), rest
+
+
+def check(algorithm: str, environment: str, arguments: Arguments, options: type) -> None:
     """Finds what mistakes it can before JAX is imported, in options of the class `options` too."""
-    if "--help" in arguments or "-h" in arguments:
+    if arguments.help:
         return
     classes = {
         "--algo.": registry.find_algorithm(algorithm).target,
         "--env.": registry.find("environment", environment, registry.ENVIRONMENTS).target,
-        "--": options,
+        "--": f"{options.__module__}:{options.__name__}",
     }
     check_options(arguments, classes)
     _check_fit(algorithm, environment, arguments)
-    choose(value_of(arguments, "--track") or "none")
-    if out := value_of(arguments, "--out"):
+    choose(arguments.value("--track") or "none")
+    if out := arguments.value("--out"):
         check_place(Path(out))
         check_empty(Path(out))
 
 
-def _check_fit(algorithm: str, environment: str, arguments: list[str]) -> None:
+def _check_fit(algorithm: str, environment: str, arguments: Arguments) -> None:
     """Raises `UserError` where algorithm, world, preset and batches do not fit each other."""
-    continuous = _continuous(arguments)
+    continuous = arguments.is_on(CONTINUOUS)
     entry = registry.find_algorithm(algorithm)
     if continuous and entry.discrete:
         raise UserError(
             f"{algorithm} chooses among discrete actions and {environment} has continuous ones: "
             "use ippo or mappo, or the environment's discrete actions"
         )
-    preset = value_of(arguments, "--preset") or "auto"
+    preset = arguments.value("--preset") or "auto"
     on_host = registry.on_host(environment)
     table = presets.resolve(algorithm, environment, continuous, preset, on_host)
     if presets.is_file(preset):
         _check_values(preset, table["algo"], entry.target)
-    if minibatches := value_of(arguments, "--algo.minibatches"):
-        num_envs = value_of(arguments, "--num-envs", "--num_envs") or table["num_envs"]
+    if minibatches := arguments.value("--algo.minibatches"):
+        num_envs = arguments.value("--num-envs") or table["num_envs"]
         require(
             int(num_envs) % int(minibatches) == 0,
             f"num_envs is {num_envs}, expected a multiple of minibatches, which is {minibatches}",
@@ -100,82 +139,26 @@ def _check_values(file: str, values: dict[str, Any], target: str) -> None:
             read_value(f"{name} in {file}", str(value), kinds[name])
 
 
-def defaults(
-    algorithm: str, environment: str, arguments: list[str]
-) -> tuple[Any, Any, str, dict[str, Any]]:
-    """The algorithm and the world whose fields are options, and the preset that the arguments
-    choose: its name and its table, where other defaults come from."""
-    prepare(_is_deterministic(arguments))
+def read_settings(
+    kind: type[S], algorithm: str, environment: str, arguments: Arguments, **own: Any
+) -> S:
+    """The options. Their defaults are `own` ones, and those of the preset that is chosen."""
+    prepare(arguments.is_on("--deterministic"))
     world = registry.make(environment)
-    chosen = value_of(arguments, "--preset") or "auto"
 
     from shoal.core.spaces import Box
     from shoal.runs.fields import from_fields
     from shoal.training.backend import backend_of
 
-    continuous = isinstance(world.spec.action, Box) or _continuous(arguments)
+    preset = arguments.value("--preset") or "auto"
+    continuous = isinstance(world.spec.action, Box) or arguments.is_on(CONTINUOUS)
     on_host = backend_of(world).on_host
-    table = presets.resolve(algorithm, environment, continuous, chosen, on_host)
+    table = presets.resolve(algorithm, environment, continuous, preset, on_host)
     learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
-    return learner, world, chosen, table
-
-
-def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
-    """The parsed options."""
-    learner, world, chosen, table = defaults(algorithm, environment, arguments)
-
-    @dataclass(frozen=True)
-    class Train:
-        """Train an algorithm in an environment."""
-
-        algo: type(learner) = field(default_factory=lambda: learner)  # pyright: ignore
-        """Hyper-parameters of the algorithm."""
-        env: type(world) = field(default_factory=lambda: world)  # pyright: ignore
-        """Fields of the environment."""
-        steps: Count = table["total_steps"]
-        """Environment steps to make; one step moves all agents of one environment."""
-        seed: Seed = 0
-        """The first seed."""
-        seeds: Count = 1
-        """How many seeds to train together."""
-        out: Path | None = None
-        """The run's directory; a new one under runs/ if not given."""
-        preset: str = chosen
-        """Tuned settings: auto, none, a name that `shoal info` shows, or a file, x.toml."""
-        deterministic: bool = False
-        """Use one core, so that the same command gives the same bits."""
-        num_envs: Count = table["num_envs"]
-        """Environments that are stepped together."""
-        unroll: Count = table["unroll"]
-        """Steps of each environment between two updates."""
-        normalise_observations: bool = table["normalise_observations"]
-        """Whether networks see observations at mean 0, deviation 1; policies keep the scale."""
-        evaluations: Count = table["evaluations"]
-        """How often to evaluate during training."""
-        eval_episodes: Count = table["eval_episodes"]
-        """Episodes in each evaluation."""
-        pictures: bool = True
-        """Whether to make curve.png and replay.html at the end."""
-        track: str = "none"
-        """Experiment trackers to send metrics to as well: wandb, mlflow, trackio; several with
-        commas between them."""
-
-    return parse(Train, arguments, f"shoal train {algorithm} {environment}")
-
-
-def _is_deterministic(arguments: list[str]) -> bool:
-    given = any(word.partition("=")[0] == "--deterministic" for word in arguments)
-    return given and value_of(arguments, "--deterministic") != "False"
-
-
-def _continuous(arguments: list[str]) -> bool:
-    return value_of(arguments, "--env.continuous-actions", "--env.continuous_actions") == "True"
-
-
-def value_of(arguments: list[str], *names: str) -> str | None:
-    """The word after an option, or the part behind its equals sign."""
-    for i, word in enumerate(arguments):
-        name, _, value = word.partition("=")
-        if name in names:
-            return value or (arguments[i + 1] if i + 1 < len(arguments) else None)
-    return None
+    usual = {"preset": preset, "steps": table.pop("total_steps"), **table, **own}
+    verb = kind.__name__.lower()
+    default = kind(learner, world, **usual)
+    options = parse(default, arguments, f"shoal {verb} {algorithm} {environment}")
+    kept = options.env.spec.name == environment
+    require(kept, f"{environment} keeps its name: leave out --env.name")
+    return options

@@ -3,17 +3,18 @@
 The same command with the same `--out` goes on with a study that was stopped, whatever stopped it.
 """
 
+import itertools
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from shoal import registry
+from shoal.cli.arguments import Arguments
 from shoal.cli.declared import fields, leaves
-from shoal.cli.parse import parse, take
-from shoal.cli.train import check, defaults, value_of
-from shoal.core.errors import UserError, may_fail_to, require
+from shoal.cli.train import Settings, check, read_settings, take_names
+from shoal.core.errors import UserError, may_fail_to, require, unknown
 from shoal.core.limits import Count, NonNegative, Seed
 from shoal.core.names import short_name
 from shoal.runs.run_directory import RunDirectory
@@ -25,116 +26,77 @@ SEARCH = "--search"
 EVALUATIONS = 5  # in a trial: enough to prune by
 
 
-def run(arguments: list[str]) -> int:
+@dataclass(frozen=True)
+class Tune(Settings):
+    """Search an algorithm's hyper-parameters in an environment. Those that are given are where the
+    search begins, and are searched only if --search names them."""
+
+    search: tuple[str, ...] = ()
+    """What to search: FIELD, FIELD=LOW:HIGH or FIELD=a,b,c, as often as you like; all of the
+    algorithm's numbers if not given."""
+    trials: Count = 40
+    """How many trainings to make in all; a study that has fewer goes on."""
+    seeds: Count = 2
+    """How many seeds to train together in each trial: its value is their mean."""
+    seed: Seed = 0
+    """The first seed, and the seed of the search."""
+    metric: str = "return"
+    """What counts, in the final evaluation: return, or a metric of the environment."""
+    goal: Literal["max", "min"] = "max"
+    """Whether more of it is better, or less."""
+    workers: Count = 1
+    """Processes that run trials at once; each gets its share of the cores."""
+    timeout: NonNegative = 0.0
+    """Seconds after which no trial begins any more, 0 for no limit."""
+    out: Path | None = None
+    """The study's directory; a new one under runs/ if not given. One that has this study goes on
+    with it."""
+    deterministic: bool = False
+    """Use one core a worker, so that one worker finds the same study again, bit for bit."""
+    evaluations: Count = EVALUATIONS
+    """How often to evaluate during a trial, which is when it may be pruned."""
+
+
+def run(arguments: Arguments) -> int:
     """Parses, searches, and says what was found."""
-    (algorithm, environment), rest = take(arguments, ["ALGORITHM", "ENVIRONMENT"], USAGE)
-    algorithm = registry.full_algorithm(algorithm)
-    environment = registry.full_name(environment)
+    (algorithm, environment), rest = take_names(arguments, USAGE)
+    searches = [option.values for option in rest.options if option.name == SEARCH]
+    require(all(map(any, searches)), f"{SEARCH} names no field")
     target = registry.find_algorithm(algorithm).target
-    words, rest = _take_search(rest)
-    given = read_search(words, fields(target))
-    check(algorithm, environment, rest, f"{__name__}:Tune")
+    given = read_search(itertools.chain(*searches), fields(target))
+    check(algorithm, environment, rest, Tune)
     import shoal.tuning.study  # noqa: F401  whether Optuna is there shows before JAX
 
-    options = _options(algorithm, environment, rest)
-    plan = _plan(algorithm, environment, options, given, rest)
-    out = options.out or _free_directory(algorithm, environment)
-    return _tune(out, plan, options)
-
-
-def _take_search(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The words behind every `--search`, and the arguments without them."""
-    words: list[str] = []
-    rest: list[str] = []
-    inside = False
-    for i, word in enumerate(arguments):
-        option, _, value = word.partition("=")
-        if word.startswith("--"):
-            inside = option == SEARCH
-            followed = i + 1 < len(arguments) and not arguments[i + 1].startswith("--")
-            require(not inside or bool(value) or followed, f"{SEARCH} names no field")
-            words += [value] if inside and value else []
-        elif inside:
-            words.append(word)
-        if not inside:
-            rest.append(word)
-    return words, rest
-
-
-def _options(algorithm: str, environment: str, arguments: list[str]) -> Any:
-    """The parsed options."""
-    workers = value_of(arguments, "--workers")
-    if workers not in (None, "1"):  # processes that share one accelerator take memory as they need
+    if rest.value("--workers") not in (None, "1"):  # processes that share one accelerator
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    learner, world, chosen, table = defaults(algorithm, environment, arguments)
+    options = read_settings(Tune, algorithm, environment, rest, evaluations=EVALUATIONS)
+    from shoal.training.run import free_directory
 
-    @dataclass(frozen=True)
-    class Tune:
-        """Search an algorithm's hyper-parameters in an environment."""
-
-        algo: type(learner) = field(default_factory=lambda: learner)  # pyright: ignore
-        """Hyper-parameters: where the search begins; one that is given here is searched only if
-        --search names it."""
-        env: type(world) = field(default_factory=lambda: world)  # pyright: ignore
-        """Fields of the environment."""
-        search: tuple[str, ...] = ()
-        """What to search: FIELD, FIELD=LOW:HIGH or FIELD=a,b,c, as often as you like; all of the
-        algorithm's numbers if not given."""
-        trials: Count = 40
-        """How many trainings to make in all; a study that has fewer goes on."""
-        steps: Count = table["total_steps"]
-        """Environment steps of each trial."""
-        seeds: Count = 2
-        """How many seeds to train together in each trial: its value is their mean."""
-        seed: Seed = 0
-        """The first seed, and the seed of the search."""
-        metric: str = "return"
-        """What counts, in the final evaluation: return, or a metric of the environment."""
-        goal: Literal["max", "min"] = "max"
-        """Whether more of it is better, or less."""
-        workers: Count = 1
-        """Processes that run trials at once; each gets its share of the cores."""
-        timeout: NonNegative = 0.0
-        """Seconds after which no trial begins any more, 0 for no limit."""
-        out: Path | None = None
-        """The study's directory; a new one under runs/ if not given. One that has this study goes
-        on with it."""
-        preset: str = chosen
-        """Where the search begins: auto, none, a name that `shoal info` shows, or a file."""
-        deterministic: bool = False
-        """Use one core a worker, so that one worker finds the same study again, bit for bit."""
-        num_envs: Count = table["num_envs"]
-        """Environments that are stepped together."""
-        unroll: Count = table["unroll"]
-        """Steps of each environment between two updates."""
-        normalise_observations: bool = table["normalise_observations"]
-        """Whether networks see observations at mean 0, deviation 1."""
-        evaluations: Count = EVALUATIONS
-        """How often to evaluate during a trial, which is when it may be pruned."""
-        eval_episodes: Count = table["eval_episodes"]
-        """Episodes in each evaluation."""
-
-    return parse(Tune, arguments, f"shoal tune {algorithm} {environment}")
+    plan = _plan(algorithm, environment, options, given, rest)
+    out = options.out or free_directory(f"tune_{short_name(algorithm)}", environment)
+    return _tune(out, plan, options)
 
 
 def _plan(
     algorithm: str,
     environment: str,
-    options: Any,
+    options: Tune,
     given: dict[str, Dimension | None],
-    arguments: list[str],
+    arguments: Arguments,
 ) -> Any:
     """The study as data; mistakes that only the built objects show are found here."""
     from shoal.runs.fields import fields_of
     from shoal.training.devices import share_out
-    from shoal.tuning.plan import Plan, check_metric
+    from shoal.tuning.plan import Plan
 
     spec = options.env.spec
-    require(spec.name == environment, f"{environment} keeps its name: leave out --env.name")
     options.algo.check(spec)
     share_out(options.algo, options.num_envs, available=1)
-    check_metric(options.metric, ("return", *(name for name, _ in spec.metrics)))
+    metrics = ("return", *(name for name, _ in spec.metrics))
+    if options.metric not in metrics:
+        raise unknown("metric", options.metric, metrics)
     target = registry.find_algorithm(algorithm).target
+    fixed = [option.field for option in arguments.options if option.word.startswith("--algo.")]
     values = fields_of(options.algo)
     run_settings = {
         "total_steps": options.steps,
@@ -146,22 +108,10 @@ def _plan(
         environment=environment,
         environment_fields=fields_of(options.env),
         run=run_settings,
-        space=search_space(given, fields(target), values, _fixed(arguments), leaves(target)),
+        space=search_space(given, fields(target), values, fixed, leaves(target)),
         **{k: getattr(options, k) for k in ("preset", "seed", "seeds", "metric", "goal")},
         deterministic=options.deterministic,
     )
-
-
-def _fixed(arguments: list[str]) -> list[str]:
-    """The algorithm's fields that the command line sets."""
-    options = [word.partition("=")[0] for word in arguments if word.startswith("--algo.")]
-    return [option.removeprefix("--algo.").replace("-", "_") for option in options]
-
-
-def _free_directory(algorithm: str, environment: str) -> Path:
-    from shoal.training.run import free_directory
-
-    return free_directory(f"tune_{short_name(algorithm)}", environment)
 
 
 def _tune(out: Path, plan: Any, options: Any) -> int:

@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from shoal.core.parallel import pmean
 
@@ -34,6 +34,7 @@ class Optimizer(eqx.Module):
 
 
 Optimizers = dict[str, Optimizer]
+Frozen = Mapping[str, Bool[Array, "G"]]  # by network: which of its groups do not move
 
 
 def init_optimizer(
@@ -47,7 +48,7 @@ def init_optimizer(
         rule: what turns a gradient into a step of rate 1, an optax transformation.
     """
     zero = jnp.zeros(groups, jnp.int32)
-    return Optimizer(rule.init(_rows(params, groups)), zero, zero, rule)
+    return Optimizer(rule.init(rows_of(params, groups)), zero, zero, rule)
 
 
 def descend(
@@ -57,6 +58,7 @@ def descend(
     *,
     learning_rate: Float[Array, ""] | float,
     max_grad_norm: Float[Array, ""] | float = math.inf,
+    frozen: Frozen | None = None,
     name: str = "",
 ) -> tuple[Params, Optimizers, dict[str, Array]]:
     """Takes one step of every network down `loss_fn(params) -> (loss, metrics)`.
@@ -66,11 +68,17 @@ def descend(
         params, optimizers: by network, under the same names.
         learning_rate: the step size.
         max_grad_norm: the largest norm of a gradient, of each group of each network.
+        frozen: which groups of which networks stay as they are, moments included; by default none.
         name: what the names of the loss and the norms begin with.
     """
     (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
     params, optimizers, norms = apply_gradient(
-        params, grads, optimizers, learning_rate=learning_rate, max_grad_norm=max_grad_norm
+        params,
+        grads,
+        optimizers,
+        learning_rate=learning_rate,
+        max_grad_norm=max_grad_norm,
+        frozen=frozen,
     )
     norms = {f"{name}{norm}": value for norm, value in norms.items()}
     return params, optimizers, {f"{name}loss": loss, **norms, **metrics}
@@ -83,12 +91,18 @@ def apply_gradient(
     *,
     learning_rate: Float[Array, ""] | float,
     max_grad_norm: Float[Array, ""] | float = math.inf,
+    frozen: Frozen | None = None,
 ) -> tuple[Params, Optimizers, dict[str, Array]]:
     """The second half of `descend`, for gradients that no loss gave (evolution strategies)."""
     stepped, moved, norms = dict(params), dict(optimizers), {}
     for network, optimizer in optimizers.items():
         stepped[network], moved[network], norm = _apply(
-            params[network], pmean(grads[network]), optimizer, learning_rate, max_grad_norm
+            params[network],
+            pmean(grads[network]),
+            optimizer,
+            learning_rate,
+            max_grad_norm,
+            (frozen or {}).get(network, False),
         )
         norms["grad_norm" if len(optimizers) == 1 else f"{network}_grad_norm"] = norm
     return stepped, moved, norms
@@ -100,29 +114,31 @@ def _apply(
     optimizer: Optimizer,
     learning_rate: Float[Array, ""] | float,
     max_grad_norm: Float[Array, ""] | float,
+    frozen: Bool[Array, "G"] | bool,
 ) -> tuple[Any, Optimizer, Float[Array, ""]]:
     """One network's step; also the root of the mean square of its groups' norms."""
     groups = len(optimizer.skipped)
-    old, gradient = _rows(params, groups), _rows(grads, groups)
+    old, gradient = rows_of(params, groups), rows_of(grads, groups)
     norm = jnp.sqrt((gradient**2).sum(1))
-    finite = jnp.isfinite(norm)
+    finite, awake = jnp.isfinite(norm), ~jnp.asarray(frozen)
+    moves = finite & awake
     clipped = gradient * jnp.minimum(1.0, max_grad_norm / jnp.maximum(norm, 1e-8))[:, None]
     clipped = jnp.where(finite[:, None], clipped, 0.0)
     direction: Any  # rows, as the rule was given
     direction, moments = optimizer.rule.update(clipped, optimizer.moments, old)
-    new = jnp.where(finite[:, None], old - learning_rate * direction, old)
+    new = jnp.where(moves[:, None], old - learning_rate * direction, old)
     moments = jax.tree.map(
-        lambda new, old: jnp.where(finite[:, None] if new.ndim == 2 else finite.any(), new, old),
+        lambda new, old: jnp.where(moves[:, None] if new.ndim == 2 else moves.any(), new, old),
         moments,
         optimizer.moments,
     )
     moved = Optimizer(
         moments,
-        optimizer.skipped + ~finite,
-        jnp.where(finite, 0, optimizer.skipped_in_a_row + 1),
+        optimizer.skipped + (~finite & awake),
+        jnp.where(moves, 0, optimizer.skipped_in_a_row + (~finite & awake)),
         optimizer.rule,
     )
-    return _from_rows(new, params), moved, jnp.sqrt((norm**2).mean())
+    return from_rows(new, params), moved, jnp.sqrt((norm**2).mean())
 
 
 def skip_counts(optimizers: Mapping[str, Optimizer]) -> dict[str, Array]:
@@ -138,14 +154,14 @@ def skip_counts(optimizers: Mapping[str, Optimizer]) -> dict[str, Array]:
     }
 
 
-def _rows(tree: Any, groups: int) -> Float[Array, "G P"]:
+def rows_of(tree: Any, groups: int) -> Float[Array, "G P"]:
     """All parameters of each group in a row: one array is one operation, however many layers."""
     leaves = [x.reshape(groups, -1) for x in jax.tree.leaves(tree)]
     return jnp.concatenate(leaves, 1) if leaves else jnp.zeros((groups, 0))
 
 
-def _from_rows(rows: Float[Array, "G P"], like: Any) -> Any:
-    """The inverse of `_rows`, in the shapes of `like`."""
+def from_rows(rows: Float[Array, "G P"], like: Any) -> Any:
+    """The inverse of `rows_of`, in the shapes of `like`."""
     leaves, structure = jax.tree.flatten(like)
     sizes = [x.size // rows.shape[0] for x in leaves]
     bounds = [sum(sizes[:i]) for i in range(1, len(sizes))]

@@ -100,7 +100,7 @@ from shoal.games.mechanisms.matching import Matching, gale_shapley, is_stable, t
 from shoal.games.mechanisms.position_auctions import envy_free_bids, generalized_second_price
 from shoal.games.mechanisms.private_values import Uniform, myerson_reserve, virtual_value
 from shoal.games.mechanisms.vcg import VCGOutcome, vcg, vcg_assignment
-from shoal.games.normal_form import NormalForm, Profile, expected, gains, regret
+from shoal.games.normal_form import NormalForm, Profile, expected_payoffs, gains, regret
 from shoal.games.pure_equilibria import pure_equilibria
 from shoal.games.solution import Equilibria
 from shoal.games.stackelberg import Stackelberg, stackelberg
@@ -167,8 +167,8 @@ __all__ = [
     "envy_free_bids",
     "equilibria",
     "evolutionarily_stable",
-    "expected",
     "expected_cardinality",
+    "expected_payoffs",
     "exploitability",
     "extensive_form",
     "fictitious_play",

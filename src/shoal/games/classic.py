@@ -87,8 +87,8 @@ def random(num_actions: Sequence[int] = (3, 3), seed: Any = 0) -> NormalForm:
 
 
 def covariant(num_actions: Sequence[int] = (3, 3), rho: float = 0.0, seed: Any = 0) -> NormalForm:
-    """Normal payoffs with correlation `rho` between the players in each cell: 1 is a common
-    interest, -1 (two players) is zero-sum.
+    """Normal payoffs with correlation `rho` between the players in each action profile: 1 is a
+    common interest, -1 (two players) is zero-sum.
 
     Raises:
         UserError: `rho` is not in [-1/(N-1), 1]: no N payoffs are correlated so.

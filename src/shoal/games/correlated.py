@@ -1,5 +1,6 @@
-"""Correlated equilibria: a mediator draws a cell and tells each player its own action; nobody
-gains by disobeying (Aumann 1974). Coarse: nobody gains by not listening (Moulin and Vial 1978).
+"""Correlated equilibria: a mediator draws an action profile and tells each player its own
+action; nobody gains by disobeying (Aumann 1974). Coarse: nobody gains by not listening (Moulin and
+Vial 1978).
 
     sum_{a_-i} p(a, a_-i) (u_i(b, a_-i) - u_i(a, a_-i)) <= 0   for all i, a, b
 
@@ -27,7 +28,7 @@ class Correlated:
     """A correlated or coarse correlated equilibrium, the best by its objective."""
 
     distribution: np.ndarray
-    """The probability of each cell, `[A1, ..., AN]`."""
+    """The probability of each action profile, `[A1, ..., AN]`."""
     payoffs: np.ndarray
     """What each player gains, `[N]`."""
     welfare: float
@@ -48,7 +49,7 @@ def correlated_equilibrium(
     Args:
         game: any number of players.
         objective: "welfare", the sum of payoffs; "fairness", the least payoff; a player's number;
-            or weights of the cells, `[A1, ..., AN]`.
+            or weights of the action profiles, `[A1, ..., AN]`.
         coarse: players choose whether to listen before they are told anything.
 
     >>> game = NormalForm.symmetric([[6, 2], [7, 0]])
@@ -85,10 +86,10 @@ def correlated_regret(game: NormalForm, distribution: Any, coarse: bool = False)
     that it is told, or with `coarse` one action in place of all. 0 in equilibrium.
 
     Args:
-        distribution: the probability of each cell, `[A1, ..., AN]`.
+        distribution: the probability of each action profile, `[A1, ..., AN]`.
 
     Raises:
-        UserError: it is not a distribution over the cells.
+        UserError: it is not a distribution over the action profiles.
     """
     p = _check_distribution(game, distribution)
     worst = 0.0
@@ -103,10 +104,10 @@ def correlated_regret(game: NormalForm, distribution: Any, coarse: bool = False)
 
 
 def _incentives(payoffs: np.ndarray, coarse: bool) -> Any:
-    """What each deviation gains in each cell, `[deviations, cells]`, sparse."""
+    """What each deviation gains in each action profile, `[deviations, profiles]`, sparse."""
     counts = payoffs.shape[1:]
-    cells = int(np.prod(counts))
-    number = np.arange(cells).reshape(counts)
+    profiles = int(np.prod(counts))
+    number = np.arange(profiles).reshape(counts)
     rows, columns, values, height = [], [], [], 0
     for i, u in enumerate(payoffs):
         own = np.moveaxis(u, i, 0).reshape(counts[i], -1)
@@ -120,7 +121,7 @@ def _incentives(payoffs: np.ndarray, coarse: bool) -> Any:
             values.append(gain.ravel())
         height += counts[i] if coarse else counts[i] * (counts[i] - 1)
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-    matrix = sp.coo_array(entries, shape=(height, cells)).tocsr()
+    matrix = sp.coo_array(entries, shape=(height, profiles)).tocsr()
     matrix.eliminate_zeros()
     return matrix
 
@@ -139,26 +140,26 @@ def _fairest(game: NormalForm, incentives: Any) -> np.ndarray:
     return _solve(np.append(np.zeros(payoffs.shape[1]), -1.0), rows.tocsr(), payoffs.shape[1])
 
 
-def _solve(aim: np.ndarray, rows: Any, cells: int) -> np.ndarray:
-    """The distribution of least aim where rows.x <= 0: the first `cells` of x; the rest is free."""
+def _solve(aim: np.ndarray, rows: Any, profiles: int) -> np.ndarray:
+    """The distribution of least aim where rows.x <= 0: the first `profiles` of x, the rest free."""
     found = linprog(
         aim,
         rows,
         np.zeros(rows.shape[0]),
-        (np.arange(len(aim)) < cells).astype(float)[None],
+        (np.arange(len(aim)) < profiles).astype(float)[None],
         [1.0],
-        [(0.0, None)] * cells + [(None, None)] * (len(aim) - cells),
+        [(0.0, None)] * profiles + [(None, None)] * (len(aim) - profiles),
         method="highs",
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     if found.x is None:
         raise UserError(f"the linear program was not solved: {found.message}")
-    p = np.maximum(found.x[:cells], 0.0)
+    p = np.maximum(found.x[:profiles], 0.0)
     return p / p.sum()
 
 
 def _weights(game: NormalForm, objective: Any) -> np.ndarray | None:
-    """What each cell counts, `[A1, ..., AN]`; None of fairness, which is not linear."""
+    """What each action profile counts, `[A1, ..., AN]`; None of fairness, which is not linear."""
     payoffs = np.asarray(game.payoffs, np.float64)
     if isinstance(objective, str):
         if objective not in OBJECTIVES:
@@ -174,7 +175,7 @@ def _weights(game: NormalForm, objective: Any) -> np.ndarray | None:
     weights = np.asarray(objective, np.float64)
     require(
         bool(weights.shape == game.num_actions and np.isfinite(weights).all()),
-        f"weights of cells have shape {list(weights.shape)}, "
+        f"weights of action profiles have shape {list(weights.shape)}, "
         f"expected finite {list(game.num_actions)}",
     )
     return weights
@@ -194,8 +195,8 @@ def _check_distribution(game: NormalForm, distribution: Any) -> np.ndarray:
 
 
 def _check_size(game: NormalForm) -> None:
-    cells = int(np.prod(game.num_actions))
-    size = cells * sum(n - 1 for n in game.num_actions)
+    profiles = int(np.prod(game.num_actions))
+    size = profiles * sum(n - 1 for n in game.num_actions)
     require(
         size <= LARGEST_PROGRAM,
         f"a game of {' x '.join(map(str, game.num_actions))} needs a linear program of {size:.3g} "

@@ -164,23 +164,23 @@ def _mixture(
 ) -> Float[np.ndarray, "A"] | None:
     """Strict: the mixture of the largest least gain. Weak: of the largest sum of gains, none
     negative."""
-    count, cells = gain.shape
+    count, others = gain.shape
     require(
-        count * cells <= LARGEST_PROGRAM,
-        f"the linear program for one action of {count} against {cells} combinations has "
-        f"{count * cells:.3g} coefficients, the limit is {LARGEST_PROGRAM}: use mixed=False",
+        count * others <= LARGEST_PROGRAM,
+        f"the linear program for one action of {count} against {others} combinations has "
+        f"{count * others:.3g} coefficients, the limit is {LARGEST_PROGRAM}: use mixed=False",
     )
     scaled = gain / max(float(np.abs(gain).max()), np.finfo(float).tiny)
     bounds = [(0.0, 0.0 if a == action else 1.0) for a in range(count)]
     one = np.ones((1, count))
     if strict:
-        rows = np.column_stack([-scaled.T, np.ones(cells)])
+        rows = np.column_stack([-scaled.T, np.ones(others)])
         aim, one = np.append(np.zeros(count), -1.0), np.column_stack([one, [[0.0]]])
         bounds.append((-2.0, 2.0))
     else:
         rows, aim = -scaled.T, -scaled.sum(1)
     tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    solved = linprog(aim, rows, np.zeros(cells), one, [1.0], bounds, method="highs", options=tight)
+    solved = linprog(aim, rows, np.zeros(others), one, [1.0], bounds, method="highs", options=tight)
     if solved.x is None:
         return None
     strategy = np.maximum(solved.x[:count], 0.0)

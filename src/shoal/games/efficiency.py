@@ -14,8 +14,15 @@ import numpy as np
 from scipy.optimize import linprog
 
 from shoal.core.errors import require, unknown
-from shoal.games.normal_form import NormalForm, Profile, check_profile, expected, pure, regret
-from shoal.games.pure_equilibria import pure_cells
+from shoal.games.normal_form import (
+    NormalForm,
+    Profile,
+    check_profile,
+    expected_payoffs,
+    pure,
+    regret,
+)
+from shoal.games.pure_equilibria import pure_action_profiles
 
 SOCIAL = ("welfare", "fairness")
 AMONG = ("pure", "correlated")
@@ -28,7 +35,7 @@ class Price:
     ratio: float
     """1 or more; infinite where the worse of the two is worth nothing."""
     optimum: tuple[int, ...]
-    """A cell where all together are best off."""
+    """An action profile where all together are best off."""
     optimum_value: float
     """Its social value: of costs the cost."""
     equilibrium: tuple[np.ndarray, ...]
@@ -49,11 +56,11 @@ def welfare(game: NormalForm, profile: Profile) -> float:
     >>> welfare(NormalForm.symmetric([[3, 0], [5, 1]]), ([1, 0], [1, 0]))
     6.0
     """
-    return float(expected(game, check_profile(game, profile)).sum())
+    return float(expected_payoffs(game, check_profile(game, profile)).sum())
 
 
 def pareto_front(game: NormalForm) -> list[tuple[int, ...]]:
-    """The cells that no other cell dominates: none is better for one and as good for all.
+    """The action profiles that no other one dominates: none is better for one and as good for all.
 
     >>> pareto_front(NormalForm.symmetric([[3, 0], [5, 1]]))
     [(0, 0), (0, 1), (1, 0)]
@@ -75,28 +82,27 @@ def is_pareto_optimal(game: NormalForm, at: Any, among: str = "pure") -> bool:
 
     Args:
         game: any number of players.
-        at: a cell (numbers of actions) or a profile (strategies).
-        among: "pure", compared with every cell; or "correlated", with every distribution over
-            cells, by a linear program.
+        at: an action profile (numbers of actions) or a strategy profile.
+        among: "pure", compared with every action profile; or "correlated", with every
+            distribution over them, by a linear program.
 
     Raises:
-        UserError: not a cell or a profile of the game, or unknown `among`.
+        UserError: not an action or strategy profile of the game, or unknown `among`.
     """
     if among not in AMONG:
         raise unknown("comparison", among, AMONG)
     profile = _profile(game, at)
     values = np.asarray(game.payoffs, np.float64).reshape(game.num_players, -1)
     scale = np.maximum(np.ptp(values, axis=1, keepdims=True), np.finfo(float).tiny)
-    more = (values - np.asarray(expected(game, profile))[:, None]) / scale
+    more = (values - np.asarray(expected_payoffs(game, profile))[:, None]) / scale
     if among == "pure":
         return not bool(((more >= -1e-12).all(0) & (more > 1e-9).any(0)).any())
-    cells = more.shape[1]
     tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
     solved = linprog(
         -more.sum(0),
         -more,
         np.zeros(len(more)),
-        np.ones((1, cells)),
+        np.ones((1, more.shape[1])),
         [1.0],
         method="highs",
         options=tight,
@@ -146,7 +152,7 @@ def _price(
 ) -> Price:
     values = _social(game, social)
     if equilibria is None:
-        profiles = [pure(game, cell) for cell in pure_cells(game)]
+        profiles = [pure(game, a) for a in pure_action_profiles(game)]
         require(
             len(profiles) > 0,
             "the game has no pure equilibrium: pass equilibria, such as support_enumeration(game)",
@@ -172,7 +178,7 @@ def _price(
 
 
 def _social(game: NormalForm, social: str) -> np.ndarray:
-    """The social value of each cell, `[A1, ..., AN]`: more is better."""
+    """The social value of each action profile, `[A1, ..., AN]`: more is better."""
     if social not in SOCIAL:
         raise unknown("social value", social, SOCIAL)
     payoffs = np.asarray(game.payoffs, np.float64)
@@ -182,7 +188,7 @@ def _social(game: NormalForm, social: str) -> np.ndarray:
 
 
 def _mean(values: np.ndarray, profile: Sequence[np.ndarray]) -> float:
-    """The expectation over cells."""
+    """The expectation over action profiles."""
     for x in reversed(profile):
         values = np.asarray(values @ np.asarray(x, np.float64))
     return float(values)
@@ -205,6 +211,7 @@ def _profile(game: NormalForm, at: Any) -> tuple[np.ndarray, ...]:
     require(
         len(at) == game.num_players
         and all(a == int(a) and 0 <= a < n for a, n in zip(at, game.num_actions)),
-        f"cell {tuple(at)} does not exist in a game of {' x '.join(map(str, game.num_actions))}",
+        f"action profile {tuple(at)} does not exist in a game of "
+        f"{' x '.join(map(str, game.num_actions))}",
     )
     return pure(game, [int(a) for a in at])

@@ -125,7 +125,7 @@ def deviations(payoffs: Any, profile: Profile, player: int) -> Any:
     return value
 
 
-def expected(game: NormalForm, profile: Profile, exact: bool = False) -> Any:
+def expected_payoffs(game: NormalForm, profile: Profile, exact: bool = False) -> Any:
     """The expected payoff of each player, `[N]`; with `exact` in rational numbers."""
     payoffs = game.exact() if exact else game.payoffs
     mixed = [rational(x) for x in profile] if exact else profile
@@ -196,9 +196,9 @@ def check_profile(game: NormalForm, profile: Profile) -> tuple[np.ndarray, ...]:
     return tuple(out)
 
 
-def pure(game: NormalForm, cell: Sequence[int]) -> tuple[np.ndarray, ...]:
-    """The profile in which each player takes one action surely."""
-    return tuple(np.eye(n)[a] for n, a in zip(game.num_actions, cell))
+def pure(game: NormalForm, actions: Sequence[int]) -> tuple[np.ndarray, ...]:
+    """The profile in which each player takes one action with probability 1."""
+    return tuple(np.eye(n)[a] for n, a in zip(game.num_actions, actions))
 
 
 def rational(values: Any, largest_denominator: int = 10**6) -> np.ndarray:

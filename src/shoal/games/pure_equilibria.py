@@ -1,4 +1,4 @@
-"""Pure equilibria, of any number of players: cells in which each player's action is a best reply.
+"""Pure equilibria, of any number of players: action profiles in which each action is a best reply.
 
     u_i(a) = max_b u_i(b, a_-i)  for every player i
 
@@ -13,7 +13,8 @@ from shoal.games.solution import Equilibria, certified
 
 
 def pure_equilibria(game: NormalForm, tolerance: float = 1e-12) -> Equilibria:
-    """The equilibria in which every player takes one action surely, in the order of the cells.
+    """The equilibria in which every player takes one action with probability 1, in the order of the
+    action profiles.
 
     `tolerance` is how far below the best reply a payoff may be, as a share of the range of that
     player's payoffs: payoffs that differ by rounding tie. There may be none, and there may be
@@ -26,15 +27,15 @@ def pure_equilibria(game: NormalForm, tolerance: float = 1e-12) -> Equilibria:
     Raises:
         UserError: the tolerance is negative.
     """
-    profiles = [pure(game, cell) for cell in pure_cells(game, tolerance)]
+    profiles = [pure(game, a) for a in pure_action_profiles(game, tolerance)]
     given = {"tolerance": tolerance}
     return certified(game, profiles, "pure enumeration", complete=False, parameters=given)
 
 
-def pure_cells(game: NormalForm, tolerance: float = 1e-12) -> list[tuple[int, ...]]:
+def pure_action_profiles(game: NormalForm, tolerance: float = 1e-12) -> list[tuple[int, ...]]:
     """The same equilibria as the numbers of the actions, without certificates.
 
-    >>> pure_cells(NormalForm.symmetric([[3, 0], [5, 1]]))
+    >>> pure_action_profiles(NormalForm.symmetric([[3, 0], [5, 1]]))
     [(1, 1)]
 
     Raises:
@@ -44,4 +45,4 @@ def pure_cells(game: NormalForm, tolerance: float = 1e-12) -> list[tuple[int, ..
     best = np.ones(game.num_actions, bool)
     for i, values in enumerate(np.asarray(game.payoffs, np.float64)):
         best &= values >= values.max(axis=i, keepdims=True) - tolerance * np.ptp(values)
-    return [tuple(cell) for cell in np.argwhere(best).tolist()]
+    return [tuple(actions) for actions in np.argwhere(best).tolist()]

@@ -1,9 +1,18 @@
 """Surrogates of the policy gradient. Each takes the log-probability of the action now and when it
-was taken, and returns what to *maximise*. All are element-wise: any shape, or one number.
-`adapt_penalty` belongs to `ppo_penalty`."""
+was taken, and returns what to *maximise*; `sample_kl` is how far the policy has moved since.
+All are element-wise: any shape, or one number. `adapt_penalty` belongs to `ppo_penalty`."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+
+def sample_kl(log_prob: Float[Array, "*S"], old_log_prob: Float[Array, "*S"]) -> Float[Array, "*S"]:
+    r"""$\rho - 1 - \log \rho$ with $\rho = \pi/\pi_{old}$. Its mean over the old policy is
+    $\mathrm{KL}(\pi_{old} \| \pi)$, and the mean of its gradient is that divergence's. It is never
+    negative and varies less than $-\log \rho$ (Schulman 2020, joschu.net/blog/kl-approx.html).
+    """
+    log_ratio = log_prob - old_log_prob
+    return jnp.expm1(log_ratio) - log_ratio
 
 
 def ppo_clip(
@@ -44,7 +53,7 @@ def ppo_penalty(
     old_log_prob: Float[Array, "*S"],
     advantage: Float[Array, "*S"],
     kl: Float[Array, "*S"],
-    beta: Float[Array, ""] | float,
+    beta: Float[Array, "*S"] | float,
 ) -> Float[Array, "*S"]:
     r"""$\rho A - \beta \, \mathrm{KL}(\pi_{old} \| \pi)$ with $\rho = \pi/\pi_{old}$.
 
@@ -57,10 +66,10 @@ def ppo_penalty(
 
 
 def adapt_penalty(
-    beta: Float[Array, ""] | float,
-    kl: Float[Array, ""] | float,
+    beta: Float[Array, "*S"] | float,
+    kl: Float[Array, "*S"] | float,
     target_kl: Float[Array, ""] | float,
-) -> Float[Array, ""]:
+) -> Float[Array, "*S"]:
     r"""The next $\beta$ of `ppo_penalty`, after an update that moved the policy by `kl` on average.
 
     Twice as much if $\mathrm{kl} > 1.5 \, \mathrm{target}$, half if

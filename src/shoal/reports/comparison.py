@@ -121,8 +121,8 @@ def _group(
     }
 
 
-def _estimate(statistic: statistics.Statistic, x: Scores) -> Json:
-    low, high = statistics.stratified_interval(statistic, x) if x.shape[1] > 1 else (None, None)
+def _estimate(statistic: statistics.Statistic, x: Float[np.ndarray, "*W _"]) -> Json:
+    low, high = statistics.stratified_interval(statistic, x) if x.shape[-1] > 1 else (None, None)
     return {"value": statistic(x), "low": low, "high": high}
 
 
@@ -147,15 +147,9 @@ def _curve(group: RunGroup) -> Json:
     at = [np.isin(s.steps, common) for s in group.seeds]
     returns = np.stack([s.returns[i] for s, i in zip(group.seeds, at)], -1)[:, None]  # [P, 1, U]
     seconds = np.mean([s.seconds[i] for s, i in zip(group.seeds, at)], 0)
-    estimate = _estimate_curve(returns) if common else {"iqm": [], "low": [], "high": []}
-    return {"steps": common, "seconds": seconds, **estimate}
-
-
-def _estimate_curve(returns: Float[np.ndarray, "P 1 U"]) -> Json:
-    middle, low, high = statistics.pooled_iqm(returns), None, None
-    if returns.shape[-1] > 1:
-        low, high = statistics.stratified_interval(statistics.pooled_iqm, returns)
-    return {"iqm": middle, "low": low, "high": high}
+    none = {"value": [], "low": [], "high": []}
+    estimate = _estimate(statistics.pooled_iqm, returns) if common else none
+    return {"steps": common, "seconds": seconds, "iqm": estimate.pop("value"), **estimate}
 
 
 def _thresholds(scores: Sequence[Scores]) -> Float[np.ndarray, "T"]:

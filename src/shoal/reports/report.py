@@ -16,7 +16,7 @@ from shoal.reports.comparison import compare_groups
 from shoal.reports.report_tables import Styles
 from shoal.reports.run_groups import RunGroup
 from shoal.reports.svg_chart import Interval, Line
-from shoal.runs.durable import Json, write_atomic
+from shoal.runs.durable import Json, check_ours, write_atomic
 
 MARK = '<meta name="generator" content="Shoal report">'
 NAMED = 4  # algorithms or worlds in a title; of more, their number
@@ -50,10 +50,7 @@ def check_writable(path: Path) -> None:
     require(
         not path.is_dir(), f"{path} is a folder, expected a file such as {path / 'report.html'}"
     )
-    if path.exists():
-        with open(path, "rb") as file:
-            ours = MARK.encode() in file.read(2000)
-        require(ours, f"{path} exists and is not a report of Shoal's: choose another --out")
+    check_ours(path, MARK, "a report of Shoal's", "--out")
 
 
 def report_html(

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from shoal.reports.trained_seeds import own_settings
+from shoal.core.axes import MINUS
+from shoal.reports.trained_seeds import split_settings
 from shoal.runs.durable import Json
 
-MINUS, NONE = "\N{MINUS SIGN}", "\N{EN DASH}"
+NONE = "\N{EN DASH}"
 Styles = dict[str, tuple[str, bool]]
 """A group's colour, and whether its lines are dashed."""
 
@@ -70,8 +71,7 @@ def settings(groups: list[Json], styles: Styles) -> str:
     """Those in which groups differ, and only those; last what one algorithm alone has."""
     if not groups[0]["settings"]:
         return ""
-    own = own_settings(groups)
-    shared = [k for k in groups[0]["settings"] if not any(k in mine for mine in own.values())]
+    shared, own = split_settings(groups)
     rows = [[html.escape(k), *(value(g["settings"][k]) for g in groups)] for k in shared]
     head = ["", *(_chip(g["name"], styles) for g in groups)]
     content = _table(head, rows) if rows else ""

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from shoal.core.axes import compact
+
 WIDTH, HEIGHT = 440, 290
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 12, 40
 ROWS = (34.0, 240.0)  # the least and the most height of a row of an interval chart
 FEW = 25  # points of a line that are shown as dots
-MINUS = "\N{MINUS SIGN}"
 Number = float | int
 Numbers = Sequence[Number | None]
 
@@ -92,7 +93,7 @@ def interval_chart(rows: Sequence[Interval], *, x_label: str) -> str:
     floor = height - BOTTOM
     parts = [
         f'<line class="grid" x1="{across(t):.1f}" x2="{across(t):.1f}" y1="{TOP}" y2="{floor}"/>'
-        f'<text x="{across(t):.1f}" y="{floor + 16}" text-anchor="middle">{label(t)}</text>'
+        f'<text x="{across(t):.1f}" y="{floor + 16}" text-anchor="middle">{compact(t)}</text>'
         for t in marks
     ]
     parts.append(_labels(x_label, "", height))
@@ -115,14 +116,6 @@ def ticks(low: Number, high: Number, about: int = 5) -> list[float]:
     return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
 
 
-def label(x: Number) -> str:
-    """A short number: `40k`, `1.5M`, `-7.2` with a true minus."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(x) >= size:
-            return f"{x / size:.6g}{unit}".replace("-", MINUS)
-    return f"{x:.6g}".replace("-", MINUS)
-
-
 def _ends(values: Sequence[Number]) -> tuple[Number, Number]:
     low, high = min(values), max(values)
     return (low, high) if low < high else (low - 0.5, high + 0.5)
@@ -136,11 +129,11 @@ def _grid(x_ticks: list[float], y_ticks: list[float], across: _Axis, up: _Axis) 
     floor = HEIGHT - BOTTOM
     rows = "".join(
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up(y):.1f}" y2="{up(y):.1f}"/>'
-        f'<text x="{LEFT - 7}" y="{up(y) + 4:.1f}" text-anchor="end">{label(y)}</text>'
+        f'<text x="{LEFT - 7}" y="{up(y) + 4:.1f}" text-anchor="end">{compact(y)}</text>'
         for y in y_ticks
     )
     columns = "".join(
-        f'<text x="{across(x):.1f}" y="{floor + 16}" text-anchor="middle">{label(x)}</text>'
+        f'<text x="{across(x):.1f}" y="{floor + 16}" text-anchor="middle">{compact(x)}</text>'
         for x in x_ticks
     )
     return rows + columns
@@ -203,7 +196,7 @@ def _band(line: Line, kept: list[int], across: _Axis, up: _Axis) -> str:
 
 def _said(line: Line, i: int) -> str:
     x, y = line.x[i], line.y[i]
-    return html.escape(f"{line.name}: {label(float(y or 0))} at {label(float(x or 0))}")
+    return html.escape(f"{line.name}: {compact(float(y or 0))} at {compact(float(x or 0))}")
 
 
 def _interval(row: Interval, across: _Axis, top: Number) -> str:
@@ -217,7 +210,7 @@ def _interval(row: Interval, across: _Axis, top: Number) -> str:
         )
     parts += [
         f'<circle class="ring" cx="{across(x):.1f}" cy="{middle}" r="3.4">'
-        f"<title>{name}: a seed scored {label(np.round(x, 4))}</title></circle>"
+        f"<title>{name}: a seed scored {compact(np.round(x, 4))}</title></circle>"
         for x in row.scores
     ]
     place = f"{across(row.value):.1f}"

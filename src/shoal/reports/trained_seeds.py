@@ -87,16 +87,20 @@ def differing(settings: Sequence[Json]) -> list[str]:
     return [k for k in keys if any(s.get(k) != settings[0].get(k) for s in settings)]
 
 
-def own_settings(groups: Sequence[Json]) -> dict[str, Json]:
-    """By algorithm, of a comparison's groups: the settings that no other algorithm has. They are
-    no difference in how the algorithms were set up; what a sweep varies is left out."""
-    out: dict[str, Json] = {}
+def split_settings(groups: Sequence[Json]) -> tuple[list[str], dict[str, Json]]:
+    """The settings of a comparison's groups: the names of those that tell groups apart, and by
+    algorithm those that no other has. These are no difference in how the algorithms were set up,
+    unless a sweep varies them."""
+    shared: list[str] = []
+    own: dict[str, Json] = {}
     for name in groups[0]["settings"]:
         owners = {g["algorithm"] for g in groups if g["settings"][name] is not None}
         values = [g["settings"][name] for g in groups if g["algorithm"] in owners]
         if len(owners) == 1 and all(value == values[0] for value in values):
-            out.setdefault(owners.pop(), {})[name] = values[0]
-    return out
+            own.setdefault(owners.pop(), {})[name] = values[0]
+        else:
+            shared.append(name)
+    return shared, own
 
 
 def _finals(run: Path, swept: list[str]) -> dict[tuple[Any, ...], float | None]:

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
 
-from shoal.core.colors import INK, LINE, PALETTE, SOFT
+from shoal.core.axes import MINUS, compact, ruled
+from shoal.core.colors import INK, PALETTE, SOFT
 from shoal.core.errors import require
 from shoal.math.statistics import bootstrap_interval
 from shoal.runs.durable import replacing
@@ -81,7 +81,7 @@ def figure(
     for curve, color in zip(curves, _colors(len(curves))):
         _draw(axes, curve, color, alone=len(curves) == 1)
     if scripted is not None:
-        label = f"scripted controller, {scripted:.2f}".replace("-", "\N{MINUS SIGN}")
+        label = f"scripted controller, {scripted:.2f}".replace("-", MINUS)
         axes.axhline(scripted, color=SOFT, linewidth=1.2, linestyle=(0, (5, 3)), label=label)
     _dress(axes, title, horizon)
     _add_legend(axes, curves, columns)
@@ -137,11 +137,6 @@ def _dress(axes: Axes, title: str, horizon: int) -> None:
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=12)
     axes.set_xlabel("environment steps", color=SOFT)
     axes.set_ylabel(f"return per agent, {horizon} steps", color=SOFT)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_major_formatter(compact)
     axes.set_xlim(left=0)
-    axes.grid(axis="y", color=LINE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=9, colors=SOFT)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(LINE)
+    ruled(axes)

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from shoal.core.errors import require
+
 TEMPORARY = ".tmp-"
 """How the name of everything that is not yet committed begins."""
 
@@ -58,6 +60,12 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     """Writes or replaces a file whole, as `replacing` does."""
     with replacing(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def check_ours(path: Path, mark: str, whose: str, option: str) -> None:
+    """Raises `UserError` where a file is there that has no such mark: something else is kept."""
+    ours = not path.is_file() or mark.encode() in path.read_bytes()
+    require(ours, f"{path} exists and is not {whose}: choose another {option}")
 
 
 def write_json_atomic(path: Path, obj: Any) -> None:

@@ -129,10 +129,6 @@ class RunDirectory:
             raise UserError(f"the configuration cannot be kept: {error}") from error
         write_json_atomic(self.path / _CONFIG, config)
 
-    def open_metrics(self) -> MetricsLog:
-        """The metrics log, for appending."""
-        return MetricsLog(self.metrics)
-
 
 def _name(path: Path) -> str:
     """The name of a directory, also when it is given as `.`; links are not followed."""

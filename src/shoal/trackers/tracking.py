@@ -5,7 +5,6 @@ import sys
 import time
 import uuid
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 from shoal.runs.config import Config
@@ -64,12 +63,7 @@ class Tracking:
         for tracked in self._tracked:
             tracked.offer(report)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for tracked in self._tracked:
             tracked.end(ok=kind is None)
         until = time.monotonic() + PATIENCE

@@ -38,7 +38,7 @@ class EmpiricalGame:
     high: Float[np.ndarray, "N *K"]
     """The upper end."""
     episodes: int
-    """Episodes of each cell."""
+    """Episodes of each action profile."""
     members: tuple[tuple[int, ...], ...]
     """The agents that each player stands for."""
 
@@ -63,19 +63,20 @@ def empirical_game(
     Players are the teams of `env`, or its agents where all are of one team; a player's payoff is
     the return of an episode, undiscounted, averaged over its agents. Each agent acts by the policy
     that its player has chosen, so that a policy is one for all agents of which a part is used. All
-    cells meet the same random numbers, which makes their differences surer than the intervals say.
+    action profiles meet the same random numbers, which makes their differences surer than the
+    intervals say.
 
     Args:
         policies: of every player alike, or a list for each player.
         env: what is played.
-        episodes: of each cell.
+        episodes: of each action profile.
         seed: of the episodes.
         greedy: take the likeliest actions; else draw them, as mixed strategies are meant.
         names: of each player's policies.
 
     Raises:
         UserError: no policies, lists that do not fit the players, fewer than 2 episodes, or more
-            cells than can be played.
+            action profiles than can be played.
     """
     members = players_of(env)
     lists = _lists(policies, len(members))
@@ -83,17 +84,18 @@ def empirical_game(
     require(episodes >= 2, f"episodes is {episodes}, expected at least 2 for an interval")
     require(
         float(np.prod([float(n) for n in shape])) <= LARGEST,
-        f"{' x '.join(map(str, shape))} policies make more than {LARGEST:,} cells: take fewer",
+        f"{' x '.join(map(str, shape))} policies make more than {LARGEST:,} action profiles: "
+        "take fewer",
     )
     share = np.zeros((len(members), env.spec.num_agents))
     for row, agents in zip(share, members):
         row[list(agents)] = 1 / len(agents)
     mean, error = np.zeros((len(members), *shape)), np.zeros((len(members), *shape))
-    for cell in np.ndindex(*shape):
-        chosen = [strategies[k] for strategies, k in zip(lists, cell)]
+    for actions in np.ndindex(*shape):
+        chosen = [strategies[k] for strategies, k in zip(lists, actions)]
         joint = _Joint(tuple(chosen), members, greedy)
         returns = np.asarray(_play(joint, env, jax.random.key(seed), episodes)) @ share.T
-        at = (slice(None), *cell)
+        at = (slice(None), *actions)
         mean[at] = returns.mean(0)
         error[at] = returns.std(0, ddof=1) / np.sqrt(episodes)
     width = student.ppf(0.975, episodes - 1) * error

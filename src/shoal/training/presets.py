@@ -13,6 +13,7 @@ from typing import Any
 
 from shoal.core.errors import UserError, require, unknown
 from shoal.core.names import is_address
+from shoal.registry import ALGORITHMS
 
 Table = dict[str, Any]
 
@@ -27,11 +28,19 @@ HOST = {
 
 
 def tables(algorithm: str) -> dict[str, Table]:
-    """All tables of an algorithm's file, by name, in the file's order."""
+    """All tables of an algorithm's file, by name, in the file's order, after those of the algorithm
+    that it is `like`, which it adds to. Algorithms that differ in name alone have one file."""
     if is_address(algorithm):
         return {}
-    file = resources.files("shoal.training") / "presets" / f"{algorithm}.toml"
-    return tomllib.loads(file.read_text()) if file.is_file() else {}
+    name = ALGORITHMS[algorithm].target.partition(":")[2]
+    file = resources.files("shoal.training") / "presets" / f"{name}.toml"
+    own: dict[str, Any] = tomllib.loads(file.read_text()) if file.is_file() else {}
+    known = tables(own.pop("like")) if "like" in own else {}
+    for name, table in own.items():
+        old = known.get(name, {})
+        algo = {"algo": old.get("algo", {}) | table["algo"]} if "algo" in table else {}
+        known[name] = old | table | algo
+    return known
 
 
 def matching(algorithm: str, environment: str, continuous: bool) -> list[str]:

@@ -10,14 +10,7 @@ import math
 import numpy as np
 
 from shoal.core.env import EnvSpec
-from shoal.core.teams import (
-    MOST,
-    are_rivals,
-    mean_returns,
-    members,
-    return_names,
-    role_names,
-)
+from shoal.core.teams import MOST, are_rivals, mean_returns, members, return_names, role_names
 from shoal.envs.host.world import World
 from shoal.math.statistics import summaries
 from shoal.runs.config import Config

@@ -21,18 +21,13 @@ from shoal.envs.host.world import World
 from shoal.runs import checkpoint
 from shoal.runs.config import Config
 from shoal.runs.durable import Json
-from shoal.runs.run_directory import RunDirectory, write_json_atomic
+from shoal.runs.run_directory import MetricsLog, RunDirectory, write_json_atomic
 from shoal.runs.tensor_file import PyTree
 from shoal.training.backend import backend_of
 from shoal.training.evaluation import apart
 from shoal.training.program import State, is_shape
 from shoal.training.progress import Reporter
-from shoal.training.scoring import (
-    evaluation_columns,
-    evaluation_report,
-    is_better,
-    score,
-)
+from shoal.training.scoring import evaluation_columns, evaluation_report, is_better, score
 from shoal.training.stopping import Stopper
 from shoal.training.tensorboard import TensorBoard
 
@@ -51,7 +46,7 @@ class Diverged(Failure):
     """Gradients stayed non-finite: the run was stopped and its state kept."""
 
 
-class Interrupted(RuntimeError):
+class Interrupted(Failure):
     """A signal ended the run after it was saved."""
 
 
@@ -100,7 +95,7 @@ class Trainer:
             Interrupted: on SIGINT or SIGTERM, after saving.
             Diverged: after ten updates in a row without a finite gradient, after a dump.
         """
-        log = self.directory.open_metrics()
+        log = MetricsLog(self.directory.metrics)
         board = TensorBoard(self.directory.path / "tensorboard")
         total = self.total_updates * self.steps_per_update
         with self._workers, Reporter(total, quiet, len(self.members)) as reporter:
@@ -130,7 +125,8 @@ class Trainer:
                 self._save(state, counters, log, reporter)
             if stopper.requested and not finished:
                 raise Interrupted(
-                    f"stopped by {stopper.requested.name} at update {counters.updates}"
+                    f"stopped by {stopper.requested.name} at update {counters.updates}; "
+                    f"continue with: shoal resume {self.directory.path}"
                 )
         self.write_evaluation(state)
         return state

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shoal.core.errors import UserError, unknown
+from shoal.core.errors import UserError
 from shoal.core.limits import Count, Seed, check_fields
 from shoal.runs.durable import Json, read_json, write_json_atomic
 from shoal.tuning.space import Dimension, Value
@@ -90,12 +90,6 @@ def keep_plan(directory: Path, plan: Plan) -> None:
                 f"{directory} holds a study with {name} {_say(old, name)}, "
                 f"not {_say(new, name)}: choose another --out"
             )
-
-
-def check_metric(metric: str, known: tuple[str, ...]) -> None:
-    """Raises `UserError` where an environment has no such metric."""
-    if metric not in known:
-        raise unknown("metric", metric, known)
 
 
 def _flat(plan: Plan) -> Json:

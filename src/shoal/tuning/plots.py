@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
-from shoal.core.colors import DISTINCT, INK, LINE, SOFT
+from shoal.core.axes import percent, ruled
+from shoal.core.colors import DISTINCT, INK, SOFT
 from shoal.core.errors import require
 from shoal.games.plots.canvas import canvas, save
 
@@ -54,7 +55,7 @@ def save_history(
     _draw_states(axes, points, edge, goal)
     steps = [*best, (max(p.number for p in points), best[-1][1])]
     axes.step(*zip(*steps), where="post", color=_BEST, linewidth=1.8, label="best so far")
-    _dress(axes)
+    ruled(axes)
     axes.set_xlabel("trial", color=SOFT)
     axes.set_ylabel(metric if goal == "max" else f"{metric}, less is better", color=SOFT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -103,21 +104,12 @@ def save_importance(
     figure = canvas(7.2, 1.5 + 0.38 * len(ranked), title)
     axes = figure.add_subplot()
     bars = axes.barh([n for n, _ in ranked], [s for _, s in ranked], color=_FINISHED, height=0.62)
-    axes.bar_label(bars, [f"{s:.0%}" for _, s in ranked], padding=4, fontsize=9, color=INK)
-    _dress(axes)
+    axes.bar_label(bars, [percent(s) for _, s in ranked], padding=4, fontsize=9, color=INK)
+    ruled(axes)
     axes.grid(False)
     axes.set_xlim(0, max(s for _, s in ranked) * 1.12)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_formatter(percent)
     axes.set_xlabel(
         f"share in what sets the best of {trials} finished trials apart (PED-ANOVA)", color=SOFT
     )
     return save(figure, path)
-
-
-def _dress(axes: Axes) -> None:
-    axes.grid(axis="y", color=LINE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=9, colors=SOFT)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(LINE)

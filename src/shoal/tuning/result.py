@@ -56,16 +56,12 @@ def _table(directory: Path, plan: Plan, study: Study) -> str:
         if trial.state == TrialState.WAITING:
             continue
         state = "lost" if was_lost(trial) else _STATES[trial.state]
-        step = trial.last_step
-        last = trial.intermediate_values[step] if step is not None else ""
-        value = trial.value if trial.state == TrialState.COMPLETE else last
         values = trial.user_attrs.get("values", {})
         seconds = round(trial.duration.total_seconds(), 1) if trial.duration else ""
         chosen = [values.get(field, "") for field in fields]
         reason = trial.user_attrs.get("reason", "")
-        rows.writerow(
-            [trial.number, state, value, "" if step is None else step, seconds, *chosen, reason]
-        )
+        facts = (trial.number, state, _value(trial), trial.last_step, seconds)
+        rows.writerow([*facts, *chosen, reason])
     return out.getvalue()
 
 
@@ -166,9 +162,10 @@ def _draw(directory: Path, plan: Plan, study: Study, done: int) -> None:
 
     title = f"{plan.algorithm} in {plan.environment}"
     points = [
-        Point(t.number, _STATES[t.state], _value(t))
+        Point(t.number, _STATES[t.state], v if v is not None and math.isfinite(v) else None)
         for t in study.get_trials(deepcopy=False)
         if t.state.is_finished() and not was_lost(t)
+        for v in [_value(t)]
     ]
     save_history(directory / "history.png", points, title=title, metric=plan.metric, goal=plan.goal)
     if len(plan.space) > 1 and done >= RANKED_FROM:
@@ -177,6 +174,6 @@ def _draw(directory: Path, plan: Plan, study: Study, done: int) -> None:
 
 
 def _value(trial: Any) -> float | None:
-    last = trial.intermediate_values.get(trial.last_step)
-    value = trial.value if trial.state == TrialState.COMPLETE else last
-    return value if value is not None and math.isfinite(value) else None
+    """What it ended with, or its last evaluation."""
+    complete = trial.state == TrialState.COMPLETE
+    return trial.value if complete else trial.intermediate_values.get(trial.last_step)

@@ -6,11 +6,9 @@ Trials are drawn by TPE (Bergstra et al. 2011; Watanabe 2023, arXiv:2304.11127) 
 the median (Golovin et al. 2017).
 """
 
-import contextlib
 import fcntl
 import os
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +52,12 @@ class _Lock:
 
     def release(self) -> None:
         os.close(self._descriptor)
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 class _Sampler(BaseSampler):
@@ -120,12 +124,8 @@ def _mend(path: Path, lock: _Lock) -> None:
     """Cuts off a last line that was not written to its end."""
     if not path.is_file():
         return
-    lock.acquire()
-    try:
-        data = path.read_bytes()
-        os.truncate(path, data.rfind(b"\n") + 1)
-    finally:
-        lock.release()
+    with lock:
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 def was_lost(trial: FrozenTrial) -> bool:
@@ -161,7 +161,7 @@ def release_all(study: Study) -> list[int]:
 
 def next_trial(study: Study, plan: Plan, directory: Path, trials: int) -> Trial | None:
     """A trial to run, or `None` once `trials` have begun; those that were lost do not count."""
-    with _locked(directory / QUEUE_LOCK):
+    with _Lock(directory / QUEUE_LOCK):
         begun = [
             t
             for t in study.get_trials(deepcopy=False)
@@ -170,13 +170,3 @@ def next_trial(study: Study, plan: Plan, directory: Path, trials: int) -> Trial 
         if len(begun) >= trials:
             return None
         return study.ask({d.name: d.distribution() for d in plan.space})
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    lock = _Lock(path)
-    lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

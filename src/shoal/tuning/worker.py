@@ -26,14 +26,7 @@ from shoal.runs.fields import from_fields
 from shoal.training.run import start
 from shoal.training.trainer import Diverged, Interrupted
 from shoal.tuning.plan import Plan, read_plan
-from shoal.tuning.study import (
-    Study,
-    Trial,
-    TrialState,
-    next_trial,
-    open_study,
-    release,
-)
+from shoal.tuning.study import Study, Trial, TrialState, next_trial, open_study, release
 
 TRIALS = "trials"
 

@@ -117,7 +117,7 @@ def test_what_an_inactive_agent_does_sees_and_after_its_end_is_paid_weighs_nothi
 def test_a_reward_that_is_not_finite_costs_one_update_and_no_more():
     """All of it for the actor, whose advantages are centred over the batch; of the critic's steps
     those that see it."""
-    algorithm = ippo(hidden=(4,))
+    algorithm = ippo(hidden=(4,), minibatch_of="environments")
     state, good = collect(algorithm, Drifting(), num_envs=4, unroll=7)
     reward = lambda t: t.transitions.successor.reward  # noqa: E731
     bad = eqx.tree_at(reward, good, reward(good).at[3, 1, 0].set(jnp.nan))

@@ -156,6 +156,7 @@ def test_worlds_that_cannot_be_drawn():
         ("pettingzoo", "pettingzoo:tictactoe", "'shoal[pettingzoo]'"),
         ("mpe2", "mpe2:simple", "'shoal[mpe2]'"),
         ("mpe2", "pettingzoo:simple_spread", "'shoal[mpe2]'"),
+        ("gymnasium_robotics", "mamujoco:HalfCheetah-2x3", "'shoal[mamujoco]'"),
     ],
 )
 def test_missing_suites_name_the_install_command(package, task, install, monkeypatch):
@@ -171,6 +172,7 @@ IMPORTING = (
     "pettingzoo.butterfly.pistonball",
     "pettingzoo.atari.",
     "gymnasium.envs.box2d",
+    "gymnasium.envs.mujoco",
 )
 
 
@@ -185,7 +187,8 @@ IMPORTING = (
         ("pymunk", "pettingzoo:pistonball", "needs pymunk: pip install 'pettingzoo[butterfly]'"),
         ("multi_agent_ale_py", "pettingzoo:pong", "pip install 'pettingzoo[atari]'"),
         ("ale_py", "gymnasium:ALE/Pong-v5", "needs ale_py: pip install 'gymnasium[atari]'"),
-        ("Box2D", "gymnasium:LunarLander-v3", 'pip install "gymnasium[box2d]"'),
+        ("Box2D", "gymnasium:LunarLander-v3", "needs Box2D: pip install 'shoal[box2d]'"),
+        ("mujoco", "gymnasium:HalfCheetah-v5", "needs mujoco: pip install 'shoal[mujoco]'"),
     ],
 )
 def test_packages_that_worlds_need_are_named(package, task, expected, monkeypatch):

@@ -1,11 +1,14 @@
 """Gymnax's worlds: stepped beside their own code, trained in, and named when they will not do."""
 
+import dataclasses
 from importlib.util import find_spec
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import shoal
 from shoal.core.errors import UserError
@@ -38,6 +41,85 @@ def test_steps_are_those_of_the_world(task):
         if ended:
             break
     assert t > 1
+
+
+def pole(draw, x, dx, angle, turn):
+    return int(angle + 0.5 * turn + 0.05 * x + 0.1 * dx > 0)
+
+
+def swing(draw, angle_1, angle_2, speed_1, speed_2):
+    return int(np.sign(speed_2)) + 1
+
+
+def push(draw, position, speed):
+    return 2 if speed >= 0 else 0
+
+
+def torque(draw, angle, speed):
+    return float(draw.uniform(-3, 3))  # beyond the bounds of 2: both clip
+
+
+def chance(actions):
+    return lambda draw, *state: int(draw.integers(actions))
+
+
+IN_LOCK = {  # who acts: once with an aim, once at random; and how episodes then end
+    "CartPole-v1": ((pole, "cut"), (chance(2), "ended")),
+    "Acrobot-v1": ((swing, "ended"), (chance(3), "cut")),
+    "Pendulum-v1": ((torque, "cut"),),
+    "MountainCar-v0": ((push, "ended"), (chance(3), "cut")),
+}
+
+
+def in_state_of(other, state, time):
+    """Our state with the numbers of Gymnasium's, which come in the order of Gymnax's fields."""
+    names = [f.name for f in dataclasses.fields(state.inner) if f.name not in ("time", "last_u")]
+    inner = dict(zip(names, jnp.asarray(other.unwrapped.state, jnp.float32), strict=True))
+    inner = dataclasses.replace(state.inner, **inner, time=jnp.int32(time))
+    return eqx.tree_at(lambda s: (s.inner, s.time), state, (inner, jnp.int32(time)))
+
+
+@pytest.mark.parametrize(
+    ("task", "act", "end"), [(k, *case) for k, cases in IN_LOCK.items() for case in cases]
+)
+def test_classic_control_is_gymnasium_s_own(task, act, end):
+    """Five episodes, transition by transition: poles and double pendulums are chaotic, so that
+    single and double precision part. Each of ours therefore starts from Gymnasium's state."""
+    gymnasium = pytest.importorskip("gymnasium")
+    env, other, draw = make(task), gymnasium.make(task), np.random.default_rng(0)
+    step, ends, steps = jax.jit(env.step), set(), 0
+    state, _ = env.reset(jax.random.key(0))
+    for seed in range(5):
+        other.reset(seed=seed)
+        time, done = 0, False
+        while not done:
+            state = in_state_of(other, state, time)
+            action = np.asarray(act(draw, *other.unwrapped.state), env.spec.action.dtype)
+            ours = jnp.reshape(action, (1, *env.spec.action.shape))
+            obs, reward, terminated, truncated, _ = other.step(
+                action.reshape(other.action_space.shape)
+            )
+            state, shown = step(jax.random.key(0), state, ours)
+            time, done = time + 1, terminated or truncated
+            np.testing.assert_allclose(shown.obs[0], obs, rtol=1e-5, atol=2e-5)
+            assert float(shown.reward[0]) == pytest.approx(float(reward), rel=1e-5, abs=1e-5)
+            assert bool(shown.terminated[0]) == terminated
+            assert bool(shown.truncated[0]) == (truncated and not terminated)
+        ends.add("ended" if terminated else "cut")
+        steps += time
+    assert env.spec.horizon == other.spec.max_episode_steps
+    assert ends == {end} and steps > 80
+
+
+@pytest.mark.parametrize("task", IN_LOCK)
+def test_episodes_of_classic_control_begin_as_gymnasium_s_do(task):
+    """Kolmogorov and Smirnov's test of each number that is seen first, in 1,000 episodes."""
+    gymnasium = pytest.importorskip("gymnasium")
+    env, other = make(task), gymnasium.make(task)
+    ours = jax.vmap(lambda key: env.reset(key)[1].obs[0])(jax.random.split(jax.random.key(0), 1000))
+    theirs = np.array([other.reset(seed=seed)[0] for seed in range(1000)])
+    for a, b in zip(np.asarray(ours).T, theirs.T):
+        assert stats.ks_2samp(a, b).pvalue > 1e-3
 
 
 def test_the_world_s_own_clock_cuts():

@@ -29,6 +29,7 @@ class Countdown(SuiteWorld):
 
     falls: bool = eqx.field(static=True, default=False)
     teams: tuple[int, ...] = eqx.field(static=True, default=(0, 0))
+    plain: bool = eqx.field(static=True, default=False)  # whether the count begins as Python's 0
     deadly: bool = eqx.field(static=True, default=False)  # whether step 4 ends or fells the second
 
     @property
@@ -56,7 +57,7 @@ class Countdown(SuiteWorld):
         )
 
     def begin(self, key):
-        return jnp.int8(0), self._seen(0, jnp.array([False, False]), False)
+        return (0 if self.plain else jnp.int8(0)), self._seen(0, jnp.array([False, False]), False)
 
     def advance(self, key, inner, action, late):
         inner = inner.astype(jnp.int32) + 1  # another type than a reset's
@@ -126,6 +127,12 @@ def test_states_keep_their_types_so_that_scans_take_them():
     state, _ = env.reset(jax.random.key(0))
     after, _ = env.step(jax.random.key(0), state, jnp.zeros(2, jnp.int32))
     assert after.inner.dtype == state.inner.dtype == jnp.int8 and int(after.inner) == 1
+
+
+def test_a_count_that_begins_as_a_plain_number_is_an_array():
+    """As in Gymnax: what draws an episode puts the first state before the others."""
+    state, _ = Countdown("clock", plain=True).reset(jax.random.key(0))
+    assert isinstance(state.inner, jax.Array) and state.inner.shape == ()
 
 
 def test_boxes_of_several_bounds_keep_them():

@@ -14,7 +14,7 @@ from shoal.games.dynamics.learning import (
     projection,
     regret_matching,
 )
-from shoal.games.normal_form import NormalForm, expected
+from shoal.games.normal_form import NormalForm, expected_payoffs
 
 PENNIES = NormalForm.zero_sum([[1, -1], [-1, 1]])
 RPS = NormalForm.zero_sum([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
@@ -52,22 +52,22 @@ def test_the_average_solves_zero_sum_games(name: str, game: NormalForm, row: lis
     played = solver(game, 20_000, start=start, every=20_000, **settings)
     assert played.average_regret[-1] < bound
     assert played.average_regret[0] > bound  # the start is far from it
-    assert abs(expected(game, played.last_average)[0]) < bound  # the value is 0
+    assert abs(expected_payoffs(game, played.last_average)[0]) < bound  # the value is 0
     if bound <= 1e-3:
         np.testing.assert_allclose(played.last_average[0], row, rtol=0, atol=0.02)
 
 
 def test_fictitious_play_cycles_in_shapleys_game() -> None:
-    """Each run of one cell is longer than the last by a ratio r with r^3 = r^2 + 1: in a cycle of
-    six cells the rival's counts of two actions must balance when a player turns."""
+    """Each run of one action profile is longer than the last by a ratio r with r^3 = r^2 + 1: in a
+    cycle of six profiles the rival's counts of two actions must balance when a player turns."""
     played = fictitious_play(SHAPLEY, 30_000, start=([1.0, 0, 0], [1.0, 0, 0]))
-    cells = played.profiles[0].argmax(1) * 3 + played.profiles[1].argmax(1)
-    turns = np.flatnonzero(np.diff(cells))
+    joint = played.profiles[0].argmax(1) * 3 + played.profiles[1].argmax(1)
+    turns = np.flatnonzero(np.diff(joint))
     lengths = np.diff(turns)
     ratio = max(r.real for r in np.roots([1, -1, 0, -1]) if abs(r.imag) < 1e-12)
     assert abs(ratio - 1.46557) < 1e-5
     np.testing.assert_allclose(lengths[-4:] / lengths[-5:-1], ratio, rtol=5e-3)
-    visited = cells[turns[-7:] + 1].tolist()
+    visited = joint[turns[-7:] + 1].tolist()
     assert visited[0] == visited[6] and len(set(visited)) == 6
     assert played.average_regret[-2000:].min() > 0.05
 

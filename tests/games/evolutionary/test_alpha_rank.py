@@ -40,9 +40,9 @@ def test_rock_paper_scissors(alpha: float) -> None:
 
 
 def by_eigenvectors(game: NormalForm, alpha: float, m: int) -> np.ndarray:
-    cells = list(product(*map(range, game.num_actions)))
-    chain = np.zeros((len(cells),) * 2)
-    for (s, a), (r, b) in product(enumerate(cells), enumerate(cells)):
+    profiles = list(product(*map(range, game.num_actions)))
+    chain = np.zeros((len(profiles),) * 2)
+    for (s, a), (r, b) in product(enumerate(profiles), enumerate(profiles)):
         changed = [i for i in range(len(a)) if a[i] != b[i]]
         if len(changed) == 1:
             gain = alpha * (game.payoffs[(changed[0], *b)] - game.payoffs[(changed[0], *a)])

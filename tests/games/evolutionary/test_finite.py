@@ -83,10 +83,10 @@ def test_groups_of_three_by_counting() -> None:
 def _public_goods() -> np.ndarray:
     """Action 0 gives 1; gifts times 2.5, squared for a little curvature, are shared by three."""
     payoffs = np.zeros((3, 2, 2, 2))
-    for cell in np.ndindex(2, 2, 2):
-        gifts = 3 - sum(cell)
+    for actions in np.ndindex(2, 2, 2):
+        gifts = 3 - sum(actions)
         for i in range(3):
-            payoffs[(i, *cell)] = 2.5 * gifts**2 / 3 - (cell[i] == 0)
+            payoffs[(i, *actions)] = 2.5 * gifts**2 / 3 - (actions[i] == 0)
     return payoffs
 
 

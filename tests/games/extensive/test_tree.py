@@ -19,7 +19,7 @@ from shoal.games.extensive.sequence_arrays import group_sum, sequence_arrays
 from shoal.games.extensive.sequences import improvements, split
 from shoal.games.extensive.tic_tac_toe import _TicTacToe
 from shoal.games.extensive.tree import CHANCE, TERMINAL, ExtensiveForm, extensive_form
-from shoal.games.normal_form import expected
+from shoal.games.normal_form import expected_payoffs
 from shoal.games.plots.tree import draw_tree
 
 leduc = cache(leduc_tree)
@@ -181,7 +181,7 @@ def test_the_normal_form_agrees_with_the_tree(players: int) -> None:
         ]
         mixed.append(np.array([np.prod(c) for c in chances]))
     assert [x.sum() for x in mixed] == pytest.approx([1] * players)
-    assert expected(table, mixed) == pytest.approx(value(game, policy), abs=1e-12)
+    assert expected_payoffs(table, mixed) == pytest.approx(value(game, policy), abs=1e-12)
     if players == 2:
         assert table.num_actions == (27, 64)
         plans = table.payoffs[0] @ mixed[1]

@@ -13,7 +13,7 @@ from shoal.games.extensive.policy_values import nash_conv, value
 from shoal.games.extensive.tree import CHANCE
 from shoal.games.gambit.efg import read_efg, write_efg
 from shoal.games.gambit.nfg import read_nfg, write_nfg
-from shoal.games.normal_form import NormalForm, expected, regret
+from shoal.games.normal_form import NormalForm, expected_payoffs, regret
 
 PAYOFFS = """NFG 1 R "Two by three" { "Ann" "Bob" } { 2 3 }
 "a comment, with { braces }"
@@ -129,7 +129,7 @@ def test_gambit_reads_tables_alike(text: str) -> None:
     mixed = [np.arange(1, n + 1) / np.arange(1, n + 1).sum() for n in game.num_actions]
     profile = peer.mixed_strategy_profile([x.tolist() for x in mixed])
     want = [float(profile.payoff(player)) for player in peer.players]
-    assert expected(game, mixed) == pytest.approx(want, abs=1e-12)
+    assert expected_payoffs(game, mixed) == pytest.approx(want, abs=1e-12)
 
 
 @pytest.mark.parametrize("build", [kuhn, lambda: read_efg(TOLL)], ids=["kuhn", "toll"])
@@ -162,7 +162,7 @@ TREE = 'EFG 2 R "" { "a" "b" }\n'
     ("text", "said"),
     [
         (HEAD + "1 2 3", "line 1, column 37: expected 4 payoffs, found the end"),
-        (HEAD + "1 2 3 4 5", "column 40: expected the end after 2 cells, found 5"),
+        (HEAD + "1 2 3 4 5", "column 40: expected the end after 2 action profiles, found 5"),
         (HEAD + "1 2 3 x", "column 38: expected 4 payoffs, found x"),
         (HEAD + "1 2\n 3 1/0", "line 2, column 4: 1/0 divides by zero"),
         (HEAD + "1 2 $", r"column 36: a stray '\$'"),

@@ -12,7 +12,7 @@ import numpy as np
 from shoal.core.errors import UserError
 from shoal.envs.host.env import HostEnv, HostStep
 from shoal.envs.host.views import View, picture
-from shoal.envs.host.zoo import GlobalState, cycles_of, players_of
+from shoal.envs.host.zoo import GlobalState, limit_of, players_of
 
 
 class AECHostEnv(HostEnv):
@@ -34,7 +34,7 @@ class AECHostEnv(HostEnv):
         self.players.teams = tuple(range(len(self.players.names)))  # most such games are contests
         self.players.masked = self.players.act.discrete  # who waits has one legal action
         self.state = GlobalState(env)
-        turns = cycles_of(env) * len(self.players.names)
+        turns = limit_of(env) * len(self.players.names)
         self.facts = self.players.facts(self.state.size, turns)
         self.living: set[Any] = set()
         self.unseen: set[Any] = set()  # whose end it has not seen

@@ -1,30 +1,34 @@
-"""Worlds of other suites by name: `gymnasium:CartPole-v1`, `pettingzoo:pistonball`, `mpe2:simple`.
+"""Worlds of other suites by name: `gymnasium:CartPole-v1`, `pettingzoo:pistonball`, `mpe2:simple`,
+`mamujoco:Ant-4x2`.
 
 Names of PettingZoo's are those of its modules, which are listed without being imported: each needs
 packages of its own. Without a version, the newest is meant.
 """
 
-import contextlib
 import functools
 import importlib
 import importlib.util
-import inspect
 import re
+import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from shoal.core import addresses
-from shoal.core.errors import UserError, in_a_line, not_installed, unknown
+from shoal.core.errors import UserError, in_a_line, unknown
 from shoal.core.names import heading, is_address
+from shoal.envs.host.constructors import call, needs, require_package, settings_of
 from shoal.envs.host.env import HostEnv
+from shoal.envs.host.mujoco_warnings import hush
 from shoal.envs.host.views import View
-from shoal.envs.settings import not_taken
 
 FAMILIES = ("butterfly", "classic", "atari", "sisl", "mpe")
-RENDER = {"render_mode": "rgb_array"}
 
+_EXTRAS = {  # packages that Gymnasium's own environments need
+    "mujoco": "pip install 'shoal[mujoco]'",
+    "Box2D": "pip install 'shoal[box2d]'",
+}
 _VERSIONED = re.compile(r"(?P<name>\w+)_v(?P<version>\d+)")
 
 
@@ -52,13 +56,13 @@ def make_own(address: str, settings: dict[str, Any]) -> Any:
         UserError: there is no such thing, or it does not take such a setting.
     """
     creator, name = addresses.find(address), heading(address)
-    return _call(name, creator, creator, _settings(name, creator, settings))
+    return call(name, creator, creator, settings_of(name, creator, settings))
 
 
 def _gymnasium(name: str, settings: dict[str, Any], view: View) -> HostEnv:
     from shoal.envs.host.single_agent import GymnasiumHostEnv
 
-    _require_package("gymnasium", "Gymnasium", "gymnasium")
+    require_package("gymnasium", "Gymnasium", "gymnasium")
     return GymnasiumHostEnv(functools.partial(_make_gymnasium, name, settings), view)
 
 
@@ -67,13 +71,18 @@ def _make_gymnasium(name: str, settings: dict[str, Any]) -> Any:
     from gymnasium.envs.registration import load_env_creator
 
     spec = _gymnasium_spec(name)
-    with _needs(name, ""):
+    with needs(name, ""):
         try:
             entry = spec.entry_point
             creator = load_env_creator(entry) if isinstance(entry, str) else entry
-            given = _settings(name, creator, settings, own=("max_episode_steps",))
-            return _call(name, creator, functools.partial(_plain_make, spec), given)
+            if "mujoco" in sys.modules:
+                hush(sys.modules["mujoco"])
+            given = settings_of(name, creator, settings, own=("max_episode_steps",))
+            return call(name, creator, functools.partial(_plain_make, spec), given)
         except gymnasium.error.DependencyNotInstalled as error:
+            missing = getattr(error.__cause__, "name", None)
+            if missing in _EXTRAS:
+                raise UserError(f"{name} needs {missing}: {_EXTRAS[missing]}") from error
             why = in_a_line(error, named=False, whole=True)
             raise UserError(f"{name} cannot be made: {why}") from error
 
@@ -92,7 +101,7 @@ def _gymnasium_spec(name: str) -> Any:
     if bare.startswith("ALE/"):
         module = "ale_py"
     if module:
-        with _needs(name, "", "gymnasium[atari]" if module == "ale_py" else ""):
+        with needs(name, "", "gymnasium[atari]" if module == "ale_py" else ""):
             importlib.import_module(module)
     try:
         return gymnasium.spec(_with_version(bare))
@@ -113,17 +122,23 @@ def _with_version(name: str) -> str:
 
 
 def _pettingzoo(name: str, settings: dict[str, Any], view: View) -> HostEnv:
-    _require_package("pettingzoo", "PettingZoo", "pettingzoo")
+    require_package("pettingzoo", "PettingZoo", "pettingzoo")
     known = _modules("pettingzoo", FAMILIES) | _modules("mpe2")
     if name.startswith("simple") and not any(place.startswith("mpe2.") for place in known.values()):
-        _require_package("mpe2", f"{name} is one of MPE2's worlds, which", "mpe2")
+        require_package("mpe2", f"{name} is one of MPE2's worlds, which", "mpe2")
     return _module_game("world of PettingZoo", name, known, settings, view)
 
 
 def _mpe2(name: str, settings: dict[str, Any], view: View) -> HostEnv:
-    _require_package("mpe2", "MPE2", "mpe2")
-    _require_package("pettingzoo", "PettingZoo", "mpe2")
+    require_package("mpe2", "MPE2", "mpe2")
+    require_package("pettingzoo", "PettingZoo", "mpe2")
     return _module_game("world of MPE2", name, _modules("mpe2"), settings, view)
+
+
+def _mamujoco(name: str, settings: dict[str, Any], view: View) -> HostEnv:
+    from shoal.envs.host.mamujoco import make_mamujoco
+
+    return make_mamujoco(name, settings, view)
 
 
 def _module_game(
@@ -134,12 +149,12 @@ def _module_game(
     if full is None:
         raise unknown(kind, name, known)
     family = known[full].split(".")[-2]
-    with _needs(full, family), warnings.catch_warnings():
+    with needs(full, family), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of importing worlds by module
         module = importlib.import_module(known[full])
     parallel = getattr(module, "parallel_env", None)
     creator = getattr(module, "raw_env", None) or parallel or module.env
-    given = _settings(full, creator, settings)
+    given = settings_of(full, creator, settings)
     make = functools.partial(_make_known, full, family, creator, parallel or module.env, given)
     if parallel is not None:
         from shoal.envs.host.parallel import ParallelHostEnv
@@ -151,54 +166,8 @@ def _module_game(
 
 
 def _make_known(name: str, family: str, creator: Any, make: Any, given: dict[str, Any]) -> Any:
-    with _needs(name, family):
-        return _call(name, creator, make, given)
-
-
-def _settings(
-    name: str, creator: Any, settings: dict[str, Any], own: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """The settings, checked against what the constructor takes, so far as it says; and the mode
-    that draws into arrays, where the world has it."""
-    known, is_open = _parameters(creator)
-    for setting in settings:
-        if not is_open and setting not in (*known, *own, "render_mode"):
-            raise _no_setting(name, setting, [*known, *own])
-    modes = getattr(creator, "metadata", None)
-    drawn = not isinstance(modes, dict) or "rgb_array" in (modes.get("render_modes") or ())
-    takes_mode = is_open or "render_mode" in known
-    return (RENDER if drawn and takes_mode else {}) | settings
-
-
-def _call(name: str, creator: Any, make: Callable[..., Any], given: dict[str, Any]) -> Any:
-    """Makes the world; a setting that an open constructor passed on in vain is one line."""
-    try:
-        return make(**given)
-    except TypeError as error:
-        odd = not_taken(error)
-        if odd is None:
-            raise
-        if odd == "render_mode" and given.get("render_mode") == RENDER["render_mode"]:
-            rest = {key: value for key, value in given.items() if key != "render_mode"}
-            return _call(name, creator, make, rest)
-        raise _no_setting(name, odd, _parameters(creator)[0]) from error
-
-
-def _parameters(creator: Any) -> tuple[list[str], bool]:
-    """The names that a constructor takes, and whether it takes any other."""
-    try:
-        each = inspect.signature(creator).parameters.values()
-    except (TypeError, ValueError):
-        return [], True
-    several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    is_open = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in each)
-    return [p.name for p in each if p.kind not in several and p.name != "self"], is_open
-
-
-def _no_setting(name: str, setting: str, known: list[str]) -> UserError:
-    named = [each for each in known if each != "render_mode"]
-    takes = f": it takes {', '.join(named)}" if named else ""
-    return UserError(f"{name} has no setting '{setting}'{takes}")
+    with needs(name, family):
+        return call(name, creator, make, given)
 
 
 def _modules(package: str, families: tuple[str, ...] = ("",)) -> dict[str, str]:
@@ -229,26 +198,9 @@ def _families(module: str) -> tuple[str, ...]:
     return ("mpe", "mpe2") if module.startswith("mpe2.") else tuple(module.split(".")[:-1])
 
 
-@contextlib.contextmanager
-def _needs(name: str, family: str, extra: str = "") -> Iterator[None]:
-    """A package that a world itself needs and that is missing becomes one line."""
-    try:
-        yield
-    except ImportError as error:
-        why = in_a_line(error, named=False, whole=True)
-        what = f"{name} needs {error.name}" if error.name else f"{name}: {why}"
-        if family:
-            extra = "shoal[mpe2]" if family == "mpe2" else f"pettingzoo[{family}]"
-        raise UserError(f"{what}: pip install '{extra}'" if extra else what) from error
-
-
-def _require_package(package: str, label: str, extra: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise not_installed(label, extra)
-
-
 _SUITES: dict[str, Callable[[str, dict[str, Any], View], HostEnv]] = {
     "gymnasium": _gymnasium,
     "pettingzoo": _pettingzoo,
     "mpe2": _mpe2,
+    "mamujoco": _mamujoco,
 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from shoal.envs.host.env import HostEnv, HostStep
 from shoal.envs.host.views import View, picture
-from shoal.envs.host.zoo import GlobalState, cycles_of, players_of
+from shoal.envs.host.zoo import GlobalState, limit_of, players_of
 
 NOBODY: Set[Hashable] = frozenset()
 
@@ -32,7 +32,7 @@ class ParallelHostEnv(HostEnv):
         _, infos = env.reset(seed=0)
         self.players.notice(list((infos or {}).values()))
         self.state = GlobalState(env)
-        self.facts = self.players.facts(self.state.size, cycles_of(env))
+        self.facts = self.players.facts(self.state.size, limit_of(env))
         self.living = NOBODY
 
     def reset(self, seed: int) -> HostStep:

@@ -29,7 +29,7 @@ class GymnasiumHostEnv(HostEnv):
         self.players = AgentLayout([AGENT], [env.observation_space], [env.action_space], view)
         _, info = env.reset(seed=0)
         self.players.notice([info])
-        self.facts = self.players.facts(limit=_limit(env))
+        self.facts = self.players.facts(limit=limit_of(env))
 
     def reset(self, seed: int) -> HostStep:
         players = self.players
@@ -57,7 +57,7 @@ class GymnasiumHostEnv(HostEnv):
         self.env.close()
 
 
-def _limit(env: Any) -> int:
+def limit_of(env: Any) -> int:
     """The longest episode that the world's spec or a `TimeLimit` around it allows; 0 for none."""
     limit = getattr(getattr(env, "spec", None), "max_episode_steps", None)
     if limit is None and hasattr(env, "has_wrapper_attr"):

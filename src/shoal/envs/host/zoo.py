@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from shoal.core.errors import UserError, require
+from shoal.envs.host import single_agent
 from shoal.envs.host.layout import AgentLayout
 from shoal.envs.host.views import View
 
@@ -60,7 +61,11 @@ def players_of(env: Any, view: View) -> AgentLayout:
     return AgentLayout(agents, observations, actions, view)
 
 
-def cycles_of(env: Any) -> int:
-    """The world's `max_cycles`, as PettingZoo's worlds call their limit; 0 where it has none."""
-    cycles = getattr(getattr(env, "unwrapped", env), "max_cycles", 0)
-    return int(cycles) if isinstance(cycles, int | np.integer) and cycles > 0 else 0
+def limit_of(env: Any) -> int:
+    """The limit of episodes: `max_cycles` in PettingZoo's own, that of the Gymnasium environment
+    that MaMuJoCo shares out among agents; 0 where there is neither."""
+    inner = getattr(env, "unwrapped", env)
+    cycles = getattr(inner, "max_cycles", 0)
+    if isinstance(cycles, int | np.integer) and cycles > 0:
+        return int(cycles)
+    return single_agent.limit_of(getattr(inner, "single_agent_env", None))

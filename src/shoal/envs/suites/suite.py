@@ -120,6 +120,7 @@ class SuiteWorld(Env):
 
     def reset(self, key: PRNGKeyArray) -> tuple[SuiteState, TimeStep]:
         inner, seen = self.begin(key)
+        inner = jax.tree.map(jnp.asarray, inner)  # some begin with a count that is a plain 0
         time = jnp.int32(0) if self.clock(inner) is None else None
         return SuiteState(inner, time), self._show(seen, jnp.array(False))
 

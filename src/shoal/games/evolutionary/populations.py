@@ -51,9 +51,9 @@ def group_gains(game: NormalForm, a: int, b: int) -> tuple[np.ndarray, np.ndarra
     """What an `a`-player and a `b`-player gain where j = 0, ..., N-1 of the others play `a` and
     the rest `b`, `[N]` each."""
     others = game.num_players - 1
-    cells = [(a,) * j + (b,) * (others - j) for j in range(others + 1)]
+    rivals = [(a,) * j + (b,) * (others - j) for j in range(others + 1)]
     payoffs = np.asarray(game.payoffs[0], np.float64)
     return (
-        np.array([payoffs[(a, *cell)] for cell in cells]),
-        np.array([payoffs[(b, *cell)] for cell in cells]),
+        np.array([payoffs[(a, *r)] for r in rivals]),
+        np.array([payoffs[(b, *r)] for r in rivals]),
     )

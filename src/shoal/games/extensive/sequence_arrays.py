@@ -39,10 +39,10 @@ def sequence_arrays(game: ExtensiveForm, chance_plays: bool = False) -> Sequence
         ends.append(_local(codes[game.terminals, j], sets, counts, width))
     probs = np.ones(len(game.terminals)) if chance_plays else _chance_reach(game)[game.terminals]
     sizes = tuple(c.legal.size + 1 for c in choices)
-    cells, payoffs = _merged(np.stack(ends, 1), game.payoffs * probs[:, None], sizes)
-    gains = tuple(_gains(i, cells, payoffs[:, i], sizes) for i in range(game.num_players))
+    ends, payoffs = _merged(np.stack(ends, 1), game.payoffs * probs[:, None], sizes)
+    gains = tuple(_gains(i, ends, payoffs[:, i], sizes) for i in range(game.num_players))
     chance = _chance_policy(game, choices[-1]) if chance_plays else None
-    return SequenceForm(tuple(choices), gains, cells.astype(np.int32), payoffs, chance)
+    return SequenceForm(tuple(choices), gains, ends.astype(np.int32), payoffs, chance)
 
 
 def _histories(game: ExtensiveForm, chance_plays: bool) -> tuple[np.ndarray, np.ndarray, int]:
@@ -141,9 +141,9 @@ def _merged(
     ends, payoffs = ends[paid], payoffs[paid]
     if np.prod(np.array(sizes, np.float64)) >= 2**62:
         return ends, payoffs  # their numbers do not fit; all works unmerged too
-    cell, index = np.unique(np.ravel_multi_index(tuple(ends.T), sizes), return_inverse=True)
-    summed = [np.bincount(index, column, len(cell)) for column in payoffs.T]
-    return np.stack(np.unravel_index(cell, sizes), 1), np.stack(summed, 1)
+    reached, index = np.unique(np.ravel_multi_index(tuple(ends.T), sizes), return_inverse=True)
+    summed = [np.bincount(index, column, len(reached)) for column in payoffs.T]
+    return np.stack(np.unravel_index(reached, sizes), 1), np.stack(summed, 1)
 
 
 def _gains(player: int, ends: np.ndarray, payoffs: np.ndarray, sizes: tuple[int, ...]) -> Gains:

@@ -1,7 +1,8 @@
 """Gambit's `.nfg` files: games in normal form, to and from text.
 
-A file lists payoffs cell by cell, player 1's action fastest; or it lists outcomes, and then the
-number of each cell's outcome. https://gambitproject.readthedocs.io/en/latest/formats.html
+A file lists payoffs by action profile, player 1's action fastest; or it lists outcomes, and
+then the number of each action profile's outcome.
+https://gambitproject.readthedocs.io/en/latest/formats.html
 """
 
 import math
@@ -27,11 +28,11 @@ def read_nfg(path_or_text: str | Path) -> NormalForm:
     title, players = read_head(reader, "NFG")
     actions = _read_actions(reader, len(players))
     reader.accept("text")  # a comment
-    cells = math.prod(map(len, actions))
+    count = math.prod(map(len, actions))
     outcomes = reader.peek().text == "{"
-    rows = (_read_outcomes if outcomes else _read_payoffs)(reader, len(players), cells)
+    rows = (_read_outcomes if outcomes else _read_payoffs)(reader, len(players), count)
     if reader.peek().kind != "end":
-        reader.fail(f"expected the end after {cells} cells, found {reader.peek().text}")
+        reader.fail(f"expected the end after {count} action profiles, found {reader.peek().text}")
     flat = np.array([[float(x) for x in row] for row in rows])
     shape = tuple(map(len, actions))
     return NormalForm(
@@ -57,14 +58,14 @@ def write_nfg(game: NormalForm) -> str:
     <BLANKLINE>
     """
     names = [" ".join(map(quoted, actions)) for actions in game.actions]
-    cells = np.stack([p.ravel(order="F") for p in rational(np.asarray(game.payoffs))], 1)
+    payoffs = np.stack([p.ravel(order="F") for p in rational(np.asarray(game.payoffs))], 1)
     return "\n".join(
         [
             f"NFG 1 R {quoted(game.title)} {{ {' '.join(map(quoted, game.players))} }}",
             "{ " + "\n  ".join(f"{{ {n} }}" for n in names) + " }",
             '""',
             "",
-            *(" ".join(map(write_number, row)) for row in cells),
+            *(" ".join(map(write_number, row)) for row in payoffs),
             "",
         ]
     )
@@ -87,15 +88,15 @@ def _read_actions(reader: Reader, num_players: int) -> list[list[str]]:
     return actions
 
 
-def _read_payoffs(reader: Reader, num_players: int, cells: int) -> list[list[Fraction]]:
+def _read_payoffs(reader: Reader, num_players: int, count: int) -> list[list[Fraction]]:
     return [
-        [reader.number(f"{cells * num_players} payoffs") for _ in range(num_players)]
-        for _ in range(cells)
+        [reader.number(f"{count * num_players} payoffs") for _ in range(num_players)]
+        for _ in range(count)
     ]
 
 
-def _read_outcomes(reader: Reader, num_players: int, cells: int) -> list[list[Fraction]]:
-    """`{ { "name" 1, 2 } ... }`, then the number of each cell's outcome; 0 is none."""
+def _read_outcomes(reader: Reader, num_players: int, count: int) -> list[list[Fraction]]:
+    """`{ { "name" 1, 2 } ... }`, then the number of each action profile's outcome; 0 is none."""
     reader.take("brace", "'{'", "{")
     outcomes = [[Fraction(0)] * num_players]
     while not reader.accept("brace", "}"):
@@ -106,9 +107,9 @@ def _read_outcomes(reader: Reader, num_players: int, cells: int) -> list[list[Fr
         if len(outcomes[-1]) != num_players:
             reader.fail(f"{len(outcomes[-1])} payoffs, expected {num_players}", token)
     rows = []
-    for _ in range(cells):
+    for _ in range(count):
         token = reader.peek()
-        number = reader.integer(f"{cells} numbers of outcomes")
+        number = reader.integer(f"{count} numbers of outcomes")
         if not 0 <= number < len(outcomes):
             reader.fail(f"there is no outcome {number}, they are 1 to {len(outcomes) - 1}", token)
         rows.append(outcomes[number])

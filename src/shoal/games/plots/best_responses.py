@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Polygon, Rectangle
 
+from shoal.core.axes import quiet
 from shoal.core.colors import DISTINCT, INK, SOFT
 from shoal.core.errors import require
 from shoal.games.normal_form import NormalForm
@@ -26,7 +27,6 @@ from shoal.games.plots.canvas import (
     chance_ticks,
     legend,
     place_labels,
-    quiet,
     short,
     triangle,
 )

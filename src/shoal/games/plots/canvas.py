@@ -7,7 +7,6 @@ none is free of other labels and points it is left out (Christensen, Marks and S
 import itertools
 import textwrap
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from shoal.core.colors import INK, LINE, SOFT
+from shoal.core.axes import fraction
+from shoal.core.colors import INK, SOFT
 
-"""Told apart by the colour-blind too (Okabe, Ito 2008)."""
 HEIGHT = np.sqrt(3) / 2
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, HEIGHT]])
 """The triangle on which mixtures of three actions are drawn."""
@@ -69,21 +68,6 @@ def action(name: str, most: int = 22) -> str:
     return short(f"action {name}" if name.isdecimal() else name, most)
 
 
-def number(value: float) -> str:
-    """A number as a fraction where it is a simple one, else to three digits."""
-    simple = Fraction(value).limit_denominator(99)
-    text = str(simple) if abs(float(simple) - value) <= 1e-9 else f"{value:.3g}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def quiet(axes: Axes) -> None:
-    """Thin edges and soft ticks."""
-    axes.tick_params(length=0, pad=5, labelsize=9, colors=SOFT)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_color(LINE)
-
-
 def chance_ticks(
     axes: Axes, name: str, actions: Sequence[str], breaks: Any, most: int = 16
 ) -> None:
@@ -93,7 +77,7 @@ def chance_ticks(
     for at in np.asarray(breaks, float).tolist():
         if min(abs(at - tick) for tick in ticks) > 0.07:
             ticks.append(at)
-            texts.append(number(at))
+            texts.append(fraction(at))
     axis = axes.xaxis if name == "x" else axes.yaxis
     axis.set_ticks(ticks, texts)
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from shoal.core.axes import quiet
 from shoal.core.colors import DISTINCT, INK
 from shoal.core.errors import require
 from shoal.games.dynamics.flows import Field, velocities
@@ -22,7 +23,6 @@ from shoal.games.plots.canvas import (
     CORNERS,
     action,
     canvas,
-    quiet,
     save,
     short,
     triangle,

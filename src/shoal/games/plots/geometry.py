@@ -20,8 +20,8 @@ from shoal.games.pure_equilibria import pure_equilibria
 
 SAME = 1e-9
 """Payoffs this close, as a share of their range, are the same."""
-MOST_CELLS = 400
-"""The most cells of a game whose correlated equilibria are traced: some 100 programs of 0.1 s."""
+MOST_TRACED = 400
+"""Of larger games correlated equilibria are not traced: some 100 programs of 0.1 s."""
 MOST_VERTICES = 5_000
 """Larger polytopes are not searched for equilibria while a picture waits; 10 x 10 is below."""
 
@@ -165,13 +165,13 @@ def correlated_payoffs(
     [[0.0, 0.0]]
 
     Raises:
-        UserError: the game has not two players, or too many cells for so many programs.
+        UserError: the game has not two players, or too many action profiles for so many programs.
     """
     values = payoffs(game)
     require(
-        values[0].size <= MOST_CELLS,
-        f"the game has {values[0].size} cells, the limit for a picture of its correlated "
-        f"equilibria is {MOST_CELLS}",
+        values[0].size <= MOST_TRACED,
+        f"the game has {values[0].size} action profiles, the limit for a picture of its correlated "
+        f"equilibria is {MOST_TRACED}",
     )
     width = np.ptp(values, axis=(1, 2))
     width = np.where(width > 0, width, 1.0)

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
+from shoal.core.axes import quiet
 from shoal.core.colors import DISTINCT, INK, LINE, SOFT
 from shoal.core.errors import UserError, require
 from shoal.games.correlated import correlated_equilibrium
@@ -28,13 +29,12 @@ from shoal.games.plots.canvas import (
     canvas,
     legend,
     place_labels,
-    quiet,
     save,
     short,
 )
 from shoal.games.plots.dynamics import plot_simplex, plot_square
 from shoal.games.plots.geometry import (
-    MOST_CELLS,
+    MOST_TRACED,
     correlated_payoffs,
     hull,
     nash_payoffs,
@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 MOST_OUTCOMES = 100_000
-"""Games with more cells than this are not drawn point by point."""
+"""Games with more action profiles than this are not drawn point by point."""
 MOST_NAMED = 40
 """In games with more outcomes than this none is named."""
 VISIBLE = 1e-3
@@ -74,7 +74,7 @@ def plot_correlated(game: NormalForm, path: Path | str) -> Path:
     """Writes `correlated_figure(game)` as a PNG.
 
     Raises:
-        UserError: there are not two players, or the game has more than 400 cells.
+        UserError: there are not two players, or the game has more than 400 action profiles.
     """
     return save(correlated_figure(game), path)
 
@@ -83,7 +83,7 @@ def plot_pareto(game: NormalForm, path: Path | str) -> Path:
     """Writes `pareto_figure(game)` as a PNG.
 
     Raises:
-        UserError: there are not two players, or the game has more than 100,000 cells.
+        UserError: there are not two players, or the game has more than 100,000 action profiles.
     """
     return save(pareto_figure(game), path)
 
@@ -115,7 +115,7 @@ def correlated_figure(game: NormalForm) -> Figure:
     """What the players can gain in correlated equilibrium, and in the sets around and within it.
 
     Raises:
-        UserError: there are not two players, or the game has more than 400 cells.
+        UserError: there are not two players, or the game has more than 400 action profiles.
     """
     inner, outer = (correlated_payoffs(game, coarse, VISIBLE) for coarse in (False, True))
     sets = [("all outcomes and their mixtures", _feasible(game), LINE, 1.0)]
@@ -141,12 +141,12 @@ def pareto_figure(game: NormalForm) -> Figure:
     front of all mixtures of outcomes.
 
     Raises:
-        UserError: there are not two players, or the game has more than 100,000 cells.
+        UserError: there are not two players, or the game has more than 100,000 action profiles.
     """
-    cells = payoffs(game).reshape(2, -1).T
+    outcomes = payoffs(game).reshape(2, -1).T
     require(
-        len(cells) <= MOST_OUTCOMES,
-        f"the game has {len(cells)} outcomes, the limit for a picture is {MOST_OUTCOMES}",
+        len(outcomes) <= MOST_OUTCOMES,
+        f"the game has {len(outcomes)} outcomes, the limit for a picture is {MOST_OUTCOMES}",
     )
     figure, axes = _plane(game, "outcomes")
     front = np.unique([payoffs(game)[:, a, b] for a, b in pareto_front(game)], axis=0)
@@ -154,7 +154,9 @@ def pareto_figure(game: NormalForm) -> Figure:
     steps = np.repeat(front, 2, axis=0)
     corners = np.stack([steps[:-1, 0], steps[1:, 1]], 1)  # down first, and then to the right
     style: dict[str, Any] = {"linestyle": "", "marker": "o", "clip_on": False}
-    (dots,) = axes.plot(*cells.T, color="#b4b9c2", markersize=6, zorder=3, gid="outcomes", **style)
+    (dots,) = axes.plot(
+        *outcomes.T, color="#b4b9c2", markersize=6, zorder=3, gid="outcomes", **style
+    )
     (best,) = axes.plot(*front.T, color=DISTINCT[0], markersize=7, zorder=4, gid="front", **style)
     axes.plot(*corners.T, color=DISTINCT[0], linewidth=1.8, zorder=2, gid="steps")
     dashes = {"color": DISTINCT[2], "linewidth": 1.6, "linestyle": (0, (4, 2.5)), "gid": "mixtures"}
@@ -234,7 +236,7 @@ def _equilibria(axes: Axes, game: NormalForm, hollow: bool = False) -> list[tupl
 
 
 def _most_welfare(axes: Axes, game: NormalForm) -> list[tuple[Artist, str]]:
-    if payoffs(game)[0].size > MOST_CELLS:
+    if payoffs(game)[0].size > MOST_TRACED:
         return []
     gained = correlated_equilibrium(game, "welfare").payoffs
     style: dict[str, Any] = {"marker": "D", "markersize": 15, "markerfacecolor": "none"}
@@ -251,19 +253,19 @@ def _name_outcomes(axes: Axes, game: NormalForm, lines: Sequence[np.ndarray]) ->
     best, where = pareto_front(game), {}
     for a, b in [*best, *(c for c in np.ndindex(*counts) if c not in best)]:
         where.setdefault(tuple(payoffs(game)[:, a, b].tolist()), []).append((a, b))
-    texts = [_name(game, cells) for cells in where.values()]
+    texts = [_name(game, profiles) for profiles in where.values()]
     welfare = [line.get_xydata() for line in axes.lines if line.get_gid() in ("nash", "welfare")]
     keep_off = np.concatenate([np.zeros((0, 2)), *(np.asarray(points) for points in welfare)])
     place_labels(axes, np.array(list(where)), texts, keep_off, lines, fontsize=8.5)
 
 
-def _name(game: NormalForm, cells: Sequence[tuple[int, int]]) -> str:
+def _name(game: NormalForm, profiles: Sequence[tuple[int, int]]) -> str:
     """The outcomes of one point: up to three by name, or two and how many more there are."""
-    most = 3 if len(cells) <= 3 else 2
+    most = 3 if len(profiles) <= 3 else 2
     numbered = all(name.isdecimal() for names in game.actions for name in names)
-    names = [[short(game.actions[i][cell[i]], 16) for i in (0, 1)] for cell in cells[:most]]
+    names = [[short(game.actions[i][a[i]], 16) for i in (0, 1)] for a in profiles[:most]]
     lines = [("actions " if numbered else "") + f"{a}, {b}" for a, b in names]
-    return "\n".join(lines + ([f"and {len(cells) - most} more"] if len(cells) > most else []))
+    return "\n".join(lines + ([f"and {len(profiles) - most} more"] if len(profiles) > most else []))
 
 
 def _replicator(game: NormalForm, path: Path) -> Path:

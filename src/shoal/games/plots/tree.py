@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from shoal.core.axes import MINUS
 from shoal.core.colors import DISTINCT, INK, SOFT
 from shoal.core.errors import require
 from shoal.games.extensive.tree import CHANCE, ExtensiveForm
@@ -64,7 +65,7 @@ def tree_figure(game: ExtensiveForm) -> Figure:
     _draw_infosets(axes, game, place, deep)
     shown = _draw_nodes(axes, game, place)
     for k, text in zip(game.terminals, texts):
-        text = text.replace("-", "\N{MINUS SIGN}")
+        text = text.replace("-", MINUS)
         axes.text(place[k, 0] + 0.08, place[k, 1], text, fontsize=8, color=INK, va="center")
     axes.set_xlim(-0.15, right)
     axes.set_ylim(leaves - 0.4, -0.6)

@@ -1,0 +1,105 @@
+"""Policy gradients beside the figures of others: a row a training in policy_gradients/results.csv.
+
+    python benchmarks/policy_gradients.py                # what is missing from the table
+    python benchmarks/policy_gradients.py classic        # CartPole, Acrobot, Pendulum, LunarLander
+    python benchmarks/policy_gradients.py mujoco         # HalfCheetah, Hopper, Walker2d
+    python benchmarks/policy_gradients.py teams          # HalfCheetah in two halves; spread
+
+A row holds the greedy return of the final parameters over 100 episodes, 500 in Pendulum. Seeds from
+0 up, on which nothing was chosen. `beside` is what others report: Stable-Baselines3's zoo (one run,
+DLR-RM/rl-baselines3-zoo, benchmark.md), Tianshou (mean of 10 seeds at that step, v3,
+thu-ml/tianshou, examples/mujoco/benchmark) or XuanCe (5 seeds, v5, agi-brain/xuance-benchmarks).
+Environments of MuJoCo and Box2D need the extras `mujoco` and `box2d`.
+"""
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import papers
+import rows
+
+from shoal.training.devices import prepare
+
+TABLE = Path(__file__).parent / "policy_gradients" / "results.csv"
+COLUMNS = (*papers.COLUMNS, "seconds", "beside")
+K = 1000
+INDEPENDENT = {"sharing": "independent"}
+
+
+class Claim(NamedTuple):
+    """What is trained, and what others report."""
+
+    algorithm: str
+    environment: str
+    steps: int
+    seeds: int
+    beside: str = ""
+    settings: dict = {}  # noqa: RUF012
+
+
+CLASSIC = [
+    Claim("ppo", "gymnasium:Acrobot-v1", 1000 * K, 3, "zoo -73.5"),
+    Claim("ppo", "gymnasium:Pendulum-v1", 100 * K, 3, "zoo -172.2"),
+    Claim("ppo", "gymnasium:LunarLander-v3", 1000 * K, 3, "zoo 242.1 (v2)"),
+    Claim("trpo", "gymnasium:CartPole-v1", 100 * K, 3, "zoo 500"),
+    Claim("trpo", "gymnasium:Acrobot-v1", 100 * K, 3, "zoo -83.1"),
+    Claim("trpo", "gymnasium:Pendulum-v1", 100 * K, 3, "zoo -174.6"),
+    Claim("a2c", "gymnasium:Acrobot-v1", 500 * K, 3, "zoo -83.4"),
+]
+MUJOCO = [
+    Claim("ppo", "gymnasium:HalfCheetah-v5", 1000 * K, 3, "Tianshou 5650, XuanCe 4942"),
+    Claim("ppo", "gymnasium:Hopper-v5", 1000 * K, 3, "Tianshou 2483, XuanCe 2033"),
+    Claim("ppo", "gymnasium:Walker2d-v5", 1000 * K, 3, "Tianshou 3410, XuanCe 3665"),
+    Claim("td3", "gymnasium:HalfCheetah-v5", 100 * K, 2, "Tianshou 5064 at 95 k, XuanCe 1653"),
+    Claim("sac", "gymnasium:HalfCheetah-v5", 300 * K, 2, "Tianshou 9059, XuanCe 7359"),
+    Claim("sac", "gymnasium:Hopper-v5", 300 * K, 2, "Tianshou 3388, XuanCe 1893"),
+    Claim("trpo", "gymnasium:HalfCheetah-v5", 1000 * K, 2, "Tianshou 4471 at its highest"),
+    Claim("trpo", "gymnasium:Hopper-v5", 1000 * K, 2, "Tianshou 2046 at its highest"),
+]
+TEAMS = [
+    *(
+        Claim(algorithm, "mamujoco:HalfCheetah-2x3", 500 * K, 2, settings=INDEPENDENT)
+        for algorithm in ("ippo", "mappo", "happo", "hatrpo")
+    ),
+    Claim("masac", "mamujoco:HalfCheetah-2x3", 100 * K, 1),
+    *(
+        Claim(algorithm, "mpe/simple_spread", 1000 * K, 3, beside)
+        for algorithm, beside in (
+            *(("mappo", "XuanCe -11.6 at 10 M"), ("happo", ""), ("hatrpo", "")),
+            *(("isac", ""), ("masac", "XuanCe -12.8 at 10 M")),
+        )
+    ),
+]
+WHAT = {"classic": CLASSIC, "mujoco": MUJOCO, "teams": TEAMS}
+
+
+def main() -> None:
+    """Fills the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", default=list(WHAT), choices=list(WHAT), metavar="WHAT")
+    what = parser.parse_args().what
+    prepare()
+    for claim in [claim for name in what for claim in WHAT[name]]:
+        for seed in range(claim.seeds):
+            key = (claim.algorithm, claim.environment, str(claim.steps), str(seed))
+            if key in _known():
+                continue
+            row = papers.measure(
+                claim.algorithm,
+                claim.environment,
+                seed,
+                {"total_steps": claim.steps, **claim.settings},
+                episodes=500 if "Pendulum" in claim.environment else 100,
+            )
+            rows.append(TABLE, COLUMNS, row | {"beside": claim.beside})
+            print(*(row[c] for c in papers.COLUMNS[:6]), f"{row['seconds']} s", flush=True)
+
+
+def _known() -> set[tuple[str, ...]]:
+    columns = ("algorithm", "environment", "steps", "seed")
+    return {tuple(row[c] for c in columns) for row in rows.read(TABLE)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Files of settings, and those that are like another's."""
+
+from types import SimpleNamespace
+
+from shoal.training import presets
+
+
+def test_a_file_that_is_like_another_adds_to_its_tables(tmp_path, monkeypatch):
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    (folder / "mappo.toml").write_text(
+        "[default]\nnum_envs = 8\nunroll = 5\n[default.algo]\nclip = 0.1\ndiscount = 0.9\n"
+        '["mpe/*".algo]\nepochs = 2\n'
+    )
+    (folder / "happo.toml").write_text(
+        'like = "mappo"\n[default]\nunroll = 7\n[default.algo]\nclip = 0.3\n'
+        '["game/*"]\nunroll = 3\n'
+    )
+    monkeypatch.setattr(presets, "resources", SimpleNamespace(files=lambda _: tmp_path))
+    assert presets.tables("happo") == {
+        "default": {"num_envs": 8, "unroll": 7, "algo": {"clip": 0.3, "discount": 0.9}},
+        "mpe/*": {"algo": {"epochs": 2}},
+        "game/*": {"unroll": 3},
+    }
+    assert presets.tables("mappo")["default"]["unroll"] == 5
+    assert presets.tables("a2c") == {}  # no file
+
+
+def test_two_names_of_one_algorithm_have_one_file():
+    assert presets.tables("ppo") == presets.tables("ippo") != {}
