@@ -87,7 +87,7 @@ ALGORITHMS: dict[str, Entry] = {
         "policy gradient from the returns of whole episodes",
     ),
     "sac": Entry(f"{_POLICY_GRADIENT}.sac:sac", "soft actor-critic, each agent for itself"),
-    "isac": Entry(f"{_POLICY_GRADIENT}.sac:isac", "SAC in a team, each agent for itself"),
+    "isac": Entry(f"{_POLICY_GRADIENT}.sac:sac", "independent SAC: each agent a SAC learner"),
     "masac": Entry(
         f"{_POLICY_GRADIENT}.sac:masac", "SAC with critics of the state and of everyone's actions"
     ),

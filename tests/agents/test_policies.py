@@ -124,7 +124,7 @@ def test_an_explorer_draws_in_the_box_of_each_agent_and_keeps_the_carry():
 
 def made(name: str, space, **settings):
     """An algorithm of two agents, and a state of it; nothing where it has other actions."""
-    fields = {"hidden": (4,), "population": 4, "capacity": 8, "learning_starts": 8}
+    fields = {"hidden": (4,), "population": 4, "capacity": 8, "learning_starts": 8, "batch_size": 8}
     entry = make_algorithm(name)
     settings = {k: v for k, v in (fields | settings).items() if hasattr(entry, k)}
     algorithm = make_algorithm(name, **settings)

@@ -57,11 +57,9 @@ def check_memory(state: Any, members: int) -> None:
 
 def _memory() -> int:
     """Bytes that the devices hold."""
-    devices = jax.local_devices()
-    limits = [int((device.memory_stats() or {}).get("bytes_limit") or 0) for device in devices]
-    if all(limits):
-        return sum(limits)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    limit = sum(each.get("bytes_limit", 0) for each in stats)  # a CPU tells none
+    return limit or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _gigabytes(size: int) -> str:

@@ -10,7 +10,7 @@ import pytest
 from probes import N, Probe, ProbeState
 
 from shoal.agents.off_policy import Experience, Learned
-from shoal.agents.policy_gradient.sac import isac, masac, sac
+from shoal.agents.policy_gradient.sac import masac, sac
 from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError
 from shoal.core.spaces import Box, Discrete, Factored
@@ -434,7 +434,7 @@ class Meet(Probe):
         return None
 
 
-@pytest.mark.parametrize(("make", "recurrent"), [(isac, 0), (masac, 0), (masac, 8)])
+@pytest.mark.parametrize(("make", "recurrent"), [(sac, 0), (masac, 0), (masac, 8)])
 def test_a_team_meets_in_a_box(train_probe, make, recurrent):
     """48,000 steps from seed 0: returns above 0.95 of 1, with 0 for agents that stand still."""
     made = make(

@@ -134,11 +134,6 @@ class SAC(OffPolicyActorCritic):
 
 
 def sac(**overrides: Any) -> SAC:
-    """Soft actor-critic, each agent for itself. `overrides` are fields of `SAC`."""
-    return SAC(**overrides)
-
-
-def isac(**overrides: Any) -> SAC:
     """SAC with critics that see what the agent sees. `overrides` are fields of `SAC`."""
     return SAC(**{"critic": "local", **overrides})
 
