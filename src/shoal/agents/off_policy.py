@@ -26,7 +26,7 @@ from shoal.core.replay import Replay
 from shoal.core.sequence import starts_of
 from shoal.core.spaces import legal_actions
 from shoal.core.target import follow
-from shoal.nn.critics import Scene, global_state, pixels_of, state_inputs
+from shoal.nn.critics import StateAction, global_state, pixels_of, state_inputs
 
 
 class Experience(eqx.Module):
@@ -56,13 +56,13 @@ class Experience(eqx.Module):
         """Who has a successor whose value is known: it acts next, or was cut there."""
         return (self.next_active | self.cut) & ~self.gone
 
-    def now(self, action: Array) -> Scene:
+    def now(self, action: Array) -> StateAction:
         """These steps as critics read them, with agents that do that."""
-        return Scene(self.obs, self.state, action, self.active)
+        return StateAction(self.obs, self.state, action, self.active)
 
-    def then(self, action: Array) -> Scene:
+    def then(self, action: Array) -> StateAction:
         """Their successors."""
-        return Scene(self.next_obs, self.next_state, action, self.present)
+        return StateAction(self.next_obs, self.next_state, action, self.present)
 
     @property
     def starts(self) -> Bool[Array, "L M"]:
@@ -242,8 +242,8 @@ class OffPolicy(Networks, Optimising, Algorithm):
         distribution, after = acting.policy(seen, carry[0], key_policy)
         action, critic_after = distribution.sample(key_sample), None
         if acting.critic is not None:
-            scene = Scene(seen.obs, global_state(seen, acting.pixels), action, seen.active)
-            critic_after = acting.critic.step(scene, carry[1])[1]
+            pair = StateAction(seen.obs, global_state(seen, acting.pixels), action, seen.active)
+            critic_after = acting.critic.step(pair, carry[1])[1]
         return action, (after, critic_after), carry
 
     def learn(

@@ -95,7 +95,7 @@ class ValueCritic(eqx.Module):
         return self._values(self.network.unroll(self._inputs(timestep), carry, starts))
 
 
-class Scene(eqx.Module):
+class StateAction(eqx.Module):
     """What critics of actions may read of a step: what agents see, and what the others do."""
 
     obs: Float[Array, "*B N D"]
@@ -147,48 +147,52 @@ class QCritic(eqx.Module):
             return jax.nn.one_hot(action, self.space.size)
         return jnp.where(self.space.mask, self.space.to_unit(action), 0.0)
 
-    def _inputs(self, scene: Scene, action: Array | None = None) -> Float[Array, "*B N in"]:
-        """What agents see, and what each does itself, by default what it does in the scene, among
+    def _inputs(self, pair: StateAction, action: Array | None = None) -> Float[Array, "*B N in"]:
+        """What agents see, and what each does itself, by default what it does in the pair, among
         what the others do there."""
-        own, box = scene.action if action is None else action, isinstance(self.space, Box)
-        own = self._numbers(own) if box else jnp.zeros((*scene.active.shape, self.space.size))
+        own, box = pair.action if action is None else action, isinstance(self.space, Box)
+        own = self._numbers(own) if box else jnp.zeros((*pair.active.shape, self.space.size))
         if self.view == "local":
-            return jnp.concatenate([scene.obs, own], -1) if box else scene.obs
-        assert scene.state is not None
-        batch, n = scene.obs.shape[:-2], scene.obs.shape[-2]
-        state = jnp.broadcast_to(scene.state[..., None, :], (*batch, n, scene.state.shape[-1]))
-        done = jnp.where(scene.active[..., None], self._numbers(scene.action), 0.0)
+            return jnp.concatenate([pair.obs, own], -1) if box else pair.obs
+        assert pair.state is not None
+        batch, n = pair.obs.shape[:-2], pair.obs.shape[-2]
+        state = jnp.broadcast_to(pair.state[..., None, :], (*batch, n, pair.state.shape[-1]))
+        done = jnp.where(pair.active[..., None], self._numbers(pair.action), 0.0)
         # Everyone's place is the same for all, as it is in the state.
         joint = jnp.where(
             jnp.eye(n, dtype=bool)[..., None], *(x[..., None, :, :] for x in (own, done))
         )
         return jnp.concatenate([state, joint.reshape(*batch, n, n * self.space.size)], -1)
 
-    def step(self, scene: Scene, carry: Carry) -> tuple[Float[Array, "K *B N C"], Carry]:
+    def step(self, pair: StateAction, carry: Carry) -> tuple[Float[Array, "K *B N C"], Carry]:
         """Values at one time step, and the carry after it."""
-        x = self._inputs(scene)
+        x = self._inputs(pair)
         out = [network.step(x, c) for network, c in self._with(carry)]
         return jnp.stack([q for q, _ in out]), tuple(after for _, after in out)
 
     def unroll(
-        self, scene: Scene, carry: Carry, starts: Bool[Array, "T B"], action: Array | None = None
+        self,
+        pair: StateAction,
+        carry: Carry,
+        starts: Bool[Array, "T B"],
+        action: Array | None = None,
     ) -> Float[Array, "K T B N C"]:
         """Values at T time steps; the carry is fresh where `starts`. With an `action` each agent
-        does that, while the others do what they do in the scene."""
-        x = self._inputs(scene, action)
+        does that, while the others do what they do in the pair."""
+        x = self._inputs(pair, action)
         return jnp.stack([net.unroll(x, c, starts) for net, c in self._with(carry)])
 
     def taken(
-        self, scene: Scene, carry: Carry, starts: Bool[Array, "T B"]
+        self, pair: StateAction, carry: Carry, starts: Bool[Array, "T B"]
     ) -> Float[Array, "K T B N"]:
         """Values of the actions of T time steps."""
-        q = self.unroll(scene, carry, starts)
+        q = self.unroll(pair, carry, starts)
         if isinstance(self.space, Box):
             return q[..., 0]
-        return jax.vmap(action_value, (0, None))(q, scene.action)
+        return jax.vmap(action_value, (0, None))(q, pair.action)
 
     def after(
-        self, now: Scene, following: Scene, carry: Carry, starts: Bool[Array, "T B"]
+        self, now: StateAction, following: StateAction, carry: Carry, starts: Bool[Array, "T B"]
     ) -> Float[Array, "K T B N C"]:
         """Values in what followed each of T steps, which the carry has seen."""
         x, next_x = self._inputs(now), self._inputs(following)

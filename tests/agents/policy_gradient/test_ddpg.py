@@ -14,7 +14,7 @@ from shoal.agents.policy_gradient.ddpg import ddpg, td3
 from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError
 from shoal.core.spaces import Box, Discrete
-from shoal.nn.critics import Scene
+from shoal.nn.critics import StateAction
 
 LOW, HIGH = -2.0, 4.0
 C, H, GAMMA = 1.0, 3.0, 0.9  # the middle of the box, half its width, the discount
@@ -278,6 +278,6 @@ def test_it_finds_the_best_action_and_its_value_beyond_a_time_limit(train_probe,
     critic = run.state.learned.params["critic"]
     carry = jax.tree.map(lambda x: jnp.stack([x] * aim.shape[1]), critic.initial_carry())
     starts = jnp.zeros(aim.shape[:2], bool)
-    scene = Scene(steps.timestep.obs, None, steps.action, steps.timestep.active)
-    q = critic.taken(scene, carry if recurrent else None, starts)
+    pair = StateAction(steps.timestep.obs, None, steps.action, steps.timestep.active)
+    q = critic.taken(pair, carry if recurrent else None, starts)
     np.testing.assert_allclose(q.min(0), 1 / (1 - GAMMA), atol=0.5)

@@ -14,7 +14,7 @@ from shoal.agents.policy_gradient.sac import masac, sac
 from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError
 from shoal.core.spaces import Box, Discrete, Factored
-from shoal.nn.critics import Scene
+from shoal.nn.critics import StateAction
 
 H, ALPHA, GAMMA = 3.0, 0.4, 0.9  # half the width of the box, the temperature, the discount
 KEY = jax.random.key(7)
@@ -343,20 +343,20 @@ def test_several_rewards_need_a_sequence_of_as_many_steps():
 # Central critics.
 
 
-def everyone(n=3) -> Scene:
+def everyone(n=3) -> StateAction:
     """Two steps of n agents, the last of which does nothing."""
     action = jnp.arange(2.0 * n).reshape(2, n, 1) * H / 10
     active = jnp.ones((2, n), bool).at[:, -1].set(False)
-    return Scene(jnp.zeros((2, n, 1)), jnp.array([[50.0], [60.0]]), action, active)
+    return StateAction(jnp.zeros((2, n, 1)), jnp.array([[50.0], [60.0]]), action, active)
 
 
 def test_a_central_critic_reads_the_state_and_everyones_action_in_its_place():
     """Actions in units of the box; who does nothing counts for nothing to the others."""
     critic = masac(hidden=(), agent_id=False).start(spec(3), KEY)["critic"]
-    scene = dataclasses.replace(everyone(), state=jnp.full((2, 3), 7.0))
+    pair = dataclasses.replace(everyone(), state=jnp.full((2, 3), 7.0))
     joint = [[0.0, 0.1, 0.0], [0.0, 0.1, 0.0], [0.0, 0.1, 0.2]]
-    np.testing.assert_allclose(critic._inputs(scene)[0, :, 3:], joint, atol=1e-6)
-    other = critic._inputs(scene, jnp.full((2, 3, 1), -H))
+    np.testing.assert_allclose(critic._inputs(pair)[0, :, 3:], joint, atol=1e-6)
+    other = critic._inputs(pair, jnp.full((2, 3, 1), -H))
     joint = [[-1.0, 0.4, 0.0], [0.3, -1.0, 0.0], [0.3, 0.4, -1.0]]
     np.testing.assert_allclose(other[1, :, 3:], joint, atol=1e-6)
     assert (other[..., :3] == 7).all()
@@ -364,9 +364,9 @@ def test_a_central_critic_reads_the_state_and_everyones_action_in_its_place():
 
 def test_a_central_critic_of_discrete_actions_reads_the_others_alone():
     critic = masac(hidden=(), agent_id=False).start(chooser(2), KEY)["critic"]
-    scene = Scene(jnp.zeros((2, 1)), jnp.zeros(2), jnp.array([2, 0]), jnp.ones(2, bool))
+    pair = StateAction(jnp.zeros((2, 1)), jnp.zeros(2), jnp.array([2, 0]), jnp.ones(2, bool))
     joint = [[0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 0, 0]]
-    np.testing.assert_array_equal(critic._inputs(scene)[:, 2:], joint)
+    np.testing.assert_array_equal(critic._inputs(pair)[:, 2:], joint)
 
 
 def central(made, environment, state, own, other) -> Learned:
