@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 
 from shoal.math.statistics import summary
-from shoal.registry import ENVIRONMENTS
+from shoal.registry import ALGORITHMS, ENVIRONMENTS
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -17,7 +17,8 @@ README = HERE.parent / "README.md"
 
 def main() -> None:
     """Replaces what stands between the two comments."""
-    sections = [_long_runs(), _learning(), _environment(), _training(), _time_to_return()]
+    sections = [_long_runs(), _learning(), _policy_gradients()]
+    sections += [_environment(), _training(), _time_to_return()]
     sections += [_sweep(), _hosts(), _suites()]
     sections += [_equilibria(), _batches(), _trees(), _self_play()]
     text = "\n\n".join(section for section in sections if section)
@@ -67,11 +68,14 @@ def _learning() -> str:
     rows = [r for r in _rows("learning/mpe.csv") if r["actions"] == "discrete"]
     if not rows:
         return ""
-    fresh = {r["algorithm"] for r in rows if r["first_seed"] != "0"}
-    rows = [r for r in rows if (r["first_seed"] != "0") == (r["algorithm"] in fresh)]
-    algorithms = list(dict.fromkeys(r["algorithm"] for r in rows))
+    rows.sort(key=lambda r: r["first_seed"] != "0")  # of two rows the later counts
+    algorithms = [a for a in ALGORITHMS if any(r["algorithm"] == a for r in rows)]
     worlds = [w for w in ENVIRONMENTS if any(r["environment"] == w for r in rows)]
-    cell = {(r["environment"], r["algorithm"]): f"{float(r['return_mean']):.2f}" for r in rows}
+    cell = {
+        (r["environment"], r["algorithm"]): f"{float(r['return_mean']):.2f}"
+        + (" *" if r["first_seed"] == "0" else "")
+        for r in rows
+    }
     first = {w: next(r for r in rows if r["environment"] == w) for w in worlds}
     body = [
         [
@@ -89,8 +93,35 @@ def _learning() -> str:
         "stand to each other; returns by team and agent, intervals and domain metrics are in [the "
         "data](benchmarks/learning/mpe.csv)."
     )
-    heads = [a if a in fresh else f"{a} *" for a in algorithms]
-    return f"{note}\n\n{_table(['', *heads, 'hand-written', 'random'], body)}"
+    return f"{note}\n\n{_table(['', *algorithms, 'hand-written', 'random'], body)}"
+
+
+def _policy_gradients() -> str:
+    rows = _rows("policy_gradients/results.csv")
+    if not rows:
+        return ""
+    keys = ("algorithm", "environment", "steps", "beside")
+    found: dict[tuple[str, ...], list[float]] = {}
+    for r in rows:
+        found.setdefault(tuple(r[k] for k in keys), []).append(float(r["return"]))
+    body = [
+        [
+            algorithm.upper(),
+            environment.partition(":")[2] or environment,
+            f"{int(steps):,}",
+            ", ".join(f"{x:,.1f}" for x in returns),
+            f"**{np.mean(returns):,.1f}**",
+            beside,
+        ]
+        for (algorithm, environment, steps, beside), returns in found.items()
+    ]
+    note = (
+        "**Policy gradients.** Final parameters, greedy, mean of 100 episodes (500 in Pendulum) of "
+        "each seed, from 0 up ([data](benchmarks/policy_gradients/results.csv), "
+        "`benchmarks/policy_gradients.py`). Beside them what others report: Stable-Baselines3's "
+        "zoo of one run, Tianshou of 10 seeds in version 3, XuanCe of 5."
+    )
+    return f"{note}\n\n{_table(['', '', 'steps', 'seeds', 'mean', 'others'], body)}"
 
 
 def _environment() -> str:
