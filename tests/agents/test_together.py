@@ -85,7 +85,10 @@ def test_a_joint_distribution_is_each_agents_own(name):
 
 
 def test_each_part_learns_what_it_would_have_learned_alone_from_the_same_steps():
-    parts = (ippo(hidden=(4,), minibatches=1), iql(hidden=(4,), learning_starts=8, capacity=64))
+    parts = (
+        ippo(hidden=(4,), minibatches=1),
+        iql(hidden=(4,), learning_starts=8, capacity=64, batch_size=8, update_ratio=1.0),
+    )
     together = Together(parts, ((1,), (0,)))
     together.check(Mixed().spec)
     state, trajectory = collect(together, Mixed(), num_envs=4, unroll=3)

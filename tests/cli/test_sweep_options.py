@@ -28,7 +28,7 @@ from shoal.training.trainer import WALL_CLOCK
 WORDS = ("mappo", "mpe/simple")
 LEAVES = (
     "learning-rate, max-grad-norm, discount, entropy-weight, init-log-std, gae-lambda, "
-    "value-weight, clip"
+    "value-weight, clip, target-kl"
 )
 FORM = "expected numbers with a comma between each two and no spaces"
 

@@ -124,7 +124,7 @@ def test_a_learner_of_its_own_is_not_run_by_worker_processes() -> None:
 
 
 def test_the_best_checkpoint_holds_no_more_than_the_policy(tmp_path: Path) -> None:
-    settings = dict(hidden=(16,), capacity=1024, learning_starts=8)
+    settings = dict(hidden=(16,), capacity=1024, learning_starts=8, update_ratio=0.1)
     run = shoal.train("vdn", "mpe/simple_spread", out=tmp_path / "x", **settings, **SETTINGS)
     (best,) = (run.directory / "checkpoints" / "best").glob("step_*")
     parameters = sum(x.nbytes for x in jax.tree.leaves(run.policy))

@@ -2,6 +2,9 @@
 
 from types import SimpleNamespace
 
+import pytest
+
+from shoal.core.errors import UserError
 from shoal.training import presets
 
 
@@ -28,3 +31,12 @@ def test_a_file_that_is_like_another_adds_to_its_tables(tmp_path, monkeypatch):
 
 def test_two_names_of_one_algorithm_have_one_file():
     assert presets.tables("ppo") == presets.tables("ippo") != {}
+
+
+def test_a_file_of_yours_may_be_like_an_algorithms(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('like = "mappo"\n["mpe/simple"]\nunroll = 3\n')
+    assert presets.of_file(path) == presets.tables("mappo") | {"mpe/simple": {"unroll": 3}}
+    path.write_text('like = "mapo"\n')
+    with pytest.raises(UserError, match=r"mapo.*mappo"):
+        presets.of_file(path)

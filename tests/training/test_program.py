@@ -40,7 +40,7 @@ LEARNERS = {
     # resets, and values where an agent was cut
     "ippo": (ippo(hidden=(4,), epochs=1, minibatches=1), 2),
     # resets, and training once there is enough to sample
-    "iql": (iql(hidden=(4,), capacity=64, batch_size=4, learning_starts=8), 2),
+    "iql": (iql(hidden=(4,), capacity=64, batch_size=4, learning_starts=8, update_ratio=1.0), 2),
     "watcher": (Watcher(), 1),  # resets
 }
 

@@ -34,7 +34,11 @@ def tables(algorithm: str) -> dict[str, Table]:
         return {}
     name = ALGORITHMS[algorithm].target.partition(":")[2]
     file = resources.files("shoal.training") / "presets" / f"{name}.toml"
-    own: dict[str, Any] = tomllib.loads(file.read_text()) if file.is_file() else {}
+    return _on_top(tomllib.loads(file.read_text())) if file.is_file() else {}
+
+
+def _on_top(own: dict[str, Any]) -> dict[str, Table]:
+    """The tables of a file over those of the algorithm that it is `like`, if it says so."""
     known = tables(own.pop("like")) if "like" in own else {}
     for name, table in own.items():
         old = known.get(name, {})
@@ -71,7 +75,11 @@ def of_file(path: Path) -> dict[str, Table]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"cannot read preset {path}: {reason}") from error
+    if known.get("like", "ppo") not in ALGORITHMS:
+        raise unknown(f"algorithm that {path} is like:", str(known["like"]), ALGORITHMS)
     for name, table in known.items():
+        if name == "like":
+            continue
         require(isinstance(table, dict), f"{path}: '{name}' stands outside of a world's table")
         for key, value in table.items():
             place = f"{path}: {key} of '{name}'"
@@ -80,7 +88,7 @@ def of_file(path: Path) -> dict[str, Table]:
             kind = type(DEFAULTS.get(key, {}))
             require(type(value) is kind, f"{place} is {value!r}, expected {_KINDS[kind]}")
             require(kind is not int or value >= 1, f"{place} is {value}, expected at least 1")
-    return known
+    return _on_top(known)
 
 
 _KINDS = {int: "a whole number", bool: "true or false", dict: "a table"}

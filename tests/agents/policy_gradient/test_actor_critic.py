@@ -166,7 +166,7 @@ def test_mistakes_are_named(settings, message):
 
 
 def test_minibatches_must_divide_the_environments():
-    learn = PPO(hidden=(4,), minibatches=2)
+    learn = PPO(hidden=(4,), minibatches=2, minibatch_of="environments")
     with pytest.raises(UserError, match="num_envs is 3, expected a multiple of minibatches, which"):
         state, trajectory = collect(learn, Drifting(), num_envs=3, unroll=2)
         learn.learn(state, trajectory, jax.random.key(0))
