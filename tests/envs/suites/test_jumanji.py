@@ -162,7 +162,8 @@ def test_one_agent_s_several_numbers_are_combinations(task, counts):
 def test_algorithms_train_inside_the_scan(task, algorithm):
     env = make(task, horizon=5)
     on_policy = {"minibatches": 2, "epochs": 1}
-    settings = on_policy if algorithm == "mappo" else {"batch_size": 8, "learning_starts": 8}
+    off_policy = {"batch_size": 8, "learning_starts": 8, "update_ratio": 0.1}
+    settings = on_policy if algorithm == "mappo" else off_policy
     learner = OnDevice(shoal.make_algorithm(algorithm, hidden=(8,), **settings), env, 4, 8)
     state = jax.jit(learner.init)(jax.random.key(0))
     _, metrics = jax.jit(learner.update)(state)
