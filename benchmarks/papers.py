@@ -79,6 +79,7 @@ def measure(
     )
     report = run.evaluation
     assert report is not None
+    seconds = run.metrics[-1]["seconds"]
     shutil.rmtree(out.parent)
     return {
         "algorithm": algorithm,
@@ -89,7 +90,7 @@ def measure(
         "return": f"{report['return']['mean']:.3f}",
         "device": f"{hardware()['device']} x {hardware()['devices']}",
         "versions": json.dumps(versions()),
-        "seconds": f"{run.metrics[-1]['seconds']:.0f}",
+        "seconds": f"{seconds:.0f}",
     }
 
 
