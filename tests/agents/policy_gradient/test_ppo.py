@@ -179,7 +179,7 @@ def test_a_deviation_that_depends_on_what_is_seen():
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        (dict(dual_clip=0.5), "dual_clip is 0.5, expected more than 1 \\+ clip, or 0 for none"),
+        (dict(dual_clip=1.1), "dual_clip is 1.1, expected more than 1 \\+ clip, or 0 for none"),
         (dict(state_dependent_std=True), "is for actions in a box and Coordination has others"),
         (dict(minibatch_of="steps", recurrent=4), "which a recurrent network cannot learn from"),
     ],

@@ -63,7 +63,7 @@ def one_by_one(
     return state, jax.tree.map(jnp.mean, metrics)
 
 
-def _check(algorithm: PPO | TRPO, spec: EnvSpec) -> None:
+def _check(algorithm: PPO | TRPO) -> None:
     require(
         not algorithm.recompute_advantages,
         "recompute_advantages would lose what those before an agent have become: leave it out",
@@ -75,7 +75,7 @@ class HAPPO(PPO):
 
     def check(self, spec: EnvSpec) -> None:
         super().check(spec)
-        _check(self, spec)
+        _check(self)
 
     def descend(
         self,
@@ -93,7 +93,7 @@ class HATRPO(TRPO):
 
     def check(self, spec: EnvSpec) -> None:
         super().check(spec)
-        _check(self, spec)
+        _check(self)
 
     def descend(
         self,

@@ -55,8 +55,9 @@ class PPO(ActorCritic):
 
     def check(self, spec: EnvSpec) -> None:
         super().check(spec)
+        least = 1 + self.clip if isinstance(self.clip, float) else 1  # a swept one is an array
         require(
-            self.dual_clip == 0 or self.dual_clip > 1,
+            self.dual_clip == 0 or self.dual_clip > least,
             f"dual_clip is {self.dual_clip}, expected more than 1 + clip, or 0 for none",
         )
 
