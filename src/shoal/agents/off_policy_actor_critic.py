@@ -5,6 +5,7 @@
 An algorithm says what a successor is worth, V, and climbs the critics.
 """
 
+import abc
 from typing import Any, Literal
 
 import equinox as eqx
@@ -12,7 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from shoal.agents.off_policy import Experience, OffPolicy
+from shoal.agents.off_policy import Experience, OffPolicy, OffPolicyState
+from shoal.agents.policies import Explorer, NoisyPolicy, SoftActor
+from shoal.core.algorithm import Policy
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
 from shoal.core.errors import require
@@ -65,6 +68,16 @@ class OffPolicyActorCritic(OffPolicy):
         """An ensemble of critics, one for each key."""
         shape = self.architecture
         return QCritic.of(spec, space, self.groups(spec), self.critic, keys=keys, **shape)
+
+    @abc.abstractmethod
+    def learned_policy(self, state: OffPolicyState) -> NoisyPolicy | SoftActor: ...
+
+    def explorer(self, state: OffPolicyState) -> Policy:
+        """Any point of the box until the first gradient step, then what is learned."""
+        policy = self.learned_policy(state)
+        if not isinstance(policy.space, Box):
+            return policy
+        return Explorer(policy, state.learned.updates == 0)
 
     def reads_state(self, params: Params) -> bool:
         return self.critic == "global"

@@ -156,7 +156,7 @@ class Explorer(Policy):
     """What another policy draws, moved into the box, or while `at_random` any point of the box:
     critics learn from such actions, so they must be what the environment makes of them."""
 
-    inner: NoisyPolicy
+    inner: NoisyPolicy | SoftActor
     at_random: Bool[Array, ""]
 
     def initial_carry(self) -> Carry:
@@ -167,6 +167,7 @@ class Explorer(Policy):
     ) -> tuple[DiagonalNormal, Carry]:
         key_noise, key_point = jax.random.split(key)
         space = self.inner.space
+        assert isinstance(space, Box)
         distribution, carry = self.inner(timestep, carry)
         noisy = space.clip(distribution.sample(key_noise))
         point = jax.random.uniform(key_point, noisy.shape, minval=space.lows, maxval=space.highs)

@@ -45,7 +45,7 @@ def record_host(
     """
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # worlds drawn with pygame open no window
-    game, spec = in_order_of(world.facts, world.build()), world.spec
+    game, spec = in_order_of(world.facts, world.build(drawn=True)), world.spec
     try:
         keys = jax.random.split(key, episodes)
         each = [_episode(partial(_act, act, spec.action), game, carry, k) for k in keys]

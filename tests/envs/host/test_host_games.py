@@ -1,5 +1,6 @@
 """Worlds of Gymnasium's and PettingZoo's as games, beside the same worlds stepped by hand."""
 
+import contextlib
 import os
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -20,12 +21,14 @@ from scripted_worlds import (
     keep_what_is_shown,  # noqa: F401
 )
 
+from shoal.core.errors import UserError
 from shoal.envs.host.aec import AECHostEnv
 from shoal.envs.host.building import Limited
 from shoal.envs.host.names import make_host_env
 from shoal.envs.host.parallel import ParallelHostEnv
 from shoal.envs.host.single_agent import GymnasiumHostEnv
 from shoal.envs.host.views import View
+from shoal.envs.host.world import HostWorld
 
 PLAIN = View()
 
@@ -498,9 +501,13 @@ def test_global_state(state, size):
 @pytest.mark.parametrize("task", ["gymnasium:CartPole-v1", "mpe2:simple_v3"])
 def test_pictures(task):
     pytest.importorskip("pygame")
-    game = make_host_env(task, {}, PLAIN)
-    game.reset(0)
-    image = game.render()
+    build = HostWorld(task).build
+    with contextlib.closing(build(drawn=True)) as game:
+        game.reset(0)
+        image = game.render()
     assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
     assert image.std() > 0
-    game.close()
+    with contextlib.closing(build()) as plain:  # drawn, some worlds simulate more than they show
+        plain.reset(0)
+        with pytest.raises(UserError, match=r"draws? "):
+            plain.render()

@@ -439,46 +439,6 @@ def test_a_worker_does_without_jax_threads_windows_and_interrupts(monkeypatch, c
     assert out == "" and "a banner" in err
 
 
-def test_pictures():
-    def make() -> HostEnv:
-        class Shy(Toy):
-            def render(self) -> np.ndarray:
-                if self.time == 2:
-                    raise NotImplementedError("no picture")
-                return super().render()
-
-        return Shy()
-
-    with HostVector(make, FACTS, 3, workers=2) as worlds:
-        worlds.reset(np.array([1, 3, 5]))
-        worlds.step(np.zeros((3, 3), np.int32))
-        for i in range(3):
-            picture = worlds.render(i)
-            assert picture.shape == (2, 3, 3) and picture.dtype == np.uint8 and (picture == 1).all()
-        worlds.step(np.zeros((3, 3), np.int32))
-        with pytest.raises(WorldFailed, match=r"environment 2 \(seed 5, step 2\): raised NotImpl"):
-            worlds.render(2)
-        worlds.step(np.zeros((3, 3), np.int32))
-        assert (worlds.render(2) == 3).all()
-        with pytest.raises(UserError, match="index is 3, expected 0 to 2"):
-            worlds.render(3)
-
-
-@pytest.mark.parametrize("in_process", [False, True])
-def test_what_a_worker_draws_is_not_unpickled(in_process):
-    def make() -> HostEnv:
-        class Sly(Toy):
-            def render(self) -> np.ndarray:
-                return np.array([{"any": "object"}], object)
-
-        return Sly()
-
-    with HostVector(make, FACTS, 1, workers=1, in_process=in_process) as worlds:
-        worlds.reset(np.array([1]))
-        with pytest.raises(WorldFailed, match="Object arrays cannot be saved"):
-            worlds.render()
-
-
 def test_mistakes_of_shape():
     with HostVector(make_toy(), FACTS, 2, workers=1) as worlds:
         with pytest.raises(UserError, match="reset comes before the first step"):

@@ -48,6 +48,6 @@ def test_spaces(name, obs, sizes):
 
 
 def test_they_can_be_drawn():
-    picture = build("gymnasium:LunarLander-v3", {}, None, View(), 0)
+    picture = build("gymnasium:LunarLander-v3", {}, None, View(), 0, drawn=True)
     picture.reset(0)
     assert picture.render().shape == (400, 600, 3)

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.agents.off_policy import Experience, Learned, OffPolicyState
 from shoal.agents.off_policy_actor_critic import OffPolicyActorCritic
-from shoal.agents.policies import Explorer, NoisyPolicy, box_of
+from shoal.agents.policies import NoisyPolicy, box_of
 from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
@@ -110,9 +110,6 @@ class DDPG(OffPolicyActorCritic):
     def learned_policy(self, state: OffPolicyState) -> NoisyPolicy:
         params = state.learned.params
         return NoisyPolicy(params["actor"], params["critic"].space, jnp.float32(self.noise))
-
-    def explorer(self, state: OffPolicyState) -> Explorer:
-        return Explorer(self.learned_policy(state), state.learned.updates == 0)
 
 
 def ddpg(**overrides: Any) -> DDPG:

@@ -129,9 +129,6 @@ class SAC(OffPolicyActorCritic):
     def learned_policy(self, state: OffPolicyState) -> SoftActor:
         return state.learned.params["actor"]
 
-    def explorer(self, state: OffPolicyState) -> SoftActor:
-        return state.learned.params["actor"]
-
 
 def sac(**overrides: Any) -> SAC:
     """SAC with critics that see what the agent sees. `overrides` are fields of `SAC`."""

@@ -61,7 +61,7 @@ def inspect_host(world: HostWorld, *, episodes: int = 16, seed: int = 0) -> Repo
     report.findings += _check_api(world)
     found: list[Finding] = []
     try:
-        with contextlib.closing(world.build()) as game:
+        with contextlib.closing(world.build(drawn=True)) as game:
             _watch(game, found)
             played = list(_play_all(game, episodes, seed))
             report.findings += found[:1]
@@ -203,7 +203,7 @@ def _check_seed(world: HostWorld, game: HostEnv, first: Episode) -> list[Finding
     """The first episode again, in the world that has played others and in a new one."""
     same: Choose = lambda _, t: first.actions[t]  # noqa: E731
     most = len(first.actions)
-    with contextlib.closing(world.build()) as new:
+    with contextlib.closing(world.build(drawn=True)) as new:
         again = {
             "played again": _play(game, first.seed, same, most),
             "in a new world": _play(new, first.seed, same, most),

@@ -13,15 +13,24 @@ LONGEST = 10_000  # steps of an episode, where neither the world nor the user na
 Make = Callable[[], Any]
 
 
-def build(task: str, settings: dict[str, Any], make: Make | None, view: Any, limit: int) -> HostEnv:
+def build(
+    task: str,
+    settings: dict[str, Any],
+    make: Make | None,
+    view: Any,
+    limit: int,
+    drawn: bool = False,
+) -> HostEnv:
     """The game that a name, an address or a function stands for; `limit` cuts its episodes, if it
-    is not 0.
+    is not 0. `drawn` asks for one that can draw itself, which slows some down.
 
     Raises:
         UserError: there is no such world, a package is missing, or its spaces will not do.
     """
+    from shoal.envs.host.constructors import DRAWN
     from shoal.envs.host.names import is_own, make_host_env, make_own
 
+    settings = (DRAWN if drawn else {}) | settings
     if make is not None:
         game = wrap(make(), getattr(make, "__name__", "make_fn"), view)
     elif is_own(task):

@@ -12,14 +12,14 @@ from typing import Any
 from shoal.core.errors import UserError, in_a_line, not_installed
 from shoal.envs.settings import not_taken
 
-RENDER = {"render_mode": "rgb_array"}
+DRAWN = {"render_mode": "rgb_array"}
 
 
 def settings_of(
     name: str, creator: Any, settings: dict[str, Any], own: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The settings, checked against what the constructor takes, so far as it says; and the mode
-    that draws into arrays, where the world has it."""
+    """The settings, checked against what the constructor takes, so far as it says; the mode that
+    draws into arrays only where the world has it."""
     known, is_open = _parameters(creator)
     for setting in settings:
         if not is_open and setting not in (*known, *own, "render_mode"):
@@ -27,7 +27,8 @@ def settings_of(
     modes = getattr(creator, "metadata", None)
     drawn = not isinstance(modes, dict) or "rgb_array" in (modes.get("render_modes") or ())
     takes_mode = is_open or "render_mode" in known
-    return (RENDER if drawn and takes_mode else {}) | settings
+    left_out = {} if drawn and takes_mode else DRAWN
+    return {key: value for key, value in settings.items() if left_out.get(key) != value}
 
 
 def call(name: str, creator: Any, make: Callable[..., Any], given: dict[str, Any]) -> Any:
@@ -38,7 +39,7 @@ def call(name: str, creator: Any, make: Callable[..., Any], given: dict[str, Any
         odd = not_taken(error)
         if odd is None:
             raise
-        if odd == "render_mode" and given.get("render_mode") == RENDER["render_mode"]:
+        if odd == "render_mode" and given.get("render_mode") == DRAWN["render_mode"]:
             rest = {key: value for key, value in given.items() if key != "render_mode"}
             return call(name, creator, make, rest)
         raise _no_setting(name, odd, _parameters(creator)[0]) from error

@@ -14,7 +14,6 @@ class Inline:
     def __init__(self, job: Job, memory: Memory):
         self.block = slice(job.first, job.last)
         self.shown = False  # whether it has shown the start of an episode
-        self.waits = True
         self.pid = os.getpid()
         self._worker = Worker(job, memory)
         self._answer = self._worker.answer(lambda: self._worker.make(job.make))
@@ -26,13 +25,13 @@ class Inline:
         else:
             self._answer = self._worker.answer_to(message)
 
-    def hear(self, deadline: float, since: float) -> tuple[int, bytes]:
-        """The answer, which is there. Raises `Lost` where it is a failure."""
+    def hear(self, deadline: float, since: float) -> int:
+        """The kind of the answer, which is there. Raises `Lost` where it is a failure."""
         del deadline, since
         kind, content = self._answer
         if kind == shared.FAILED:
             raise Lost(content.decode())
-        return kind, content
+        return kind
 
     def kill(self) -> None:
         """Closes the worlds."""

@@ -60,33 +60,26 @@ class Process:
     def pid(self) -> int:
         return self._child.pid
 
-    @property
-    def waits(self) -> bool:
-        """Whether no game is being called."""
-        return bool(self._status[3] == shared.WAITING)
-
     def ask(self, message: bytes) -> None:
         """Sends a request. Where the process is gone, `hear` tells."""
         with contextlib.suppress(OSError):
             self._channel.send(message)
 
-    def hear(self, deadline: float, since: float) -> tuple[int, bytes]:
-        """The kind of the answer and what it holds. Raises `Lost` where none comes until `deadline`
-        seconds after `since` (`time.monotonic`), or where the answer is a failure."""
+    def hear(self, deadline: float, since: float) -> int:
+        """The kind of the answer. Raises `Lost` where none comes until `deadline` seconds after
+        `since` (`time.monotonic`), or where the answer is a failure."""
         try:
             shared.expect(self._listener)
             self._channel.settimeout(max(since + deadline - time.monotonic(), 1e-3))
             kind = shared.receive(self._channel, 1)[0]
-            if kind < shared.FAILED:
-                return kind, b""
-            content = shared.receive_long(self._channel)
+            content = shared.receive_long(self._channel) if kind == shared.FAILED else b""
         except TimeoutError:
             raise Lost(self._line(f"did not answer within {deadline:g} s")) from None
         except (EOFError, OSError):
             raise Lost(self._line(self._fate())) from None
         if kind == shared.FAILED:
             raise Lost(content.decode())
-        return kind, content
+        return kind
 
     def kill(self, until: float = 0.0) -> None:
         """Ends the process at once, or at `until` if it has not ended by then."""
@@ -112,7 +105,7 @@ class Process:
         if code is None:
             return "its process closed its channel"
         how = "was" if code < 0 else "ended with"
-        waited = " while it waited" if self.waits else ""
+        waited = " while it waited" if self._status[3] == shared.WAITING else ""
         return f"its process {how} {child.fate(code)}{waited}"
 
 

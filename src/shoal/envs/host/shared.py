@@ -1,10 +1,9 @@
 """What a vector of worlds and its worker processes share: a block of memory, and their messages.
 
-Arrays never travel. A message is one byte either way; what is longer (the game to make, a failure,
-a picture) says its length first.
+Arrays never travel. A message is one byte either way; what is longer (the game to make, a failure)
+says its length first.
 """
 
-import io
 import mmap
 import os
 import select
@@ -20,14 +19,13 @@ import numpy as np
 
 from shoal.envs.host.env import HostSpec
 
-STEP, RESET, RENDER, CLOSE = 0, 2, 4, 6  # what a vector asks for; plus the slot to write to
-RUNNING, ENDED, FAILED, PICTURE = range(4)  # what a worker answers; ENDED: some episode has
-MAKING, RESETTING, STEPPING, DRAWING, WAITING = range(5)  # what a worker is at
+STEP, RESET, CLOSE = 0, 2, 4  # what a vector asks for; plus the slot to write to
+RUNNING, ENDED, FAILED = range(3)  # what a worker answers; ENDED: some episode has
+MAKING, RESETTING, STEPPING, WAITING = range(4)  # what a worker is at
 
 AWAKE = 1e-3  # seconds
 
 LENGTH = struct.Struct("=Q")
-INDEX = struct.Struct("=I")
 
 Fields = dict[str, tuple[Any, tuple[int, ...]]]
 
@@ -169,18 +167,6 @@ def send_long(channel: socket.socket, content: bytes, kind: bytes = b"") -> None
 def receive_long(channel: socket.socket) -> bytes:
     """Receives what `send_long` sent, past its kind."""
     return receive(channel, LENGTH.unpack(receive(channel, LENGTH.size))[0])
-
-
-def packed(picture: np.ndarray) -> bytes:
-    """A picture as a message, in NumPy's own format."""
-    file = io.BytesIO()
-    np.save(file, picture, allow_pickle=False)
-    return file.getvalue()
-
-
-def unpacked(content: bytes) -> np.ndarray:
-    """The picture that `packed` made a message of. Nothing that a worker says is unpickled."""
-    return np.load(io.BytesIO(content), allow_pickle=False)
 
 
 def receive(channel: socket.socket, size: int) -> bytes:

@@ -130,21 +130,6 @@ class HostVector:
             self._last = self._next[slot]
         return successor, self._last
 
-    def render(self, index: int = 0) -> np.ndarray:
-        """The picture of one environment, uint8 `[H, W, 3]`. Raises `WorldFailed` where it makes
-        none; what has merely raised an error can be stepped on."""
-        require(0 <= index < self.num_envs, f"index is {index}, expected 0 to {self.num_envs - 1}")
-        require(self._finalizer.alive, "the worlds are closed")
-        process = next(p for p in self._processes if index < p.block.stop)
-        process.ask(bytes((shared.RENDER,)) + shared.INDEX.pack(index))
-        try:
-            _, content = process.hear(self._deadline, time.monotonic())
-        except Lost as lost:
-            if not process.waits:
-                self.close()
-            raise WorldFailed(str(lost)) from None
-        return shared.unpacked(content)
-
     def close(self) -> None:
         """Closes the games and ends the processes. A second time does nothing."""
         self._finalizer()
@@ -195,7 +180,7 @@ class HostVector:
         try:
             for w, process in enumerate(processes):
                 try:
-                    kind, _ = process.hear(deadline, since)
+                    kind = process.hear(deadline, since)
                 except Lost as lost:
                     kind, failed[w] = shared.RUNNING, str(lost)
                 ended.append(kind == shared.ENDED)

@@ -96,18 +96,9 @@ class Worker:
         self._check(fresh)
         return shared.ENDED, b""
 
-    def render(self, environment: int) -> tuple[int, bytes]:
-        """The picture of one game."""
-        j = environment - self._first
-        self._mark(j, shared.DRAWING)
-        return shared.PICTURE, shared.packed(self._games[j].render())
-
     def answer_to(self, message: bytes) -> tuple[int, bytes]:
         """Does what a message asks for."""
         ask, slot = message[0] & ~1, message[0] & 1
-        if ask == shared.RENDER:
-            (index,) = shared.INDEX.unpack(message[1:])
-            return self.answer(lambda: self.render(index))
         do = self.step if ask == shared.STEP else self.reset
         return self.answer(lambda: do(slot))
 
@@ -233,8 +224,6 @@ def _serve(worker: Worker, channel: socket.socket) -> None:
             break
         if message[0] == shared.CLOSE:
             break
-        if message[0] == shared.RENDER:
-            message += shared.receive(channel, shared.INDEX.size)
         kind, content = worker.answer_to(message)
         if kind < shared.FAILED:
             channel.sendall(bytes((kind,)))

@@ -91,8 +91,8 @@ class HostWorld(eqx.Module):
         return {}
 
     @property
-    def build(self) -> Callable[[], HostEnv]:
-        """What makes the world, here or in a worker."""
+    def build(self) -> Callable[..., HostEnv]:
+        """What makes the world, here or in a worker; `drawn=True` one that can draw itself."""
         from shoal.envs.host.views import View
 
         return functools.partial(
