@@ -12,6 +12,7 @@ from probes import collect
 from shoal.agents.evolution.openai_es import openai_es
 from shoal.agents.policy_gradient.happo import happo
 from shoal.agents.policy_gradient.ppo import ippo
+from shoal.agents.policy_gradient.sac import sac
 from shoal.agents.policy_gradient.trpo import trpo
 from shoal.core.algorithm import Trajectory
 from shoal.core.descend import descend, init_optimizer
@@ -135,6 +136,25 @@ def test_two_devices_learn_what_one_does(algorithm):
     one = jax.jit(learn)(*inputs)
     two = on_two(learn, EVERYWHERE, P(None, AXIS), P(AXIS), EVERYWHERE)(*inputs)
     assert not np.allclose(_numbers(one[0]), _numbers(state))
+    np.testing.assert_allclose(_numbers(two[0]), _numbers(one[0]), rtol=1e-5, atol=1e-6)
+    for name, value in one[1].items():
+        np.testing.assert_allclose(two[1][name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_two_devices_learn_from_their_halves_of_a_batch_what_one_does():
+    """Of discrete actions, for which SAC draws nothing."""
+    algorithm = sac(hidden=(8,), capacity=24, learning_starts=24, batch_size=8, update_ratio=0.1)
+    state, trajectory = collect(algorithm, SimpleSpread(horizon=4), num_envs=4, unroll=6)
+    learned = algorithm.learn(state, trajectory, jax.random.key(1))[0]
+    batch = jax.tree.map(lambda x: x.reshape(6, 4, *x.shape[1:]), learned.replay.data)
+
+    def step(learned, batch):
+        learned, metrics = algorithm.step(learned, batch, jax.random.key(2), 1e-2)
+        return learned, pmean(metrics)
+
+    one = jax.jit(step)(state.learned, batch)
+    two = on_two(step, EVERYWHERE, P(None, AXIS))(state.learned, batch)
+    assert not np.allclose(_numbers(one[0]), _numbers(state.learned))
     np.testing.assert_allclose(_numbers(two[0]), _numbers(one[0]), rtol=1e-5, atol=1e-6)
     for name, value in one[1].items():
         np.testing.assert_allclose(two[1][name], value, rtol=1e-4, atol=1e-6, err_msg=name)
