@@ -39,6 +39,7 @@ class Claim(NamedTuple):
 
 
 CLASSIC = [
+    Claim("ppo", "gymnasium:CartPole-v1", 100 * K, 3, "zoo 500"),
     Claim("ppo", "gymnasium:Acrobot-v1", 1000 * K, 3, "zoo -73.5"),
     Claim("ppo", "gymnasium:Pendulum-v1", 100 * K, 3, "zoo -172.2"),
     Claim("ppo", "gymnasium:LunarLander-v3", 1000 * K, 3, "zoo 242.1 (v2)"),
@@ -46,6 +47,10 @@ CLASSIC = [
     Claim("trpo", "gymnasium:Acrobot-v1", 100 * K, 3, "zoo -83.1"),
     Claim("trpo", "gymnasium:Pendulum-v1", 100 * K, 3, "zoo -174.6"),
     Claim("a2c", "gymnasium:Acrobot-v1", 500 * K, 3, "zoo -83.4"),
+    *(
+        Claim(algorithm, "gymnasium:Pendulum-v1", 20 * K, 3, f"zoo {zoo}")
+        for algorithm, zoo in (("sac", -157.0), ("td3", -151.9), ("ddpg", -152.1))
+    ),
 ]
 MUJOCO = [
     Claim("ppo", "gymnasium:HalfCheetah-v5", 1000 * K, 3, "Tianshou 5650, XuanCe 4942"),
