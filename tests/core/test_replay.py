@@ -92,6 +92,11 @@ def test_too_small_a_replay_is_a_clear_mistake():
         small.add(chunk(0))
 
 
+def test_a_replay_that_cannot_be_counted_is_a_clear_mistake():
+    with pytest.raises(UserError, match="replay of 2,147,483,648 steps, expected less than"):
+        jax.eval_shape(lambda: Replay.empty(jnp.zeros(()), 2**31))
+
+
 def test_longer_sequences_than_a_chunk_are_a_clear_mistake():
     with pytest.raises(UserError, match="sequences of 5 steps, expected at most the 4"):
         draw(filled(2), length=5)

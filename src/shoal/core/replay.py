@@ -24,6 +24,7 @@ class Replay(eqx.Module):
     @staticmethod
     def empty(record: Any, capacity: int) -> "Replay":
         """Room for `capacity` records like `record`, a pytree of arrays or of their shapes."""
+        require(capacity < 2**31, f"a replay of {capacity:,} steps, expected less than 2**31")
         data = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), record)
         return Replay(data, jnp.int32(0))
 
