@@ -5,11 +5,17 @@
     python benchmarks/policy_gradients.py mujoco         # HalfCheetah, Hopper, Walker2d
     python benchmarks/policy_gradients.py teams          # HalfCheetah in two halves; spread
 
+    python benchmarks/policy_gradients.py sb3 --peer-python .venv-sb3/bin/python
+    python benchmarks/policy_gradients.py rejax --peer-python .venv-rejax/bin/python
+
 A row holds the greedy return of the final parameters over 100 episodes, 500 in Pendulum. Seeds from
 0 up, on which nothing was chosen. `beside` is what others report: Stable-Baselines3's zoo (one run,
 DLR-RM/rl-baselines3-zoo, benchmark.md), Tianshou (mean of 10 seeds at that step, v3,
 thu-ml/tianshou, examples/mujoco/benchmark) or XuanCe (5 seeds, v5, agi-brain/xuance-benchmarks).
 Environments of MuJoCo and Box2D need the extras `mujoco` and `box2d`.
+
+The last two train here and with a peer, in turns (peers.py). The peer's interpreter has
+stable-baselines3==2.9.2 and gymnasium[mujoco], or rejax==0.1.3 and gymnax<1.
 """
 
 import argparse
@@ -17,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import papers
+import peers
 import rows
 
 from shoal.training.devices import prepare
@@ -82,10 +89,17 @@ WHAT = {"classic": CLASSIC, "mujoco": MUJOCO, "teams": TEAMS}
 def main() -> None:
     """Fills the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", default=list(WHAT), choices=list(WHAT), metavar="WHAT")
-    what = parser.parse_args().what
+    choices = [*WHAT, *peers.TRAININGS]
+    parser.add_argument("what", nargs="*", default=list(WHAT), choices=choices, metavar="WHAT")
+    parser.add_argument("--peer-python", help="that has the peer")
+    options = parser.parse_args()
+    compared = [name for name in options.what if name in peers.TRAININGS]
+    if compared and not options.peer_python:
+        parser.error(f"{compared[0]} needs --peer-python")
+    for name in compared:
+        peers.compare(name, options.peer_python)
     prepare()
-    for claim in [claim for name in what for claim in WHAT[name]]:
+    for claim in [claim for name in options.what for claim in WHAT.get(name, ())]:
         for seed in range(claim.seeds):
             key = (claim.algorithm, claim.environment, str(claim.steps), str(seed))
             if key in _known():

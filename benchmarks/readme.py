@@ -17,7 +17,7 @@ README = HERE.parent / "README.md"
 
 def main() -> None:
     """Replaces what stands between the two comments."""
-    sections = [_long_runs(), _learning(), _policy_gradients()]
+    sections = [_long_runs(), _learning(), _policy_gradients(), _peers()]
     sections += [_environment(), _training(), _time_to_return()]
     sections += [_sweep(), _hosts(), _suites()]
     sections += [_equilibria(), _batches(), _trees(), _self_play()]
@@ -122,6 +122,48 @@ def _policy_gradients() -> str:
         "zoo of one run, Tianshou of 10 seeds in version 3, XuanCe of 5."
     )
     return f"{note}\n\n{_table(['', '', 'steps', 'seeds', 'mean', 'others'], body)}"
+
+
+def _peers() -> str:
+    rows = _rows("policy_gradients/peers.csv")
+    if not rows:
+        return ""
+    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for r in rows:
+        found.setdefault(tuple(r[k] for k in ("comparison", "environment", "library")), []).append(
+            r
+        )
+    body = []
+    for (_, environment, library), each in found.items():
+        steps = sum(int(r["steps"]) * int(r["seeds"]) for r in each)
+        training = sum(float(r["train_cpu"]) for r in each)
+        starting = sum(float(r["start_cpu"]) for r in each)
+        returns = [x for r in each for x in json.loads(r["returns"])]
+        body.append(
+            [
+                f"{each[0]['algorithm'].upper()}, {environment}",
+                f"{int(each[0]['steps']):,} x {len(returns)}",
+                library if library == "shoal" else f"{library} {_version(each[0])}",
+                f"{np.mean(returns):,.1f}",
+                f"{min(returns):,.1f}",
+                f"{steps / training:,.0f}",
+                f"{steps / (training + starting):,.0f}",
+            ]
+        )
+    note = (
+        "**Beside peers**, in turns on one core, with the peer's hyper-parameters on both sides: "
+        "SAC in one environment with a gradient step after each step, PPO with all seeds in one "
+        "program. Greedy returns of the final parameters, 100 episodes a seed; environment steps a "
+        "second of the process's CPU time, evaluation left out "
+        "([data](benchmarks/policy_gradients/peers.csv), `benchmarks/policy_gradients.py`)."
+    )
+    head = ["", "steps x seeds", "", "mean return", "lowest seed", "steps/s", "compiling included"]
+    return f"{note}\n\n{_table(head, body)}"
+
+
+def _version(row: dict[str, str]) -> str:
+    """Of the library that a row is of."""
+    return json.loads(row["versions"])[row["library"]]
 
 
 def _environment() -> str:

@@ -99,9 +99,10 @@ class OnHost:
     ):
         self.world, self.num_envs, self.unroll = world, num_envs, unroll
         self.total_updates, self.report = total_updates, report
+        self._counts = ("episodes", *sum_names(world.spec), "episode_length_sum")
         self._arrays, self._static = eqx.partition(algorithm, eqx.is_array)
         self._loop: Loop | None = None
-        self._init, self._split = jax.jit(self._make), jax.jit(lambda key: jax.random.split(key, 3))
+        self._init, self._next = jax.jit(self._make), jax.jit(_next)
         self._act = jax.jit(self._choose)
         # In place: a replay is most of a state, and an update changes little of it.
         self._learn = jax.jit(self._improve, donate_argnums=1)
@@ -116,10 +117,10 @@ class OnHost:
         Raises:
             WorldFailed: a world failed and was not to be replaced, or too often.
         """
-        key, key_collect, key_learn = self._split(state.key)
+        (key, key_collect, key_learn), updates = self._next(state.key, state.updates)
         steps, totals = self._collect(state, key_collect)
         algorithm, metrics = self._learn(self._arrays, state.algorithm, steps, key_learn)
-        state = HostState(algorithm, key, state.updates + 1)
+        state = HostState(algorithm, key, updates)
         return state, jax.tree.map(np.asarray, metrics) | totals
 
     @property
@@ -153,7 +154,7 @@ class OnHost:
 
     def _collect(self, state: HostState, key: PRNGKeyArray) -> tuple[Steps, dict[str, Any]]:
         loop = self._loop or self._start(state)
-        totals = dict.fromkeys(("episodes", *sum_names(self.world.spec), "episode_length_sum"), 0.0)
+        totals = dict.fromkeys(self._counts, 0.0)
         record, rows, carry_0 = None, [], None
         # Once: to take modules apart in every step would cost more than a small network.
         leaves = jax.tree.leaves((self._arrays, state.algorithm))
@@ -287,6 +288,11 @@ class HostProgram:
         """Ends all workers."""
         for learner in self.learners:
             learner.close()
+
+
+def _next(key: PRNGKeyArray, updates: Int[Array, ""]) -> tuple[tuple[PRNGKeyArray, ...], Array]:
+    """The keys of an update and the count after it, which outside would be a program each."""
+    return tuple(jax.random.split(key, 3)), updates + 1
 
 
 def _empty(step: Any, length: int) -> Any:

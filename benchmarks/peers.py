@@ -1,0 +1,253 @@
+"""Shoal and a peer in turns, for `policy_gradients.py`: rows of policy_gradients/peers.csv.
+
+`sb3` is SAC in HalfCheetah-v5 with Stable-Baselines3's default hyper-parameters: one environment, a
+gradient step after each step. `rejax` is PPO in Gymnax's CartPole-v1, 64 seeds as one program, with
+the hyper-parameters of rejax's configs/gymnax/cartpole.yaml for more steps than its 100,000.
+
+Each training has a process of its own, and all of them one core, PyTorch one thread. Returns are
+those of the final parameters, of their likeliest actions, over 100 episodes of each seed. Seconds
+of training leave out imports, starting, compiling and evaluation; Shoal's hold its reports and
+checkpoints. `start` is what is between imports and training: it makes and compiles, with nothing
+cached. A neighbour on the machine stretches wall-clock seconds; `cpu` is the process's time.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+TABLE = Path(__file__).parent / "policy_gradients" / "peers.csv"
+COLUMNS = (
+    *("comparison", "library", "algorithm", "environment", "steps", "first_seed", "seeds"),
+    *("episodes", "returns", "train_cpu", "start_cpu", "train_wall", "start_wall"),
+    *("device", "versions"),
+)
+EPISODES = 100
+SAC_STEPS, PPO_STEPS, PPO_SEEDS = 50_000, 500_000, 64
+PPO_ENVS, PPO_UNROLL, PPO_EPOCHS, PPO_MINIBATCHES, PPO_RATE = 5, 100, 5, 5, 7.5e-4
+PACKAGES = (
+    *("shoal", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "mujoco", "gymnax"),
+    *("stable-baselines3", "torch", "rejax", "flax"),
+)
+
+
+def compare(comparison: str, peer_python: str) -> None:
+    """Adds the rows that are missing."""
+    import rows
+
+    from shoal.training.run import hardware
+
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # children inherit it
+    first_seeds = (0,) if comparison == "rejax" else (0, 1)
+    for seed in first_seeds:
+        for library in TRAININGS[comparison]:
+            known = {(r["comparison"], r["library"], r["first_seed"]) for r in rows.read(TABLE)}
+            if (comparison, library, str(seed)) in known:
+                continue
+            python = sys.executable if library == "shoal" else peer_python
+            row = {"comparison": comparison, "library": library, "first_seed": seed}
+            row |= _apart(python, comparison, library, seed)
+            machine = hardware()
+            row["device"] = f"{machine['device']} x {machine['devices']}"
+            rows.append(TABLE, COLUMNS, row)
+            print(*(row[c] for c in COLUMNS[:-2]), flush=True)
+
+
+def _apart(python: str, comparison: str, library: str, seed: int) -> Row:
+    """One training in a process of its own, which finds no compiled program."""
+    command = [python, __file__, comparison, library, str(seed)]
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {"XDG_CACHE_HOME": cache, "JAX_PLATFORMS": "cpu"}
+        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+    if said.returncode:
+        raise SystemExit(f"{library} has ended: its complaint is above")
+    return json.loads(said.stdout.splitlines()[-1])
+
+
+# A training, in its own process -----------------------------------------------------------------
+
+
+def sac_here(seed: int) -> Row:
+    """SAC in HalfCheetah with Shoal."""
+    import shoal
+
+    settings = {
+        **{"num_envs": 1, "unroll": 1, "update_ratio": 1.0},
+        **{"learning_rate": 3e-4, "discount": 0.99, "target_rate": 0.005, "batch_size": 256},
+        **{"capacity": 1_000_000, "learning_starts": 100, "hidden": (256, 256)},
+    }
+    world = shoal.make("gymnasium:HalfCheetah-v5", in_process=True)
+    return _here("sac", world, SAC_STEPS, seed, 1, settings)
+
+
+def sac_there(seed: int) -> Row:
+    """SAC in HalfCheetah with Stable-Baselines3, all of its defaults."""
+    import torch
+    from stable_baselines3 import SAC
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.evaluation import evaluate_policy
+
+    torch.set_num_threads(1)
+    clock = Clock()
+    worlds = make_vec_env("HalfCheetah-v5", 1, seed=seed)
+    model = SAC("MlpPolicy", worlds, seed=seed, device="cpu")
+    clock.mark(0)
+    model.learn(SAC_STEPS)
+    clock.mark(SAC_STEPS)
+    worlds = make_vec_env("HalfCheetah-v5", 1, seed=1000 + seed)
+    mean, _ = evaluate_policy(model, worlds, n_eval_episodes=EPISODES)
+    return _row("sac", "HalfCheetah-v5", model.num_timesteps, [float(mean)], clock.seconds())
+
+
+def ppo_here(seed: int) -> Row:
+    """PPO in CartPole with Shoal."""
+    settings = {
+        **{"num_envs": PPO_ENVS, "unroll": PPO_UNROLL, "epochs": PPO_EPOCHS},
+        **{"minibatches": PPO_MINIBATCHES, "minibatch_of": "steps"},
+        **{"learning_rate": PPO_RATE, "anneal_learning_rate": False, "max_grad_norm": 0.5},
+        **{"discount": 0.99, "gae_lambda": 0.95, "clip": 0.2, "entropy_weight": 0.01},
+        # The peer's losses: values as they are.
+        **{"value_weight": 0.5, "normalise_values": False},
+    }
+    return _here("ippo", "gymnax:CartPole-v1", PPO_STEPS, seed, PPO_SEEDS, settings)
+
+
+def ppo_there(seed: int) -> Row:
+    """PPO in CartPole with rejax, without the evaluations that it makes while it trains."""
+    import jax
+    import jax.numpy as jnp
+    from rejax import PPO
+    from rejax.evaluate import evaluate
+
+    clock = Clock()
+    algorithm = PPO.create(
+        env="CartPole-v1",
+        agent_kwargs={"activation": "tanh"},
+        num_envs=PPO_ENVS,
+        num_steps=PPO_UNROLL,
+        num_epochs=PPO_EPOCHS,
+        num_minibatches=PPO_MINIBATCHES,
+        learning_rate=PPO_RATE,
+        max_grad_norm=0.5,
+        total_timesteps=PPO_STEPS,
+        eval_freq=PPO_STEPS,
+        skip_initial_evaluation=True,
+        gamma=0.99,
+        gae_lambda=0.95,
+        clip_eps=0.2,
+        ent_coef=0.01,
+        vf_coef=0.5,
+    )
+    algorithm = algorithm.replace(eval_callback=lambda *_: ())
+    keys = jnp.stack([jax.random.PRNGKey(s) for s in range(seed, seed + PPO_SEEDS)])
+    train = jax.jit(jax.vmap(algorithm.train)).lower(keys).compile()
+    clock.mark(0)
+    states, _ = jax.block_until_ready(train(keys))
+    clock.mark(PPO_STEPS)
+
+    def score(state: Any, key: Any) -> Any:
+        def likeliest(obs: Any, _: Any) -> Any:
+            logits = algorithm.actor.apply(
+                state.actor_ts.params, obs[None], method=lambda m, x: m.action_logits(m.features(x))
+            )
+            return jnp.argmax(logits[0])
+
+        world, parameters = algorithm.env, algorithm.env_params
+        return evaluate(likeliest, key, world, parameters, EPISODES)[1].mean()
+
+    returns = jax.jit(jax.vmap(score))(
+        states, jax.random.split(jax.random.PRNGKey(1000), PPO_SEEDS)
+    )
+    return _row("ppo", "CartPole-v1", PPO_STEPS, returns.tolist(), clock.seconds())
+
+
+class Clock:
+    """CPU and wall-clock seconds at marked steps, from when it was made."""
+
+    def __init__(self) -> None:
+        self.marks: list[tuple[int, float, float]] = []
+        self._start = (time.process_time(), time.perf_counter())
+
+    def mark(self, step: int) -> None:
+        """Remembers when so many steps were made."""
+        cpu, wall = self._start
+        self.marks.append((step, time.process_time() - cpu, time.perf_counter() - wall))
+
+    def seconds(self) -> Row:
+        """Of all steps at the rate between the first mark and the last, and of what was before."""
+        (first, *early), (last, *late) = self.marks[0], self.marks[-1]
+        found = {}
+        for name, a, b in zip(("cpu", "wall"), early, late):
+            step = (b - a) / (last - first)
+            found |= {f"train_{name}": step * last, f"start_{name}": a - step * first}
+        return found
+
+
+def _here(algorithm: str, world: Any, steps: int, seed: int, seeds: int, settings: Row) -> Row:
+    """A training with Shoal and a preset of nothing."""
+    import shoal
+
+    with tempfile.TemporaryDirectory() as folder:
+        clock = Clock()
+        run = shoal.train(
+            algorithm,
+            world,
+            preset="none",
+            total_steps=steps,
+            seed=seed,
+            seeds=seeds,
+            evaluations=1,
+            eval_episodes=EPISODES,
+            out=Path(folder) / "run",
+            watchers=[lambda rows: clock.mark(rows[0]["step"])],
+            **settings,
+        )
+        report = run.evaluation
+    assert report is not None
+    clock.marks.pop()  # the last report comes after the evaluation
+    returns = [member["return"] for member in report["members"]]
+    name = run.config.environment.partition(":")[2]
+    return _row(
+        algorithm.replace("ippo", "ppo"), name, run.config.total_steps, returns, clock.seconds()
+    )
+
+
+def _row(algorithm: str, environment: str, steps: int, returns: list[float], clock: Row) -> Row:
+    return {
+        "algorithm": algorithm,
+        "environment": environment,
+        "steps": steps,
+        "seeds": len(returns),
+        "episodes": EPISODES,
+        "returns": json.dumps([round(x, 2) for x in returns]),
+        **{name: f"{seconds:.1f}" for name, seconds in clock.items()},
+        "versions": json.dumps(_versions()),
+    }
+
+
+def _versions() -> dict[str, str]:
+    """Of the packages that this interpreter has."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+TRAININGS: dict[str, dict[str, Callable[[int], Row]]] = {
+    "sb3": {"shoal": sac_here, "stable-baselines3": sac_there},
+    "rejax": {"shoal": ppo_here, "rejax": ppo_there},
+}
+
+if __name__ == "__main__":
+    comparison, library, seed = sys.argv[1:]
+    print(json.dumps(TRAININGS[comparison][library](int(seed))))
