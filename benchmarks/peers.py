@@ -113,7 +113,8 @@ def ppo_here(seed: int) -> Row:
         **{"minibatches": PPO_MINIBATCHES, "minibatch_of": "steps"},
         **{"learning_rate": PPO_RATE, "anneal_learning_rate": False, "max_grad_norm": 0.5},
         **{"discount": 0.99, "gae_lambda": 0.95, "clip": 0.2, "entropy_weight": 0.01},
-        # The peer's losses: values as they are.
+        # The peer's losses: values as they are. It clips each number of a gradient, not the norm,
+        # and takes a time limit for an end.
         **{"value_weight": 0.5, "normalise_values": False},
     }
     return _here("ippo", "gymnax:CartPole-v1", PPO_STEPS, seed, PPO_SEEDS, settings)

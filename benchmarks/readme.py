@@ -128,6 +128,7 @@ def _peers() -> str:
     rows = _rows("policy_gradients/peers.csv")
     if not rows:
         return ""
+    rows.sort(key=lambda r: (r["comparison"], r["library"] != "shoal"))
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for r in rows:
         found.setdefault(tuple(r[k] for k in ("comparison", "environment", "library")), []).append(
@@ -143,7 +144,7 @@ def _peers() -> str:
             [
                 f"{each[0]['algorithm'].upper()}, {environment}",
                 f"{int(each[0]['steps']):,} x {len(returns)}",
-                library if library == "shoal" else f"{library} {_version(each[0])}",
+                "Shoal" if library == "shoal" else f"{library} {_version(each[0])}",
                 f"{np.mean(returns):,.1f}",
                 f"{min(returns):,.1f}",
                 f"{steps / training:,.0f}",
