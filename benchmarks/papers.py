@@ -26,7 +26,7 @@ from shoal.training.run import hardware, versions
 
 TABLE = Path(__file__).parent / "papers" / "results.csv"
 COLUMNS = ("algorithm", "environment", "steps", "seed", "episodes", "return", "device", "versions")
-TWO_STEP = presets.resolve("qmix", "game/two_step", False)  # the same for all three
+TWO_STEP = presets.resolve("qmix", "coop/two_step", False)  # the same for all three
 
 
 def trainings() -> Iterator[tuple[str, str, str, int, dict]]:
@@ -37,7 +37,7 @@ def trainings() -> Iterator[tuple[str, str, str, int, dict]]:
             yield (
                 "two_step",
                 algorithm,
-                "game/two_step",
+                "coop/two_step",
                 seed,
                 {"preset": "none", **TWO_STEP["algo"], **run},
             )
