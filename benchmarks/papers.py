@@ -20,7 +20,7 @@ from shoal.training.run import hardware, versions
 
 TABLE = Path(__file__).parent / "papers" / "results.csv"
 COLUMNS = ("algorithm", "environment", "steps", "seed", "episodes", "return", "device", "versions")
-TWO_STEP = presets.resolve("qmix", "game/two_step", False)  # the same for all three
+TWO_STEP = presets.resolve("qmix", "coop/two_step", False)  # the same for all three
 
 
 def main() -> None:
@@ -30,8 +30,8 @@ def main() -> None:
     settings = {"preset": "none", **TWO_STEP["algo"], **run}
     for algorithm in ("qmix", "vdn", "iql"):
         for seed in range(10):
-            if (algorithm, "game/two_step", str(seed)) not in _known():
-                row = measure(algorithm, "game/two_step", seed, settings)
+            if (algorithm, "coop/two_step", str(seed)) not in _known():
+                row = measure(algorithm, "coop/two_step", seed, settings)
                 rows.append(TABLE, COLUMNS, {column: row[column] for column in COLUMNS})
                 print(*(row[c] for c in COLUMNS[:6]), flush=True)
 

@@ -70,6 +70,7 @@ _COOPERATIVE = "shoal.agents.cooperative"
 _PARTICLE = "shoal.envs.particle"
 _CLASSIC = "shoal.envs.game.classic"
 _TREES = "shoal.envs.game.trees"
+_TEAMS = "shoal.envs.cooperative"
 
 ALGORITHMS: dict[str, Entry] = {
     "ppo": Entry(f"{_POLICY_GRADIENT}.ppo:ippo", "proximal policy optimization, as ippo"),
@@ -165,15 +166,25 @@ _WORLDS: dict[str, Entry] = {
     "game/shapley": Entry(
         f"{_CLASSIC}:shapley", "Shapley's game, in which fictitious play cycles for ever"
     ),
-    "game/two_step": Entry(
-        "shoal.envs.game.two_step:TwoStepGame", "a team chooses a safe matrix or a better one"
-    ),
     "game/matrix": Entry("shoal.envs.game.repeated:RepeatedGame", "any payoffs, any players"),
     "game/kuhn": Entry(f"{_TREES}:Kuhn", "Kuhn poker: one card each, one bet"),
     "game/leduc": Entry(f"{_TREES}:Leduc", "Leduc hold'em: a private and a public card"),
     "game/goofspiel": Entry(f"{_TREES}:Goofspiel", "bid a card of your hand for each prize"),
     "game/liars_dice": Entry(f"{_TREES}:LiarsDice", "bid on all dice until somebody says liar"),
     "game/efg": Entry(f"{_TREES}:GambitTree", "any tree of Gambit's .efg files"),
+    "coop/matrix": Entry(f"{_TEAMS}.matrix:MatrixGame", "any payoff tensor, paid to a whole team"),
+    "coop/climbing": Entry(
+        f"{_TEAMS}.climbing:Climbing", "the best cell stands beside the worst ones"
+    ),
+    "coop/penalty": Entry(
+        f"{_TEAMS}.penalty:Penalty", "two best cells, and a penalty for choosing one each"
+    ),
+    "coop/qtran": Entry(
+        f"{_TEAMS}.qtran:QtranGame", "a matrix that no sum and no monotonic mixture of values is"
+    ),
+    "coop/two_step": Entry(
+        f"{_TEAMS}.two_step:TwoStepGame", "a team chooses a safe matrix or a better one"
+    ),
 }
 
 ENVIRONMENTS: dict[str, Entry] = Worlds(_WORLDS)

@@ -66,7 +66,7 @@ def test_files_are_read(tmp_path):
         ("1 2; 3 1/0", "'1/0' in the matrix is not a number"),
         ("[[1, 2], [3]]", "payoffs are ragged"),
         ("[[1, NaN], [1, 2]]", "payoff [0, 1] is nan"),
-        ("[[1, 2]", "the payoffs are not JSON"),
+        ("[[1, 2]", "the list of payoffs is not JSON"),
         ("missing.nfg", "there is no file missing.nfg"),
         ("kuhn(playrs=3)", "unknown option of kuhn 'playrs': did you mean 'players'?"),
         ("kuhn(3)", "expected option=value"),

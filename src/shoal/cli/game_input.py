@@ -10,10 +10,10 @@ import inspect
 import json
 import re
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from shoal.cli.array_input import read_json, read_rows
 from shoal.core.errors import UserError, require, unknown
 
 FILES = (".nfg", ".efg")
@@ -51,10 +51,7 @@ def _json(text: str) -> Any:
 
     from shoal.games import NormalForm
 
-    try:
-        payoffs = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"the payoffs are not JSON: {error.msg} at character {error.pos}") from None
+    payoffs = read_json(text, "the list of payoffs")
     try:
         two = np.ndim(payoffs) == 2
     except ValueError:
@@ -63,17 +60,11 @@ def _json(text: str) -> Any:
 
 
 def _matrix(text: str) -> Any:
-    """Rows between semicolons, cells between spaces, the two players' payoffs between commas."""
+    """One number a cell, or the two players' payoffs between commas."""
     from shoal.games import NormalForm
 
-    rows = [_cells(row) for row in re.split(r"\s*;\s*", text.strip("; \n")) if row.strip()]
-    require(len(rows) > 0, "the matrix has no rows")
+    rows = read_rows(text)
     kinds = {len(cell) for row in rows for cell in row}
-    for i, row in enumerate(rows):
-        require(
-            len(row) == len(rows[0]),
-            f"row {i + 1} of the matrix has {len(row)} cells, row 1 has {len(rows[0])}",
-        )
     require(
         kinds in ({1}, {2}),
         f"cells of the matrix have {sorted(kinds)} numbers, expected one each (zero sum) or two",
@@ -81,21 +72,6 @@ def _matrix(text: str) -> Any:
     if kinds == {1}:
         return NormalForm.zero_sum([[cell[0] for cell in row] for row in rows])
     return NormalForm.bimatrix(*([[cell[i] for cell in row] for row in rows] for i in (0, 1)))
-
-
-def _cells(row: str) -> list[list[float]]:
-    """`1 -1` and `1, -1` are two cells of one number, `3,3 0,5` two cells of two."""
-    if re.search(r",\s", row) or not re.search(r"\s", row.strip()):
-        words = [word for word in re.split(r"[,\s]+", row.strip()) if word]
-        return [[_number(word)] for word in words]
-    return [[_number(part) for part in word.split(",")] for word in row.split()]
-
-
-def _number(word: str) -> float:
-    try:
-        return float(Fraction(word))
-    except (ValueError, ZeroDivisionError):
-        raise UserError(f"'{word}' in the matrix is not a number") from None
 
 
 def _named(text: str) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from shoal.cli.arguments import Arguments
+from shoal.cli.array_input import read_array
 from shoal.cli.declared import check_options
 from shoal.core.errors import UserError, unknown
 
@@ -70,17 +71,41 @@ def parse(default: T, arguments: Arguments, prog: str) -> T:
     config = (tyro.conf.FlagConversionOff, tyro.conf.SuppressFixed)
     cli = functools.partial(tyro.cli, type(default), default=default, prog=prog, config=config)
     if arguments.help:
-        return cli(args=["--help"])
+        with _arrays():
+            return cli(args=["--help"])
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        with _arrays(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
             words = arguments.words(set(_switches(default)))
             value, rest = cli(args=words, return_unknown_args=True)
     except SystemExit:
         raise UserError(_one_line(said.getvalue())) from None
     if rest:
-        raise unknown("option", rest[0], _options(cli))
+        with _arrays():
+            raise unknown("option", rest[0], _options(cli))
     return value
+
+
+def _arrays() -> Any:
+    """Within it, tyro reads fields that are arrays, as `read_array` does."""
+    from jaxtyping import AbstractArray
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
+
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _(info: Any) -> Any:
+        if not (isinstance(info.type, type) and issubclass(info.type, AbstractArray)):
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="ARRAY",
+            instance_from_str=lambda words: read_array(words[0]),
+            is_instance=lambda value: hasattr(value, "tolist"),
+            str_from_instance=lambda value: [str(value.tolist())],
+        )
+
+    return registry
 
 
 def _switches(options: Any, prefix: str = "--") -> Iterable[str]:

@@ -55,7 +55,7 @@ class NormalForm(eqx.Module):
             UserError: the payoffs are ragged, not finite, or their axes do not fit the number of
                 players; a name is missing or there twice.
         """
-        self.payoffs = payoffs if isinstance(payoffs, jax.Array) else _array(payoffs)
+        self.payoffs = payoffs if isinstance(payoffs, jax.Array) else payoff_array(payoffs)
         shape = list(self.payoffs.shape)
         require(
             len(shape) >= 2 and len(shape) == shape[0] + 1 and 0 not in shape,
@@ -74,7 +74,7 @@ class NormalForm(eqx.Module):
     @staticmethod
     def bimatrix(row: Any, column: Any, **names: Any) -> "NormalForm":
         """Two players: `row[a, b]` and `column[a, b]` are their gains."""
-        row, column = _array(row), _array(column)
+        row, column = payoff_array(row), payoff_array(column)
         require(
             row.ndim == 2 and row.shape == column.shape,
             f"payoffs have shapes {list(row.shape)} and {list(column.shape)}, "
@@ -85,12 +85,12 @@ class NormalForm(eqx.Module):
     @staticmethod
     def zero_sum(row: Any, **names: Any) -> "NormalForm":
         """Two players: one's gain is the other's loss."""
-        return NormalForm.bimatrix(row, -_array(row), **names)
+        return NormalForm.bimatrix(row, -payoff_array(row), **names)
 
     @staticmethod
     def symmetric(row: Any, **names: Any) -> "NormalForm":
         """Two players in the same position: `row[mine, other's]` is what each gains."""
-        row = _array(row)
+        row = payoff_array(row)
         require(
             row.ndim == 2 and row.shape[0] == row.shape[1],
             f"payoffs have shape {list(row.shape)}, expected a square matrix",
@@ -217,7 +217,8 @@ def rational(values: Any, largest_denominator: int = 10**6) -> np.ndarray:
     return out
 
 
-def _array(values: Any) -> np.ndarray:
+def payoff_array(values: Any) -> np.ndarray:
+    """Payoffs as float64; `UserError` where they are ragged, not numbers or not finite."""
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:

@@ -7,7 +7,6 @@ kin are policies to be learned (Axelrod, The Evolution of Cooperation, 1984).
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,14 +18,14 @@ from shoal.core.algorithm import Policy
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
 from shoal.core.errors import require
 from shoal.core.limits import Count, Natural
-from shoal.core.picture import Circle, Line, Picture, Shape, Text
+from shoal.core.picture import Picture, Text
 from shoal.core.spaces import Discrete
 from shoal.envs.game.behaviour import TablePolicy, probabilities
+from shoal.envs.payoff_table import payoff_table
 from shoal.games.normal_form import NormalForm, Profile, check_profile
 
 MOST_RATES = 16
 """Games with more actions than this in all do not report how often each is taken."""
-HIGHLIGHT = "#ffe066"
 
 
 class RepeatedState(eqx.Module):
@@ -171,7 +170,11 @@ class RepeatedGame(Env):
         last = [int(a) for a in state.last]
         heading = Text(0.0, 1.1, f"round {int(state.time)} of {self.rounds}")
         if len(names) == 2:
-            shapes = _table(np.asarray(self.payoffs), names, last)
+            pairs = np.moveaxis(np.asarray(self.payoffs), 0, -1)
+            cells = [[f"{row:g}, {column:g}" for row, column in line] for line in pairs]
+            shapes = payoff_table(
+                cells, names[0][1], names[1][1], chosen=last if min(last) >= 0 else ()
+            )
         else:
             said = [n[a] if a >= 0 else "-" for (_, n), a in zip(names, last)]
             lines = [f"{player}: {what}" for (player, _), what in zip(names, said)]
@@ -201,28 +204,3 @@ def repeated(game: NormalForm, rounds: int = 1, memory: int = 0, name: str = "")
 def _flat(parts: list[Float[Array, "M _"]]) -> Float[Array, "S"]:
     """Round by round, one player after the other."""
     return jnp.concatenate(parts, axis=1).ravel()
-
-
-def _table(payoffs: np.ndarray, names: list[Any], last: list[int]) -> list[Shape]:
-    """Rows and columns of a two-player game in the square from -1 to 1."""
-    rows, columns = payoffs.shape[1:]
-    high, wide = 1.8 / rows, 1.8 / columns
-    top, left = 0.7, -0.8
-    shapes: list[Shape] = []
-    if min(last) >= 0:
-        x, y = left + wide * (last[1] + 0.5), top - high * (last[0] + 0.5)
-        shapes.append(Circle(x, y, 0.4 * min(high, wide), HIGHLIGHT))
-    for r in range(rows + 1):
-        shapes.append(Line(left, top - high * r, left + 1.8, top - high * r, "#868e96", 0.3))
-    for c in range(columns + 1):
-        shapes.append(Line(left + wide * c, top, left + wide * c, top - 1.8, "#868e96", 0.3))
-    size = min(0.09, 0.25 * high, 0.2 * wide)
-    for r in range(rows):
-        shapes.append(Text(left - 0.25, top - high * (r + 0.5), names[0][1][r], size=size))
-        for c in range(columns):
-            text = f"{payoffs[0, r, c]:g}, {payoffs[1, r, c]:g}"
-            x, y = left + wide * (c + 0.5), top - high * (r + 0.5)
-            shapes.append(Text(x, y, text, size=size))
-    for c in range(columns):
-        shapes.append(Text(left + wide * (c + 0.5), top + 0.1, names[1][1][c], size=size))
-    return shapes

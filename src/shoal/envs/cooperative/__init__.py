@@ -1,0 +1,1 @@
+"""Small games of one team, whose best return is known."""
