@@ -63,11 +63,11 @@ MUJOCO = [
     Claim("ppo", "gymnasium:HalfCheetah-v5", 1000 * K, 3, "Tianshou 5650, XuanCe 4942"),
     Claim("ppo", "gymnasium:Hopper-v5", 1000 * K, 3, "Tianshou 2483, XuanCe 2033"),
     Claim("ppo", "gymnasium:Walker2d-v5", 1000 * K, 3, "Tianshou 3410, XuanCe 3665"),
+    Claim("trpo", "gymnasium:HalfCheetah-v5", 1000 * K, 2, "Tianshou 4471 at its highest"),
+    Claim("trpo", "gymnasium:Hopper-v5", 1000 * K, 2, "Tianshou 2046 at its highest"),
     Claim("td3", "gymnasium:HalfCheetah-v5", 100 * K, 2, "Tianshou 5064 at 95 k, XuanCe 1653"),
     Claim("sac", "gymnasium:HalfCheetah-v5", 300 * K, 2, "Tianshou 9059, XuanCe 7359"),
     Claim("sac", "gymnasium:Hopper-v5", 300 * K, 2, "Tianshou 3388, XuanCe 1893"),
-    Claim("trpo", "gymnasium:HalfCheetah-v5", 1000 * K, 2, "Tianshou 4471 at its highest"),
-    Claim("trpo", "gymnasium:Hopper-v5", 1000 * K, 2, "Tianshou 2046 at its highest"),
 ]
 TEAMS = [
     *(
