@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.core.algorithm import Algorithm, AlgState, Trajectory
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
-from shoal.core.spaces import Discrete
+from shoal.core.spaces import Box, Discrete
 from shoal.training.on_device import OnDevice
 
 N, A = 2, 3
@@ -405,3 +405,28 @@ def collect(
         return state.algorithm, trajectory
 
     return run(jax.random.key(seed))
+
+
+class Meet(Probe):
+    """A team of two is paid 1 less the square of how far the sum of their actions misses 1 where
+    both see 1, and -1 where both see 0; in a box 2 wide, for one step."""
+
+    @property
+    def spec(self):
+        return dataclasses.replace(super().spec, action=Box(-1.0, 1.0, (1,) * N))
+
+    def reset(self, key):
+        state, _ = super().reset(key)
+        state = ProbeState(state.time, jnp.full(N, state.cue[0]), state.told)
+        return state, self._show(state, jnp.zeros(N))
+
+    def obs(self, state):
+        return self._see(2.0 * state.cue - 1, 0)
+
+    def step(self, key, state, action):
+        miss = action.sum() - (2.0 * state.cue[0] - 1)
+        state = ProbeState(state.time + 1, state.cue, state.told)
+        return state, self._show(state, jnp.full(N, 1.0 - miss**2))
+
+    def legal(self, state):
+        return None

@@ -57,6 +57,7 @@ ALGORITHMS = {
     "iql": OFF_POLICY,
     "sac": OFF_POLICY,
     "sac, discrete": OFF_POLICY,
+    "sac, crossq": dict(crossq=True, **OFF_POLICY),
     "ddpg": OFF_POLICY,
     "td3": OFF_POLICY,
     "openai_es": dict(hidden=(4,), population=4),

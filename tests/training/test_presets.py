@@ -1,10 +1,14 @@
 """Files of settings, and those that are like another's."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
 
+from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError
+from shoal.core.spaces import Box, Discrete
+from shoal.registry import ALGORITHMS, make_algorithm
 from shoal.training import presets
 
 
@@ -27,6 +31,22 @@ def test_a_file_that_is_like_another_adds_to_its_tables(tmp_path, monkeypatch):
     }
     assert presets.tables("mappo")["default"]["unroll"] == 5
     assert presets.tables("a2c") == {}  # no file
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_table_is_of_an_algorithm_that_can_be_trained(name):
+    discrete = EnvSpec("any", ("agent",), (3,), Discrete((2,)), 10)
+    for table in presets.tables(name):
+        world = table.replace("[!A]*", "Hopper").replace("*", "some")
+        task, continuous = world.removesuffix(":continuous"), world.endswith(":continuous")
+        settings = presets.resolve(name, task, continuous)["algo"]
+        widths = {key: tuple(x) for key, x in settings.items() if isinstance(x, list)}
+        algorithm = make_algorithm(name, **settings | widths)
+        try:
+            algorithm.check(discrete)
+        except UserError as mismatch:
+            assert "in a box" in str(mismatch)
+            algorithm.check(dataclasses.replace(discrete, action=Box(-1.0, 1.0, (2,))))
 
 
 def test_two_names_of_one_algorithm_have_one_file():

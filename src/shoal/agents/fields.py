@@ -11,7 +11,8 @@ from shoal.core.algorithm import Metrics
 from shoal.core.env import EnvSpec
 from shoal.core.limits import Fraction, Natural, Positive, PositiveFraction
 from shoal.nn.agent_network import AgentNetwork
-from shoal.nn.mlp import Activation
+from shoal.nn.mlp import MLP, Activation
+from shoal.nn.residual import ResidualMLP
 from shoal.nn.sharing import Groups, Sharing
 from shoal.nn.torso import torso_address
 
@@ -29,6 +30,8 @@ class Networks(eqx.Module):
     """Size of a GRU behind the layers, 0 for none."""
     activation: Activation = eqx.field(static=True, default="tanh")
     """Non-linearity of the layers."""
+    residual: bool = eqx.field(static=True, default=False)
+    """Whether each layer is a residual block with layer norm (SimBa); they are of one width."""
     torso: str = eqx.field(static=True, default="", converter=torso_address)
     """What makes layers of your own in their place, FILE.py:NAME, called with their number of
     inputs and a key."""
@@ -62,7 +65,8 @@ class Networks(eqx.Module):
     def architecture(self) -> dict[str, Any]:
         """What all networks have in common, as arguments of `AgentNetwork`."""
         names = ("hidden", "recurrent", "activation", "torso", "agent_id")
-        return {name: getattr(self, name) for name in names}
+        layers = ResidualMLP if self.residual else MLP
+        return {name: getattr(self, name) for name in names} | {"layers": layers}
 
     def scales(self, spec: EnvSpec) -> Scales | None:
         """Where observations are normalised, their scales before anything was seen."""

@@ -154,6 +154,11 @@ class OffPolicy(Networks, Optimising, Algorithm):
     """Which networks have a slow copy."""
 
     @property
+    def slow_copies(self) -> tuple[str, ...]:
+        """Which networks have a slow copy under these settings."""
+        return self.with_target
+
+    @property
     def shortest(self) -> int:
         """Steps in a row that a gradient step needs."""
         return 1
@@ -214,7 +219,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
             for name, network in params.items()
             if jax.tree.leaves(network)
         }
-        target = {name: jax.tree.map(jnp.copy, params[name]) for name in self.with_target}
+        target = {name: jax.tree.map(jnp.copy, params[name]) for name in self.slow_copies}
         learned = Learned(params, target, optimizers, jnp.int32(0))
         start = OffPolicyState(learned, None, self.scales(spec), jnp.float32(0), spec)
         carry = self.initial_carry(self.acting(start))

@@ -2,7 +2,10 @@
 
     y = r_1 + gamma r_2 + .. + gamma^(n-1) r_n + gamma^n V(o_n)
 
-An algorithm says what a successor is worth, V, and climbs the critics.
+An algorithm says what a successor is worth, V, and climbs the critics. Values of successors are of
+slow copies of the critics, or, with CrossQ, of the critics themselves: one pass over (o, a) and
+(o', a') at once gives both, normalised by one batch, and y has no gradient. Only critics are
+normalised; an actor climbs them by their running statistics.
 """
 
 import abc
@@ -13,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from shoal.agents.off_policy import Experience, OffPolicy, OffPolicyState
+from shoal.agents.off_policy import Experience, Learned, OffPolicy, OffPolicyState
 from shoal.agents.policies import Explorer, NoisyPolicy, SoftActor
 from shoal.core.algorithm import Policy
 from shoal.core.descend import Params
@@ -22,6 +25,7 @@ from shoal.core.errors import require
 from shoal.core.limits import Count, Positive
 from shoal.core.spaces import Box, Discrete
 from shoal.math.td import n_step_returns, settled_returns
+from shoal.nn.batch_norm import BatchNormMLP
 from shoal.nn.critics import QCritic
 from shoal.nn.mlp import Activation
 
@@ -35,6 +39,8 @@ class OffPolicyActorCritic(OffPolicy):
     """Largest norm of a gradient, of each network and each group that shares parameters."""
     hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256))
     """Widths of the layers."""
+    critic_hidden: tuple[int, ...] = eqx.field(static=True, default=())
+    """Widths of the critics' layers; those of `hidden` if there are none."""
     activation: Activation = eqx.field(static=True, default="relu")
     """Non-linearity of the layers."""
     anneal_learning_rate: bool = eqx.field(static=True, default=False)
@@ -44,6 +50,9 @@ class OffPolicyActorCritic(OffPolicy):
     critic: Literal["local", "global"] = eqx.field(static=True, default="local")
     """What critics read besides the agent's own action: what it sees, or the global state and what
     the others do."""
+    crossq: bool = eqx.field(static=True, default=False)
+    """Whether critics are batch-normalised, over what was done and what followed at once, and there
+    are no target networks (CrossQ, Bhatt et al. 2024, arXiv:1902.05605); its critics are wide."""
     n_step: Count = eqx.field(static=True, default=1)
     """Rewards in a target (n), fewer where the episode ends before. More are not corrected for what
     the policy would do now."""
@@ -52,8 +61,21 @@ class OffPolicyActorCritic(OffPolicy):
     def shortest(self) -> int:
         return self.n_step
 
+    @property
+    def slow_copies(self) -> tuple[str, ...]:
+        return () if self.crossq else self.with_target
+
     def check(self, spec: EnvSpec) -> None:
         super().check(spec)
+        unlike = {
+            "recurrent": self.recurrent,
+            "residual": self.residual,
+            "torso": self.torso,
+            "images": spec.images,
+        }
+        found = [name for name, value in unlike.items() if value]
+        names = ", ".join(found)
+        require(not self.crossq or not found, f"crossq needs plain layers, and there is {names}")
         length = self.sequence_length or self.n_step
         require(
             self.n_step <= length,
@@ -66,7 +88,8 @@ class OffPolicyActorCritic(OffPolicy):
 
     def make_critic(self, spec: EnvSpec, space: Box | Discrete, keys: Key[Array, "K"]) -> QCritic:
         """An ensemble of critics, one for each key."""
-        shape = self.architecture
+        shape = {**self.architecture, "hidden": self.critic_hidden or self.hidden}
+        shape |= {"layers": BatchNormMLP} if self.crossq else {}
         return QCritic.of(spec, space, self.groups(spec), self.critic, keys=keys, **shape)
 
     @abc.abstractmethod
@@ -84,6 +107,25 @@ class OffPolicyActorCritic(OffPolicy):
 
     def remembering_critic(self, params: Params) -> QCritic | None:
         return params["critic"] if self.recurrent else None
+
+    def critic_values(
+        self, params: Params, target: Params, batch: Experience, next_action: Array
+    ) -> tuple[Float[Array, "K L M N"], Float[Array, "K L M N C"], Any]:
+        """Values of what was done, and of what followed with that next action (of discrete actions
+        all); and what batch norms have then seen, for `remember`."""
+        now, then = batch.now(batch.action), batch.then(next_action)
+        if self.crossq:
+            return params["critic"].jointly(now, then)
+        steps = (batch.first_carry[1], batch.starts)
+        next_q = target["critic"].after(now, then, *steps)
+        return params["critic"].taken(now, *steps), next_q, None
+
+    def remember(self, learned: Learned, seen: Any) -> Learned:
+        """The critics' batch norms have seen that, if there are any."""
+        if seen is None:
+            return learned
+        critic = learned.params["critic"].remember(seen)
+        return eqx.tree_at(lambda x: x.params["critic"], learned, critic)
 
     def td_targets(
         self, batch: Experience, value: Float[Array, "L M N"]

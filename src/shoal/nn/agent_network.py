@@ -5,26 +5,34 @@ alone. Networks that let agents talk keep the same two methods.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from shoal.core.errors import require
 from shoal.core.sequence import carries_after
+from shoal.nn.batch_norm import BatchNormMLP, Statistics
 from shoal.nn.convolution import Image, ImageTorso
 from shoal.nn.mlp import MLP, Activation, Linear
 from shoal.nn.recurrent import GRU, unroll
+from shoal.nn.residual import ResidualMLP
 from shoal.nn.sharing import Groups
 from shoal.nn.torso import Torso
 
 MAX_UNROLLED_GROUPS = 8  # one by one, two networks take 0.6 of the time of one batched product
 
 
+Layers = type[MLP] | type[ResidualMLP] | type[BatchNormMLP]
+Seen = tuple[Statistics, ...]  # of each batch norm, with a leading axis G
+
+
 class Stack(eqx.Module):
     """One group's layers."""
 
-    torso: MLP | ImageTorso | Torso
+    torso: MLP | ResidualMLP | BatchNormMLP | ImageTorso | Torso
     cell: GRU | None
     head: Linear
 
@@ -54,8 +62,8 @@ class AgentNetwork(eqx.Module):
 
     `recurrent` is the size of the GRU between torso and head, 0 for none. `images` are those that
     an input begins with, (height, width, channels) each, flattened. With `agent_id` an agent's
-    number within its group is an input, so that agents that share parameters can differ. `torso` is
-    the address of what makes a torso of the user's own.
+    number within its group is an input, so that agents that share parameters can differ. They have
+    `layers` of that kind; `torso` is the address of what makes a torso of the user's own.
     """
 
     stack: Stack  # every leaf has a leading axis G
@@ -75,6 +83,7 @@ class AgentNetwork(eqx.Module):
         head_gain: float = 1.0,
         images: tuple[Image, ...] = (),
         agent_id: bool = False,
+        layers: Layers = MLP,
         torso: str = "",
         key: PRNGKeyArray,
     ):
@@ -84,16 +93,15 @@ class AgentNetwork(eqx.Module):
         def build(key: PRNGKeyArray) -> Stack:
             key_torso, key_cell, key_head = jax.random.split(key, 3)
             if torso:
-                layers = Torso.of(torso, size_in, key_torso)
+                require(layers is MLP, f"torso is {torso}, expected none with residual layers")
+                made = Torso.of(torso, size_in, key_torso)
             elif images:
-                layers = ImageTorso(size_in, images, hidden, activation, key=key_torso)
+                made = ImageTorso(size_in, images, hidden, activation, layers, key=key_torso)
             else:
-                layers = MLP(size_in, hidden, activation, key=key_torso)
-            width = layers.size_out
+                made = layers(size_in, hidden, activation, key=key_torso)
+            width = made.size_out
             cell = GRU(width, recurrent, key=key_cell) if recurrent else None
-            return Stack(
-                layers, cell, Linear(recurrent or width, size_out, head_gain, key=key_head)
-            )
+            return Stack(made, cell, Linear(recurrent or width, size_out, head_gain, key=key_head))
 
         # One by one: on a CPU, LAPACK shares a batch among the threads that run the program, and
         # waits for ever where all of them are waiting so.
@@ -116,10 +124,11 @@ class AgentNetwork(eqx.Module):
         new = (stack, Groups((0,)), ids)
         return eqx.tree_at(lambda n: (n.stack, n.groups, n.ids), self, new)
 
-    def _per_group(self, fn: Callable[..., Array], *xs: list[Array]) -> list[Array]:
+    def _per_group(self, fn: Callable[..., Any], *xs: list[Array]) -> list[Any]:
         """Runs `fn(stack, *x)` for every group with its own part of each of `xs`."""
         if len(xs[0]) > MAX_UNROLLED_GROUPS and len({x.shape for x in xs[0]}) == 1:
-            return list(jax.vmap(fn)(self.stack, *map(jnp.stack, xs)))
+            out = jax.vmap(fn)(self.stack, *map(jnp.stack, xs))
+            return [jax.tree.map(lambda x, g=g: x[g], out) for g in range(len(xs[0]))]
         stacks = [jax.tree.map(lambda x, g=g: x[g], self.stack) for g in range(len(xs[0]))]
         return [fn(*inputs) for inputs in zip(stacks, *xs)]
 
@@ -142,6 +151,30 @@ class AgentNetwork(eqx.Module):
             lambda s, x, h: s.cell(s.cell.project(s.torso(x)), h), split(x), split(carry)
         )
         return join(self._per_group(lambda s, h: s.head(h), h)), join(h)
+
+    def train(
+        self, x: Float[Array, "*B N in"], weight: Float[Array, "*B N"]
+    ) -> tuple[Float[Array, "*B N out"], Seen]:
+        """Outputs normalised by this very batch, of samples of that weight, each group by its own;
+        and what the layers have then seen, for `remember`."""
+        x = self.ids.append(x)
+        num_agents = x.shape[-2]
+
+        def run(s: Stack, x: Array, weight: Array) -> tuple[Array, Seen]:
+            assert isinstance(s.torso, BatchNormMLP)
+            out, seen = s.torso.train(x, weight)
+            return s.head(out), seen
+
+        samples = self.groups.split(x.reshape(-1, *x.shape[-2:]))
+        weights = self.groups.split(weight.reshape(-1, num_agents))
+        out, seen = zip(*self._per_group(run, samples, weights))
+        out = self.groups.join(list(out), num_agents).reshape(*x.shape[:-1], -1)
+        return out, jax.tree.map(lambda *xs: jnp.stack(xs), *seen)
+
+    def remember(self, seen: Seen) -> "AgentNetwork":
+        """The same network with other running statistics."""
+        where: Any = lambda n: [norm.seen for norm in n.stack.torso.norms]  # noqa: E731
+        return eqx.tree_at(where, self, list(seen))
 
     def after(
         self,

@@ -4,6 +4,8 @@ Mnih et al. 2015 (Nature 518) for screens, two small layers for boards.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.nn.mlp import ACTIVATIONS, MLP, Activation
+from shoal.nn.residual import ResidualMLP
 
 Image = tuple[int, int, int]  # height, width, channels
 SCREEN = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # channels, kernel, stride
@@ -60,7 +63,7 @@ class ImageTorso(eqx.Module):
     their convolutions."""
 
     eyes: dict[str, tuple[Convolution, ...]]
-    layers: MLP
+    layers: MLP | ResidualMLP
     images: tuple[Image, ...] = eqx.field(static=True)
     activation: Activation = eqx.field(static=True)
 
@@ -70,6 +73,7 @@ class ImageTorso(eqx.Module):
         images: tuple[Image, ...],
         hidden: tuple[int, ...],
         activation: Activation,
+        layers: Callable[..., Any] = MLP,
         *,
         key: PRNGKeyArray,
     ):
@@ -79,7 +83,7 @@ class ImageTorso(eqx.Module):
         self.eyes = {_name(s): _eye(s, key=k) for s, k in zip(shapes, keys)}
         seen = sum(_features(image) for image in images)
         rest = size_in - sum(math.prod(image) for image in images)
-        self.layers = MLP(seen + rest, hidden, activation, key=key_layers)
+        self.layers = layers(seen + rest, hidden, activation, key=key_layers)
         self.images, self.activation = images, activation
 
     @property

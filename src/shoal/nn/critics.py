@@ -13,7 +13,7 @@ from shoal.core.algorithm import Carry
 from shoal.core.env import EnvSpec, TimeStep
 from shoal.core.spaces import Box, Discrete
 from shoal.math.td import action_value
-from shoal.nn.agent_network import AgentNetwork
+from shoal.nn.agent_network import AgentNetwork, Seen
 from shoal.nn.convolution import Image
 from shoal.nn.sharing import Groups
 
@@ -186,10 +186,12 @@ class QCritic(eqx.Module):
         self, pair: StateAction, carry: Carry, starts: Bool[Array, "T B"]
     ) -> Float[Array, "K T B N"]:
         """Values of the actions of T time steps."""
-        q = self.unroll(pair, carry, starts)
+        return self._of_actions(self.unroll(pair, carry, starts), pair.action)
+
+    def _of_actions(self, q: Float[Array, "K T B N C"], action: Array) -> Float[Array, "K T B N"]:
         if isinstance(self.space, Box):
             return q[..., 0]
-        return jax.vmap(action_value, (0, None))(q, pair.action)
+        return jax.vmap(action_value, (0, None))(q, action)
 
     def after(
         self, now: StateAction, following: StateAction, carry: Carry, starts: Bool[Array, "T B"]
@@ -197,3 +199,19 @@ class QCritic(eqx.Module):
         """Values in what followed each of T steps, which the carry has seen."""
         x, next_x = self._inputs(now), self._inputs(following)
         return jnp.stack([net.after(x, next_x, c, starts) for net, c in self._with(carry)])
+
+    def jointly(
+        self, now: StateAction, following: StateAction
+    ) -> tuple[Float[Array, "K T B N"], Float[Array, "K T B N C"], tuple[Seen, ...]]:
+        """Values of the actions of T steps and values in what followed, from one pass over both at
+        once, which batch norms take for one batch; and what they have then seen."""
+        x = jnp.concatenate([self._inputs(now), self._inputs(following)])
+        weight = jnp.concatenate([now.active, following.active]).astype(jnp.float32)
+        values, seen = zip(*[network.train(x, weight) for network in self.networks])
+        q, next_q = jnp.split(jnp.stack(values), 2, 1)
+        return self._of_actions(q, now.action), next_q, seen
+
+    def remember(self, seen: tuple[Seen, ...]) -> "QCritic":
+        """The same critics with other running statistics."""
+        networks = tuple(net.remember(s) for net, s in zip(self.networks, seen))
+        return QCritic(networks, self.space, self.view)

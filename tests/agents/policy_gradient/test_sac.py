@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probes import N, Probe, ProbeState
+from probes import Meet
 
 from shoal.agents.off_policy import Experience, Learned
 from shoal.agents.policy_gradient.sac import masac, sac
@@ -407,31 +407,6 @@ def test_critics_learn_of_what_the_others_did_and_actors_of_what_they_would_do_n
     by_width = slope * z - ALPHA / 2
     norm = np.sqrt((slope**2 + by_width**2).mean())  # each group's, at an observation of 0
     np.testing.assert_allclose(metrics["actor_grad_norm"], norm, rtol=1e-4)
-
-
-class Meet(Probe):
-    """A team of two is paid 1 less the square of how far the sum of their actions misses 1 where
-    both see 1, and -1 where both see 0; in a box 2 wide, for one step."""
-
-    @property
-    def spec(self):
-        return dataclasses.replace(super().spec, action=Box(-1.0, 1.0, (1,) * N))
-
-    def reset(self, key):
-        state, _ = super().reset(key)
-        state = ProbeState(state.time, jnp.full(N, state.cue[0]), state.told)
-        return state, self._show(state, jnp.zeros(N))
-
-    def obs(self, state):
-        return self._see(2.0 * state.cue - 1, 0)
-
-    def step(self, key, state, action):
-        miss = action.sum() - (2.0 * state.cue[0] - 1)
-        state = ProbeState(state.time + 1, state.cue, state.told)
-        return state, self._show(state, jnp.full(N, 1.0 - miss**2))
-
-    def legal(self, state):
-        return None
 
 
 @pytest.mark.parametrize(("make", "recurrent"), [(sac, 0), (masac, 0), (masac, 8)])

@@ -56,30 +56,30 @@ class DDPG(OffPolicyActorCritic):
         """One step of the critics, and where it is due one of the actor."""
         actor_carry, critic_carry = batch.first_carry
         rates = self.rates(learning_rate)
-        target, space = learned.target, learned.params["critic"].space
+        slow, space = learned.params | learned.target, learned.params["critic"].space
 
         steps = (batch.obs, batch.next_obs, actor_carry, batch.starts)
-        mu = jnp.tanh(target["actor"].after(*steps))
+        mu = jnp.tanh(slow["actor"].after(*steps))
         e = self.smoothing * jax.random.normal(key, mu.shape)
         e = jnp.clip(e, -self.smoothing_clip, self.smoothing_clip)
         next_action = space.from_unit(jnp.clip(mu + e, -1.0, 1.0))
-        now, then = batch.now(batch.action), batch.then(next_action)
-        q = target["critic"].after(now, then, critic_carry, batch.starts).min(0)
-        y, settled = self.td_targets(batch, q[..., 0])
         weight = self.weight_of(batch)
 
         def critic_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
-            q = params["critic"].taken(now, critic_carry, batch.starts)
-            error = ((q - y) ** 2).sum(0)
-            return weighted_mean(error, settled), {"q_mean": weighted_mean(q[0], weight)}
+            q, next_q, seen = self.critic_values(params, slow, batch, next_action)
+            y, settled = self.td_targets(batch, next_q.min(0)[..., 0])
+            metrics = {"q_mean": weighted_mean(q[0], weight), "seen": seen}
+            return weighted_mean(((q - y) ** 2).sum(0), settled), metrics
 
         learned, metrics = learned.descend(critic_loss, "critic", **rates)
+        learned = self.remember(learned, metrics.pop("seen"))
         critic = learned.params["critic"]
 
         def actor_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
             mu = jnp.tanh(params["actor"].unroll(batch.obs, actor_carry, batch.starts))
             action = space.from_unit(mu)
-            q = critic.unroll(now, critic_carry, batch.starts, action)[0, ..., 0]
+            here = batch.now(batch.action)
+            q = critic.unroll(here, critic_carry, batch.starts, action)[0, ..., 0]
             return -weighted_mean(q, weight), {}
 
         def climb(learned: Learned) -> tuple[Learned, Metrics]:

@@ -64,17 +64,17 @@ class SAC(OffPolicyActorCritic):
 
         steps = (batch.obs, batch.next_obs, batch.next_legal, actor_carry, batch.starts)
         action, p, log_p = expectation(actor.after(*steps), key_next)
-        now, then = batch.now(batch.action), batch.then(action)
-        q = learned.target["critic"].after(now, then, critic_carry, batch.starts).min(0)
-        y, settled = self.td_targets(batch, (p * (q - alpha[:, None] * log_p)).sum(-1))
         weight = self.weight_of(batch)
 
         def critic_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
-            q = params["critic"].taken(now, critic_carry, batch.starts)
-            error = ((q - y) ** 2).sum(0)
-            return weighted_mean(error, settled), {"q_mean": weighted_mean(q[0], weight)}
+            q, next_q, seen = self.critic_values(params, learned.target, batch, action)
+            v = (p * (next_q.min(0) - alpha[:, None] * log_p)).sum(-1)
+            y, settled = self.td_targets(batch, v)
+            metrics = {"q_mean": weighted_mean(q[0], weight), "seen": seen}
+            return weighted_mean(((q - y) ** 2).sum(0), settled), metrics
 
         learned, metrics = learned.descend(critic_loss, "critic", **rates)
+        learned = self.remember(learned, metrics.pop("seen"))
         critic = learned.params["critic"]
 
         def actor_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
