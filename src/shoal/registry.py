@@ -111,6 +111,21 @@ ALGORITHMS: dict[str, Entry] = {
         "value decomposition: a team's Q rises with each of its agents'",
         discrete=True,
     ),
+    "wqmix": Entry(
+        f"{_COOPERATIVE}.wqmix:wqmix",
+        "QMIX, fitted best where actions are good, by a value of any sign",
+        discrete=True,
+    ),
+    "qplex": Entry(
+        f"{_COOPERATIVE}.qplex:qplex",
+        "value decomposition: any value with the agents' best actions, by duelling",
+        discrete=True,
+    ),
+    "qtran": Entry(
+        f"{_COOPERATIVE}.qtran:qtran",
+        "value decomposition: a joint value, and agents' values that keep its best action",
+        discrete=True,
+    ),
     "openai_es": Entry("shoal.agents.evolution.openai_es:openai_es", "evolution strategies"),
 }
 

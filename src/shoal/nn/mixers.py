@@ -1,22 +1,25 @@
 """How the values of agents make up the value of their team, for learning together and acting alone.
 
-A mixer must not fall when an agent's value rises: then what is best for each agent is best for the
-team, and acting needs no mixer (Rashid et al. 2018, arXiv:1803.11485). Each paper's own mixer is in
-its file under `agents/cooperative`.
+Acting needs no mixer where what is best for each agent is best for the team, as it is where the
+team's value never falls when an agent's rises (Rashid et al. 2018, arXiv:1803.11485). Each paper's
+own mixer is in its file under `agents/cooperative`.
 """
 
 import abc
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.core.env import EnvSpec
+from shoal.math.td import action_value, double_q_value
 
 
 class Choice(eqx.Module):
-    """What a mixer reads of M steps. Agents that do not act have the value 0."""
+    """What a mixer reads of M steps. Agents that do not act have the value 0 and the action -1."""
 
     chosen: Float[Array, "*M N"]
     """The value of the action taken."""
@@ -29,14 +32,20 @@ class Choice(eqx.Module):
 
     @staticmethod
     def of(
-        chosen: Float[Array, "*M N"],
-        best: Float[Array, "*M N"],
+        q: Float[Array, "*M N A"],
         action: Int[Array, "*M N"],
+        legal: Bool[Array, "*M N A"],
         acts: Bool[Array, "*M N"],
         state: Float[Array, "*M S"] | None,
     ) -> "Choice":
-        """A choice in which those who do not act have the value 0."""
-        return Choice(jnp.where(acts, chosen, 0.0), jnp.where(acts, best, 0.0), action, state)
+        """What those who act choose, by the values of all actions."""
+        chosen = jnp.where(acts, action_value(q, action), 0.0)
+        best = jnp.where(acts, double_q_value(q, q, legal), 0.0)
+        return Choice(chosen, best, jnp.where(acts, action, -1), state)
+
+    def one_hot(self, num_actions: int) -> Float[Array, "*M NA"]:
+        """Everyone's action as networks read it: zeros for who does not act."""
+        return jax.nn.one_hot(self.action, num_actions).reshape(*self.action.shape[:-1], -1)
 
 
 class Mixer(eqx.Module):
@@ -91,6 +100,34 @@ class TeamMixer(Mixer):
 
     def any(self, x: Bool[Array, "*M N"]) -> Bool[Array, "*M K"]:
         return jnp.stack([part.any(-1) for part in self.per_team(x)], -1)
+
+
+Mix = Callable[[Choice, Float[Array, "M S"]], Float[Array, "M"]]
+"""The value of one team of a choice of its agents and of the state."""
+
+
+class NetworkMixer(TeamMixer):
+    """A network for each team, which reads the state and what the team's own agents choose."""
+
+    needs_state = True
+
+    mixes: tuple[Mix, ...]
+
+    @staticmethod
+    def of(
+        spec: EnvSpec, make: Callable[[int, PRNGKeyArray], Mix], key: PRNGKeyArray
+    ) -> "NetworkMixer":
+        """What `make(n, key)` gives for every team of n agents."""
+        teams = agents_of_team(spec)
+        keys = jax.random.split(key, len(teams))
+        return NetworkMixer(teams, tuple(make(len(team), k) for team, k in zip(teams, keys)))
+
+    def __call__(self, choice: Choice) -> Float[Array, "*M K"]:
+        flat = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), choice)
+        parts = zip(*map(self.per_team, (flat.chosen, flat.best, flat.action)))
+        assert flat.state is not None
+        values = [mix(Choice(*x, flat.state), flat.state) for mix, x in zip(self.mixes, parts)]
+        return jnp.stack(values, -1).reshape(*choice.chosen.shape[:-1], len(values))
 
 
 def agents_of_team(spec: EnvSpec) -> tuple[tuple[int, ...], ...]:

@@ -85,3 +85,18 @@ class MLP(eqx.Module):
         for layer in self.layers:
             x = ACTIVATIONS[self.activation](layer(x))
         return x
+
+
+class FeedForward(eqx.Module):
+    """Hidden layers of rectifiers and a linear head, `[M, in] -> [M, out]`."""
+
+    torso: MLP
+    head: Linear
+
+    def __init__(self, size_in: int, hidden: tuple[int, ...], size_out: int, *, key: PRNGKeyArray):
+        key_torso, key_head = jax.random.split(key)
+        self.torso = MLP(size_in, hidden, "relu", key=key_torso)
+        self.head = Linear(self.torso.size_out, size_out, 1.0, key=key_head)
+
+    def __call__(self, x: Float[Array, "M in"]) -> Float[Array, "M out"]:
+        return self.head(self.torso(x))

@@ -6,6 +6,9 @@ environment.
 
 from a replay, with a slow copy Q' of the network (Mnih et al. 2015) and double Q-learning (van
 Hasselt et al. 2016, arXiv:1509.06461). VDN and QMIX put a mixer around the values on both sides.
+With `hysteresis` an error that would lower a value weighs less than one that would raise it, so
+that agents forgive those who still explore (Matignon et al. 2007; with deep networks Omidshafiei et
+al. 2017, arXiv:1703.06182).
 Tan 1993, "Multi-agent reinforcement learning: independent versus cooperative agents"; with deep
 networks Tampuu et al. 2017, arXiv:1511.08779.
 """
@@ -28,7 +31,7 @@ from shoal.core.errors import require
 from shoal.core.limits import Fraction, Positive, PositiveFraction
 from shoal.core.parallel import weighted_mean
 from shoal.core.spaces import Discrete
-from shoal.math.td import action_value, double_q_value, greedy_action, settled_returns
+from shoal.math.td import greedy_action, settled_returns
 from shoal.nn.mixers import Choice, Mixer, NoMixer
 from shoal.nn.mlp import Activation
 
@@ -51,6 +54,8 @@ class QLearning(Exploring, OffPolicy):
     not corrected for actions that the policy would no longer take (Peng and Williams 1996)."""
     loss: Literal["huber", "squared"] = eqx.field(static=True, default="huber")
     """What an error costs."""
+    hysteresis: Fraction = 1.0
+    """Weight of an error that would lower a value, where one that would raise it weighs 1."""
     double: bool = eqx.field(static=True, default=True)
     """Whether the network, not its target, picks the action that values a successor."""
     activation: Activation = eqx.field(static=True, default="relu")
@@ -72,7 +77,7 @@ class QLearning(Exploring, OffPolicy):
         returns, weight = self.targets(learned, batch)
         return learned.descend(
             lambda params: self.error(params, batch, returns, weight),
-            *self.with_target,
+            *learned.params,
             learning_rate=learning_rate,
             max_grad_norm=self.max_grad_norm,
         )
@@ -80,20 +85,13 @@ class QLearning(Exploring, OffPolicy):
     def targets(
         self, learned: Learned, batch: Experience
     ) -> tuple[Float[Array, "L M K"], Float[Array, "L M K"]]:
-        """What the values of units should be, and the weight of each. An agent without a successor
-        adds nothing to its unit's."""
-        q, target, mixer = learned.params["q"], learned.target["q"], learned.target["mixer"]
-        steps = (batch.obs, batch.next_obs, batch.first_carry[0], batch.starts)
-        q_t = target.after(*steps)
-        selector = q.after(*steps) if self.double else q_t
-        value = double_q_value(q_t, selector, batch.next_legal)
-        best = double_q_value(q_t, q_t, batch.next_legal)
-        action = greedy_action(selector, batch.next_legal)
+        """What the values of units should be, and the weight of each."""
+        mixer = learned.params["mixer"]
         ended = mixer.all(batch.gone)
         returns, settled = settled_returns(
             mixer.mean(batch.reward),
             self.discount * (1.0 - ended),
-            mixer(Choice.of(value, best, action, batch.present, batch.next_state)),
+            self.value_after(learned, batch),
             mixer.any(batch.present) | ended,
             # What follows the cut of a member does not hold what it would have been worth.
             batch.done[..., None] | mixer.any(batch.cut),
@@ -101,6 +99,18 @@ class QLearning(Exploring, OffPolicy):
         )
         weight = settled & mixer.any(self.weight_of(batch) > 0)
         return jax.lax.stop_gradient(returns), weight.astype(jnp.float32)
+
+    def value_after(self, learned: Learned, batch: Experience) -> Float[Array, "L M K"]:
+        """What the successors are worth to units."""
+        return learned.target["mixer"](self.choice_after(learned, batch))
+
+    def choice_after(self, learned: Learned, batch: Experience) -> Choice:
+        """The greedy choice in the successors. An agent without one adds nothing to its unit's."""
+        steps = (batch.obs, batch.next_obs, batch.first_carry[0], batch.starts)
+        q_t = learned.target["q"].after(*steps)
+        selector = learned.params["q"].after(*steps) if self.double else q_t
+        action = greedy_action(selector, batch.next_legal)
+        return Choice.of(q_t, action, batch.next_legal, batch.present, batch.next_state)
 
     def error(
         self,
@@ -111,10 +121,17 @@ class QLearning(Exploring, OffPolicy):
     ) -> tuple[Float[Array, ""], Metrics]:
         """The loss: how far the units' values are from their targets."""
         q = params["q"].unroll(batch.obs, batch.first_carry[0], batch.starts)
-        chosen, best = action_value(q, batch.action), double_q_value(q, q, batch.legal)
-        value = params["mixer"](Choice.of(chosen, best, batch.action, batch.active, batch.state))
-        loss = weighted_mean(LOSSES[self.loss](value - returns), weight)
+        choice = Choice.of(q, batch.action, batch.legal, batch.active, batch.state)
+        value = params["mixer"](choice)
+        loss = weighted_mean(self.cost(value, returns), weight)
         return loss, {"q_mean": weighted_mean(value, weight)}
+
+    def cost(
+        self, value: Float[Array, "L M K"], target: Float[Array, "L M K"]
+    ) -> Float[Array, "L M K"]:
+        """What each error costs."""
+        falls = value > target
+        return LOSSES[self.loss](value - target) * jnp.where(falls, self.hysteresis, 1.0)
 
     # Networks, acting and exploring.
 

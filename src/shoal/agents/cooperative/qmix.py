@@ -19,61 +19,33 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from shoal.agents.cooperative.iql import QLearning
 from shoal.core.env import EnvSpec
 from shoal.core.limits import Count
-from shoal.nn.mixers import Choice, Mixer, TeamMixer, agents_of_team
-from shoal.nn.mlp import MLP, Linear
-
-
-class Hypernetwork(eqx.Module):
-    """A hidden layer and a head, `[M, S] -> [M, out]`."""
-
-    torso: MLP
-    head: Linear
-
-    def __init__(self, size_in: int, hidden: int, size_out: int, *, key: PRNGKeyArray):
-        key_torso, key_head = jax.random.split(key)
-        self.torso = MLP(size_in, (hidden,), "relu", key=key_torso)
-        self.head = Linear(hidden, size_out, 1.0, key=key_head)
-
-    def __call__(self, state: Float[Array, "M S"]) -> Float[Array, "M out"]:
-        return self.head(self.torso(state))
+from shoal.nn.critics import state_inputs
+from shoal.nn.mixers import Choice, Mixer, NetworkMixer
+from shoal.nn.mlp import FeedForward, Linear
 
 
 class MonotonicMix(eqx.Module):
     """The mixing network of one team of n agents."""
 
-    w1: Hypernetwork
+    w1: FeedForward
     b1: Linear
-    w2: Hypernetwork
-    v: Hypernetwork
+    w2: FeedForward
+    v: FeedForward
     embed: int = eqx.field(static=True)
 
     def __init__(self, n: int, size_state: int, embed: int, hidden: int, *, key: PRNGKeyArray):
         k1, k2, k3, k4 = jax.random.split(key, 4)
-        self.w1 = Hypernetwork(size_state, hidden, n * embed, key=k1)
+        self.w1 = FeedForward(size_state, (hidden,), n * embed, key=k1)
         self.b1 = Linear(size_state, embed, 1.0, key=k2)
-        self.w2 = Hypernetwork(size_state, hidden, embed, key=k3)
-        self.v = Hypernetwork(size_state, embed, 1, key=k4)
+        self.w2 = FeedForward(size_state, (hidden,), embed, key=k3)
+        self.v = FeedForward(size_state, (embed,), 1, key=k4)
         self.embed = embed
 
-    def __call__(self, q: Float[Array, "M n"], state: Float[Array, "M S"]) -> Float[Array, "M"]:
+    def __call__(self, choice: Choice, state: Float[Array, "M S"]) -> Float[Array, "M"]:
+        q = choice.chosen
         w1 = jnp.abs(self.w1(state)).reshape(*q.shape, self.embed)
         hidden = jax.nn.elu((q[..., None] * w1).sum(1) + self.b1(state))
         return (hidden * jnp.abs(self.w2(state))).sum(1) + self.v(state)[:, 0]
-
-
-class MonotonicMixer(TeamMixer):
-    """A mixing network for each team."""
-
-    needs_state = True
-
-    mixes: tuple[MonotonicMix, ...]
-
-    def __call__(self, choice: Choice) -> Float[Array, "*M K"]:
-        assert choice.state is not None
-        state = choice.state.reshape(-1, choice.state.shape[-1])
-        parts = self.per_team(choice.chosen)
-        values = [mix(q.reshape(-1, q.shape[-1]), state) for mix, q in zip(self.mixes, parts)]
-        return jnp.stack(values, -1).reshape(*choice.chosen.shape[:-1], len(values))
 
 
 class QMIX(QLearning):
@@ -85,14 +57,9 @@ class QMIX(QLearning):
     """Width of the hidden layers that make its weights from the state."""
 
     def mixer(self, spec: EnvSpec, key: PRNGKeyArray) -> Mixer:
-        teams = agents_of_team(spec)
-        size = spec.state_size or spec.num_agents * spec.obs_size
-        keys = jax.random.split(key, len(teams))
-        mixes = tuple(
-            MonotonicMix(len(team), size, self.embed, self.hypernet, key=k)
-            for team, k in zip(teams, keys)
-        )
-        return MonotonicMixer(teams, mixes)
+        size, embed, hidden = state_inputs(spec)[0], self.embed, self.hypernet
+        make = lambda n, key: MonotonicMix(n, size, embed, hidden, key=key)  # noqa: E731
+        return NetworkMixer.of(spec, make, key)
 
 
 def qmix(**overrides: Any) -> QMIX:

@@ -1,0 +1,103 @@
+r"""QPLEX: duelling networks within a duelling network, for any value of the same best actions.
+
+    minimise  E[ l( Q_tot(s, a) - y ) ]
+    with      y = r + gamma Q'_tot(s', argmax_a Q_1 .. argmax_a Q_N)
+
+    V_i = w_i(s) max_a Q_i + b_i(s),   A_i = w_i(s) (Q_i(a_i) - max_a Q_i) <= 0,   w_i(s) > 0
+    Q_tot(s, a) = sum_i V_i + sum_i lambda_i(s, a) A_i
+                = sum_i (V_i + A_i) + sum_i (lambda_i(s, a) - 1) A_i
+    lambda_i(s, a) = sum_k upsilon_k(s) phi_ik(s) lambda_ik(s, a) > 0
+
+All advantages are 0 where each agent's action is its best, and below elsewhere: what is best for
+each agent is best for the team, whatever the weights, which read the joint action. The second sum
+has the advantages as they are, without a gradient, so that utilities learn as in a weighted sum.
+Wang et al. 2021, arXiv:2008.01062.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from shoal.agents.cooperative.iql import QLearning
+from shoal.core.env import EnvSpec
+from shoal.core.limits import Count
+from shoal.nn.critics import state_inputs
+from shoal.nn.mixers import Choice, Mixer, NetworkMixer
+from shoal.nn.mlp import FeedForward
+
+SMALLEST = 1e-10  # of what must be positive
+
+
+class DuplexMix(eqx.Module):
+    """The transformation and the duelling mixture of one team of n agents."""
+
+    w: FeedForward
+    b: FeedForward
+    upsilon: FeedForward  # how much each head counts
+    phi: FeedForward  # which agents a head looks at
+    actions: FeedForward  # and at which joint actions
+    num_actions: int = eqx.field(static=True)
+    heads: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        n: int,
+        num_actions: int,
+        size_state: int,
+        heads: int,
+        hidden: int,
+        advantage_hidden: tuple[int, ...],
+        *,
+        key: PRNGKeyArray,
+    ):
+        k1, k2, k3, k4, k5 = jax.random.split(key, 5)
+        size_pair = size_state + n * num_actions
+        self.w = FeedForward(size_state, (hidden,), n, key=k1)
+        self.b = FeedForward(size_state, (hidden,), n, key=k2)
+        self.upsilon = FeedForward(size_state, advantage_hidden, heads, key=k3)
+        self.phi = FeedForward(size_state, advantage_hidden, heads * n, key=k4)
+        self.actions = FeedForward(size_pair, advantage_hidden, heads * n, key=k5)
+        self.num_actions = num_actions
+        self.heads = heads
+
+    def __call__(self, choice: Choice, state: Float[Array, "M S"]) -> Float[Array, "M"]:
+        w = jnp.abs(self.w(state)) + SMALLEST
+        value = (w * choice.chosen + self.b(state)).sum(1)
+        advantage = jax.lax.stop_gradient(w * (choice.chosen - choice.best))
+        weights = self.weights(state, choice.one_hot(self.num_actions))
+        return value + ((weights - 1) * advantage).sum(1)
+
+    def weights(
+        self, state: Float[Array, "M S"], joint: Float[Array, "M nA"]
+    ) -> Float[Array, "M n"]:
+        """How much each agent's advantage counts in a joint action: lambda."""
+        by_head = lambda x: x.reshape(len(x), self.heads, -1)  # noqa: E731
+        upsilon = jnp.abs(self.upsilon(state)) + SMALLEST
+        phi = jax.nn.sigmoid(by_head(self.phi(state)))
+        of_action = jax.nn.sigmoid(by_head(self.actions(jnp.concatenate([state, joint], 1))))
+        return (upsilon[..., None] * phi * of_action).sum(1)
+
+
+class QPLEX(QLearning):
+    """Q-learning of a team's value, best where each of its agents' values is."""
+
+    heads: Count = eqx.field(static=True, default=10)
+    """Sums of which the weights of advantages are made (K)."""
+    hypernet: Count = eqx.field(static=True, default=64)
+    """Width of the hidden layers that make weights and offsets of values from the state (w, b)."""
+    advantage_hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
+    """Widths of the layers that weigh advantages (lambda)."""
+
+    def mixer(self, spec: EnvSpec, key: PRNGKeyArray) -> Mixer:
+        size, actions = state_inputs(spec)[0], spec.action.size
+        widths = (self.heads, self.hypernet, self.advantage_hidden)
+        make = lambda n, key: DuplexMix(n, actions, size, *widths, key=key)  # noqa: E731
+        return NetworkMixer.of(spec, make, key)
+
+
+def qplex(**overrides: Any) -> QPLEX:
+    """Duplex duelling value decomposition. `overrides` are fields of `QPLEX`."""
+    return QPLEX(**overrides)
