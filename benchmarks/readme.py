@@ -104,6 +104,7 @@ def _policy_gradients() -> str:
     found: dict[tuple[str, ...], list[float]] = {}
     for r in rows:
         found.setdefault(tuple(r[k] for k in keys), []).append(float(r["return"]))
+    by_environment = sorted(found.items(), key=lambda item: item[0][1])
     body = [
         [
             algorithm.upper(),
@@ -113,7 +114,7 @@ def _policy_gradients() -> str:
             f"**{np.mean(returns):,.1f}**",
             beside,
         ]
-        for (algorithm, environment, steps, beside), returns in found.items()
+        for (algorithm, environment, steps, beside), returns in by_environment
     ]
     note = (
         "**Policy gradients.** Final parameters, greedy, mean of 100 episodes (500 in Pendulum) of "
@@ -131,9 +132,8 @@ def _peers() -> str:
     rows.sort(key=lambda r: (r["comparison"], r["library"] != "shoal"))
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for r in rows:
-        found.setdefault(tuple(r[k] for k in ("comparison", "environment", "library")), []).append(
-            r
-        )
+        key = tuple(r[k] for k in ("comparison", "environment", "library"))
+        found.setdefault(key, []).append(r)
     body = []
     for (_, environment, library), each in found.items():
         steps = sum(int(r["steps"]) * int(r["seeds"]) for r in each)
