@@ -88,14 +88,16 @@ def parse(default: T, arguments: Arguments, prog: str) -> T:
 
 def _arrays() -> Any:
     """Within it, tyro reads fields that are arrays, as `read_array` does."""
-    from jaxtyping import AbstractArray
     from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
     registry = ConstructorRegistry()
 
     @registry.primitive_rule
     def _(info: Any) -> Any:
-        if not (isinstance(info.type, type) and issubclass(info.type, AbstractArray)):
+        jaxtyping: Any = sys.modules.get("jaxtyping")  # where nobody asked for it, no field is one
+        if jaxtyping is None or not isinstance(info.type, type):
+            return None
+        if not issubclass(info.type, jaxtyping.AbstractArray):
             return None
         return PrimitiveConstructorSpec(
             nargs=1,

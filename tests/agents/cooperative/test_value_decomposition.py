@@ -19,6 +19,7 @@ from shoal.core.env import EnvSpec
 from shoal.core.spaces import Discrete
 from shoal.nn.mixers import Choice, Mixer
 from shoal.registry import make_algorithm
+from shoal.training.on_device import OnDevice
 
 S, A, HIDDEN = 4, 3, 6
 FIELDS = dict(
