@@ -124,9 +124,13 @@ class NetworkMixer(TeamMixer):
 
     def __call__(self, choice: Choice) -> Float[Array, "*M K"]:
         flat = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), choice)
-        parts = zip(*map(self.per_team, (flat.chosen, flat.best, flat.action)))
-        assert flat.state is not None
-        values = [mix(Choice(*x, flat.state), flat.state) for mix, x in zip(self.mixes, parts)]
+        state = flat.state
+        assert state is not None
+        parts = [self.per_team(x) for x in (flat.chosen, flat.best, flat.action)]
+        values = [
+            mix(Choice(chosen, best, action, state), state)
+            for mix, chosen, best, action in zip(self.mixes, *parts)
+        ]
         return jnp.stack(values, -1).reshape(*choice.chosen.shape[:-1], len(values))
 
 

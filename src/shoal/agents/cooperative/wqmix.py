@@ -27,6 +27,7 @@ from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
 from shoal.core.limits import Fraction
 from shoal.core.parallel import weighted_mean
+from shoal.core.spaces import Discrete
 from shoal.math.td import greedy_action
 from shoal.nn.critics import QCritic, state_inputs
 from shoal.nn.mixers import Choice, NetworkMixer
@@ -65,8 +66,10 @@ class WQMIX(QMIX):
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
         key_q, key_central, key_mixer = jax.random.split(key, 3)
-        groups, shape, size = self.groups(spec), self.architecture, state_inputs(spec)[0]
-        central = QCritic.of(spec, spec.action, groups, "local", keys=key_central[None], **shape)
+        space, groups, size = spec.action, self.groups(spec), state_inputs(spec)[0]
+        assert isinstance(space, Discrete)
+        shape = self.architecture
+        central = QCritic.of(spec, space, groups, "local", keys=key_central[None], **shape)
         make = lambda n, key: CentralMix(n, size, self.central_hidden, key=key)  # noqa: E731
         mixer = NetworkMixer.of(spec, make, key_mixer)
         return super().start(spec, key_q) | {"central": central, "central_mixer": mixer}
