@@ -13,7 +13,8 @@ from shoal.cli.declared import check_options, fields
 from shoal.core.errors import UserError
 
 ENTRIES = registry.ALGORITHMS | registry.ENVIRONMENTS
-COMPOUND = ("hidden", "payoffs", "actions", "players")  # tuples and arrays: left to the parser
+HIDDEN = ("hidden", "central_hidden", "advantage_hidden", "joint_hidden")
+COMPOUND = (*HIDDEN, "payoffs", "actions", "players")  # tuples and arrays: left to the parser
 
 
 @pytest.mark.parametrize("name", ENTRIES)
