@@ -43,6 +43,12 @@ ALGORITHMS = {
     "reinforce": ("reinforce", dict(hidden=(4,))),
     "vdn, recurrent": ("vdn", {**OFF_POLICY, "recurrent": 3}),
     "qmix": ("qmix", {**OFF_POLICY, "normalise_observations": True, "embed": 2, "hypernet": 3}),
+    "wqmix, recurrent": (
+        "wqmix",
+        {**OFF_POLICY, "recurrent": 3, "embed": 2, "hypernet": 3, "central_hidden": (4,)},
+    ),
+    "qplex": ("qplex", {**OFF_POLICY, "hypernet": 3, "advantage_hidden": (3,)}),
+    "qtran": ("qtran", {**OFF_POLICY, "joint_hidden": (4,), "normalise_observations": True}),
     "sac": ("sac", OFF_POLICY),
     "masac, recurrent": ("masac", {**OFF_POLICY, "recurrent": 3, "normalise_observations": True}),
     "openai_es": ("openai_es", dict(hidden=(4,), population=4)),
