@@ -120,7 +120,10 @@ def _policy_gradients() -> str:
         "**Policy gradients.** Final parameters, greedy, mean of 100 episodes (500 in Pendulum) of "
         "each seed, from 0 up ([data](benchmarks/policy_gradients/results.csv), "
         "`benchmarks/policy_gradients.py`). Beside them what others report: Stable-Baselines3's "
-        "zoo of one run, Tianshou of 10 seeds in version 3, XuanCe of 5."
+        "zoo of one run, Tianshou of 10 seeds in version 3, XuanCe of 5. Returns of teams are per "
+        "agent; on-policy learners have a policy for each, ISAC and MASAC one for all. In "
+        "HalfCheetah-2x3 IPPO and MAPPO compute advantages anew in each epoch, which HAPPO and "
+        "HATRPO cannot; spread has continuous actions and 25 steps."
     )
     return f"{note}\n\n{_table(['', '', 'steps', 'seeds', 'mean', 'others'], body)}"
 
@@ -152,7 +155,7 @@ def _peers() -> str:
             ]
         )
     note = (
-        "**Beside peers**, in turns on one core, with the peer's hyper-parameters on both sides: "
+        "**Beside peers**, one after the other, with the peer's hyper-parameters on both sides: "
         "SAC in one environment with a gradient step after each step, PPO with all seeds in one "
         "program. Greedy returns of the final parameters, 100 episodes a seed; environment steps a "
         "second of the process's CPU time, evaluation left out "

@@ -12,67 +12,20 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from shoal.agents.experience import Experience
 from shoal.agents.fields import Networks, Optimising
 from shoal.agents.scales import ScaledPolicy, Scales
 from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Trajectory
 from shoal.core.descend import Optimizers, Params, descend, init_optimizer, skip_counts
-from shoal.core.env import Action, EnvSpec, TimeStep, cut_now
+from shoal.core.env import Action, EnvSpec, TimeStep
 from shoal.core.errors import require
 from shoal.core.limits import Count, Fraction, Natural, Positive, PositiveFraction
 from shoal.core.parallel import cond, num_shards
 from shoal.core.replay import Replay
-from shoal.core.sequence import starts_of
-from shoal.core.spaces import legal_actions
 from shoal.core.target import follow
-from shoal.nn.critics import StateAction, global_state, pixels_of, state_inputs
-
-
-class Experience(eqx.Module):
-    """Steps, as they were before any scale; of sequences the leading axes are [L, M].
-
-    `next_*` are of the true successor, before any reset. States are kept only for those who read
-    them, and carries only by recurrent networks.
-    """
-
-    obs: Float[Array, "*L N D"]
-    next_obs: Float[Array, "*L N D"]
-    action: Array  # [*L N ...]
-    reward: Float[Array, "*L N"]
-    active: Bool[Array, "*L N"]
-    next_active: Bool[Array, "*L N"]
-    legal: Bool[Array, "*L N A"]
-    next_legal: Bool[Array, "*L N A"]
-    cut: Bool[Array, "*L N"]  # by this step: the successor is its own last observation
-    gone: Bool[Array, "*L N"]  # has no successor: terminated, or cut before
-    done: Bool[Array, "*L"]
-    state: Float[Array, "*L S"] | None
-    next_state: Float[Array, "*L S"] | None
-    carry: Carry  # with which the step was acted
-
-    @property
-    def present(self) -> Bool[Array, "*L N"]:
-        """Who has a successor whose value is known: it acts next, or was cut there."""
-        return (self.next_active | self.cut) & ~self.gone
-
-    def now(self, action: Array) -> StateAction:
-        """These steps as critics read them, with agents that do that."""
-        return StateAction(self.obs, self.state, action, self.active)
-
-    def then(self, action: Array) -> StateAction:
-        """Their successors."""
-        return StateAction(self.next_obs, self.next_state, action, self.present)
-
-    @property
-    def starts(self) -> Bool[Array, "L M"]:
-        """Where an episode begins within a sequence."""
-        return starts_of(self.done)
-
-    @property
-    def first_carry(self) -> Carry:
-        """The recurrent state with which the first step of each sequence was acted."""
-        return jax.tree.map(lambda x: x[0], self.carry)
+from shoal.nn.critics import StateAction, global_state, pixels_of
 
 
 class Learned(eqx.Module):
@@ -223,7 +176,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         learned = Learned(params, target, optimizers, jnp.int32(0))
         start = OffPolicyState(learned, None, self.scales(spec), jnp.float32(0), spec)
         carry = self.initial_carry(self.acting(start))
-        record = self._empty_record(spec, params, carry)
+        record = Experience.empty(spec, carry, self.reads_state(params))
         replay = Replay.empty(record, self.capacity // num_shards())
         return dataclasses.replace(start, replay=replay)
 
@@ -258,7 +211,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         rollout, num_envs = steps.successor.done.shape
         reads_state = self.reads_state(state.learned.params)
         assert state.replay is not None
-        replay = state.replay.add(_experience_of(trajectory, state.spec, reads_state))
+        replay = state.replay.add(Experience.of(trajectory, state.spec, reads_state))
         length = self._length(rollout)
         count = max(1, self.batch_size // ((length - self.burn_in) * num_shards()))
         stride = 1 if length - self.burn_in < rollout or not self.recurrent else length
@@ -270,7 +223,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
             batch = replay.sample(
                 key_sample, count, chunk=(rollout, num_envs), length=length, stride=stride
             )
-            learned, metrics = self.step(learned, self._see(state.scales, batch), key_step, rate)
+            learned, metrics = self.step(learned, batch.under(state.scales), key_step, rate)
             updates = learned.updates + 1
             target = {
                 name: follow(
@@ -323,68 +276,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         learned = jnp.arange(batch.done.shape[0]) >= self.burn_in
         return batch.active.astype(jnp.float32) * learned[:, None, None]
 
-    def _see(self, scales: Scales | None, batch: Experience) -> Experience:
-        """What was stored as it was, under the scale of today."""
-        if scales is None:
-            return batch
-        obs = jnp.where(batch.active[..., None], scales.see(batch.obs), 0.0)
-        seen = (batch.next_active | batch.cut)[..., None]
-        next_obs = jnp.where(seen, scales.see(batch.next_obs), 0.0)
-        batch = eqx.tree_at(lambda b: (b.obs, b.next_obs), batch, (obs, next_obs))
-        if batch.state is None or batch.next_state is None:
-            return batch
-        states = tuple(scales.see_state(s) for s in (batch.state, batch.next_state))
-        return eqx.tree_at(lambda b: (b.state, b.next_state), batch, states)
-
-    def _empty_record(self, spec: EnvSpec, params: Params, carry: Carry) -> Experience:
-        """The shapes and types of one step."""
-        n, space = spec.num_agents, spec.action
-        obs, each = jnp.zeros((n, spec.obs_size)), jnp.zeros(n, bool)
-        state = None
-        if self.reads_state(params):
-            state = jnp.zeros(state_inputs(spec)[0])
-        return Experience(
-            obs=obs,
-            next_obs=obs,
-            action=jnp.zeros((n, *space.shape), space.dtype),
-            reward=jnp.zeros(n),
-            active=each,
-            next_active=each,
-            legal=jnp.zeros((n, space.size), bool),
-            next_legal=jnp.zeros((n, space.size), bool),
-            cut=each,
-            gone=each,
-            done=jnp.zeros((), bool),
-            state=state,
-            next_state=state,
-            carry=carry,
-        )
-
     def remembering_critic(self, params: Params) -> Any:
         """A recurrent critic of actions, which must be there when acting: sequences that are
         learned from later begin with what it remembered then. `None` if there is none."""
         return None
-
-
-def _experience_of(trajectory: Trajectory, spec: EnvSpec, reads_state: bool) -> Experience:
-    """What is kept of a rollout, `[T, B, ...]`."""
-    space, pixels = spec.action, pixels_of(spec)
-    steps = trajectory.transitions
-    now, then = steps.timestep, steps.successor
-    cut = cut_now(now, then)
-    return Experience(
-        obs=now.obs,
-        next_obs=then.obs,
-        action=steps.action,
-        reward=then.reward,
-        active=now.active,
-        next_active=then.active,
-        legal=legal_actions(space, now.action_mask, now.reward.shape),
-        next_legal=legal_actions(space, then.action_mask, then.reward.shape),
-        cut=cut,
-        gone=then.ended & ~cut,
-        done=then.done,
-        state=global_state(now, pixels) if reads_state else None,
-        next_state=global_state(then, pixels) if reads_state else None,
-        carry=steps.extras,
-    )

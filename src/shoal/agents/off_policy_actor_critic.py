@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from shoal.agents.off_policy import Experience, Learned, OffPolicy, OffPolicyState
+from shoal.agents.experience import Experience
+from shoal.agents.off_policy import Learned, OffPolicy, OffPolicyState
 from shoal.agents.policies import Explorer, NoisyPolicy, SoftActor
 from shoal.core.algorithm import Policy
 from shoal.core.descend import Params

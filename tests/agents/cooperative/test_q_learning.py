@@ -11,7 +11,8 @@ from jax.sharding import PartitionSpec as P
 
 from shoal.agents.cooperative.iql import QLearning, iql
 from shoal.agents.cooperative.vdn import SumMixer, vdn
-from shoal.agents.off_policy import Experience, OffPolicyState, _experience_of
+from shoal.agents.experience import Experience
+from shoal.agents.off_policy import OffPolicyState
 from shoal.core.algorithm import Trajectory, Transition
 from shoal.core.env import EnvSpec, TimeStep, settle, to_act_on
 from shoal.core.errors import UserError
@@ -117,7 +118,7 @@ def trajectory(progress=0.0, carry=None, **changes) -> Trajectory:
 def experience(algorithm: QLearning, trajectory: Trajectory, environment=None):
     state = hand_made(algorithm.init(environment or spec(), jax.random.key(0)))
     reads_state = algorithm.reads_state(state.learned.params)
-    return state, _experience_of(trajectory, state.spec, reads_state)
+    return state, Experience.of(trajectory, state.spec, reads_state)
 
 
 def targets(algorithm: QLearning, trajectory: Trajectory, environment=None):
@@ -176,7 +177,7 @@ def test_who_picks_the_action_that_values_a_successor(double, worth):
     algorithm = plain(double=double)
     state = algorithm.init(spec(), jax.random.key(0))
     state = set_weights(state, (1.0, 2.0), (10.0, 3.0))
-    batch = _experience_of(trajectory(), state.spec, False)
+    batch = Experience.of(trajectory(), state.spec, False)
     returns, _ = algorithm.targets(state.learned, batch)
     expected = [1 + 0.9 * worth * 2, 10 + 0.9 * worth * 3]
     np.testing.assert_allclose(returns[0, 0], expected, rtol=1e-6)

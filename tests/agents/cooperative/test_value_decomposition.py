@@ -14,7 +14,7 @@ from shoal.agents.cooperative.qplex import QPLEX, DuplexMix
 from shoal.agents.cooperative.qtran import qtran
 from shoal.agents.cooperative.vdn import vdn
 from shoal.agents.cooperative.wqmix import WQMIX, wqmix
-from shoal.agents.off_policy import Experience
+from shoal.agents.experience import Experience
 from shoal.core.env import EnvSpec
 from shoal.core.spaces import Discrete
 from shoal.envs.cooperative.two_step import TwoStepGame

@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec as P
 from probes import Meet
 
-from shoal.agents.off_policy import Experience
+from shoal.agents.experience import Experience
 from shoal.agents.policy_gradient.ddpg import ddpg, td3
 from shoal.agents.policy_gradient.sac import masac, sac
 from shoal.core.descend import rows_of

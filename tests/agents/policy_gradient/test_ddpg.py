@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from probes import N, Probe, ProbeState, collect
 
-from shoal.agents.off_policy import Experience, Learned
+from shoal.agents.experience import Experience
+from shoal.agents.off_policy import Learned
 from shoal.agents.policy_gradient.ddpg import ddpg, td3
 from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from probes import Meet
 
-from shoal.agents.off_policy import Experience, Learned
+from shoal.agents.experience import Experience
+from shoal.agents.off_policy import Learned
 from shoal.agents.policy_gradient.sac import masac, sac
 from shoal.core.env import EnvSpec
 from shoal.core.errors import UserError

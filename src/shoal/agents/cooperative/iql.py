@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from shoal.agents.experience import Experience
 from shoal.agents.fields import Exploring
-from shoal.agents.off_policy import Experience, Learned, OffPolicy, OffPolicyState
+from shoal.agents.off_policy import Learned, OffPolicy, OffPolicyState
 from shoal.agents.policies import QPolicy
 from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params

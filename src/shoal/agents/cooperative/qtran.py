@@ -20,7 +20,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.agents.cooperative.iql import LOSSES
 from shoal.agents.cooperative.vdn import VDN
-from shoal.agents.off_policy import Experience, Learned
+from shoal.agents.experience import Experience
+from shoal.agents.off_policy import Learned
 from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec

@@ -21,7 +21,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.agents.cooperative.iql import LOSSES
 from shoal.agents.cooperative.qmix import QMIX
-from shoal.agents.off_policy import Experience, Learned
+from shoal.agents.experience import Experience
+from shoal.agents.off_policy import Learned
 from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
@@ -57,8 +58,7 @@ class WQMIX(QMIX):
     """Whose errors weigh 1: those of values that are too low, or those of the greedy action and of
     what is worth more."""
     alpha: Fraction = 0.5
-    """Weight of the other errors; the paper has 0.5 (optimistic) and 0.75 (central) in StarCraft,
-    and 0.1 where coordination is punished."""
+    """Weight of the other errors."""
     central_hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256, 256))
     """Widths of the layers that mix the central utilities."""
 

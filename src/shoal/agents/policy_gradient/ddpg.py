@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from shoal.agents.off_policy import Experience, Learned, OffPolicyState
+from shoal.agents.experience import Experience
+from shoal.agents.off_policy import Learned, OffPolicyState
 from shoal.agents.off_policy_actor_critic import OffPolicyActorCritic
 from shoal.agents.policies import NoisyPolicy, box_of
 from shoal.core.algorithm import Metrics

@@ -22,7 +22,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from shoal.agents.off_policy import Experience, Learned, OffPolicyState
+from shoal.agents.experience import Experience
+from shoal.agents.off_policy import Learned, OffPolicyState
 from shoal.agents.off_policy_actor_critic import OffPolicyActorCritic
 from shoal.agents.policies import SoftActor, expectation
 from shoal.core.algorithm import Metrics
