@@ -157,7 +157,8 @@ def plain(name: str) -> Trained:
 
 
 def rich(name: str) -> Trained:
-    return train(make(name, sharing="independent", recurrent=8), pictures=True)
+    settings = dict(sharing="independent", recurrent=8, residual=True, prioritised=True)
+    return train(make(name, **settings), pictures=True)
 
 
 def parameters(state) -> list[np.ndarray]:

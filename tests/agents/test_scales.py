@@ -119,8 +119,8 @@ def test_a_replay_holds_what_was_seen_as_it_was(name):
     times = kept.obs[..., 1][active]
     assert set(times.tolist()) <= {0.0, 1.0, 2.0, 3.0, 4.0, 6.0}
 
-    batch = replay.sample(jax.random.key(1), 40, chunk=(6, 4))
-    seen = algorithm._see(state.algorithm.scales, batch)
+    batch, _, _ = replay.sample(jax.random.key(1), 40, chunk=(6, 4))
+    seen = batch.under(state.algorithm.scales)
     expected = jnp.where(batch.active[..., None], state.algorithm.scales.see(batch.obs), 0)
     np.testing.assert_allclose(seen.obs, expected, rtol=1e-5)
     assert np.abs(seen.obs).max() < 5

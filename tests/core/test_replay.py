@@ -1,12 +1,14 @@
 """The replay gives back what it was given, and nothing else."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from shoal.core.errors import UserError
-from shoal.core.replay import Replay
+from shoal.core.replay import Replay, _by_weight
 
 T, B = 4, 3
 CAPACITY = 30  # room for two chunks, and six records that stay unused
@@ -24,18 +26,22 @@ def chunk(number: int):
     }
 
 
-def empty() -> Replay:
-    return Replay.empty(jax.tree.map(lambda x: x[0, 0], chunk(0)), CAPACITY)
+def empty(prioritised: bool = False) -> Replay:
+    return Replay.empty(jax.tree.map(lambda x: x[0, 0], chunk(0)), CAPACITY, prioritised)
 
 
-@jax.jit
-def filled(chunks: jax.Array) -> Replay:
-    return jax.lax.fori_loop(0, chunks, lambda i, r: r.add(chunk(i)), empty())
+@partial(jax.jit, static_argnums=1)
+def filled(chunks: jax.Array, prioritised: bool = False) -> Replay:
+    return jax.lax.fori_loop(0, chunks, lambda i, r: r.add(chunk(i)), empty(prioritised))
 
 
 def draw(replay: Replay, count=600, length=1, stride=1):
+    return drawn(replay, count, length, stride).records
+
+
+def drawn(replay: Replay, count=600, length=1, stride=1, seed=1):
     sample = jax.jit(
-        lambda r: r.sample(jax.random.key(1), count, chunk=(T, B), length=length, stride=stride)
+        lambda r: r.sample(jax.random.key(seed), count, chunk=(T, B), length=length, stride=stride)
     )
     return jax.tree.map(np.asarray, sample(replay))
 
@@ -100,3 +106,46 @@ def test_a_replay_that_cannot_be_counted_is_a_clear_mistake():
 def test_longer_sequences_than_a_chunk_are_a_clear_mistake():
     with pytest.raises(UserError, match="sequences of 5 steps, expected at most the 4"):
         draw(filled(2), length=5)
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 5])
+@pytest.mark.parametrize("length, stride", [(1, 1), (3, 1), (T, T)])
+def test_alike_priorities_draw_what_could_be_drawn_without(chunks, length, stride):
+    """And nothing else; in equal parts, as odds of 1 say."""
+    plain = drawn(filled(chunks), 6000, length, stride)
+    ours = drawn(filled(chunks, True), 6000, length, stride)
+    assert set(ours.first.tolist()) == set(plain.first.tolist())
+    counts = np.unique(ours.first, return_counts=True)[1]
+    np.testing.assert_allclose(counts, 6000 / len(counts), atol=2)
+    np.testing.assert_allclose(ours.odds, 1, rtol=1e-5)
+    assert (np.diff(ours.records["time"], axis=0) == 1).all()
+
+
+def test_sequences_are_drawn_in_proportion_to_their_priorities():
+    replay = filled(5, True)
+    first = drawn(replay, length=3).first
+    priority = jnp.asarray(np.random.default_rng(0).uniform(0.1, 5.0, CAPACITY), jnp.float32)
+    replay = replay.prioritise(jnp.arange(CAPACITY), priority)
+    draw = drawn(replay, 60_000, length=3)
+    starts = np.unique(first)
+    assert set(draw.first.tolist()) == set(starts.tolist())
+    share = np.asarray(priority)[starts] / np.asarray(priority)[starts].sum()
+    counts = np.bincount(draw.first, minlength=CAPACITY)[starts]
+    np.testing.assert_allclose(counts / 60_000, share, atol=1e-4)
+    np.testing.assert_allclose(
+        draw.odds, (share * len(starts))[np.searchsorted(starts, draw.first)], rtol=1e-4
+    )
+
+
+def test_what_is_new_has_the_highest_priority():
+    replay = filled(1, True).prioritise(jnp.arange(3), jnp.array([0.1, 7.0, 0.2]))
+    replay = replay.add(chunk(1))
+    assert (replay.priority[T * B : 2 * T * B] == 7).all() and replay.priority[0] == np.float32(0.1)
+    assert (replay.priority[2 * T * B :] == 0).all()
+
+
+def test_rounded_sums_never_lead_to_what_may_not_begin():
+    """Of 100,000 records every other one weighs nothing, the first and the last among them."""
+    weight = jnp.tile(jnp.array([0.0, 0.1, 0.0, 1e-6]), 25_000).at[-1].set(0.0)
+    row, share = jax.jit(_by_weight, static_argnums=1)(jax.random.key(0), 200_000, weight)
+    assert (weight[row] > 0).all() and (row < 100_000).all() and (share > 0).all()

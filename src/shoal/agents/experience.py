@@ -34,6 +34,7 @@ class Experience(eqx.Module):
     state: Float[Array, "*L S"] | None
     next_state: Float[Array, "*L S"] | None
     carry: Carry  # with which the step was acted
+    importance: Float[Array, "M"] | None = None  # of sequences that were drawn by priority
 
     @staticmethod
     def empty(spec: EnvSpec, carry: Carry, reads_state: bool) -> "Experience":

@@ -20,7 +20,7 @@ from shoal.agents.scales import ScaledPolicy, Scales
 from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Trajectory
 from shoal.core.descend import Optimizers, Params, descend, init_optimizer, skip_counts
 from shoal.core.env import Action, EnvSpec, TimeStep
-from shoal.core.errors import require
+from shoal.core.errors import UserError, require
 from shoal.core.limits import Count, Fraction, Natural, Positive, PositiveFraction
 from shoal.core.parallel import cond, num_shards
 from shoal.core.replay import Replay
@@ -102,6 +102,16 @@ class OffPolicy(Networks, Optimising, Algorithm):
     update_ratio: Positive = eqx.field(static=True, default=0.01)
     """Gradient steps for each environment step, whatever the size of a rollout, after which they
     are made."""
+    n_step: Count = eqx.field(static=True, default=1)
+    """Rewards in a target (n), fewer where the episode ends before. More are not corrected for what
+    the policy would do now."""
+    prioritised: bool = eqx.field(static=True, default=False)
+    """Whether sequences are drawn the more often, the larger their errors were (Schaul et al. 2016,
+    arXiv:1511.05952)."""
+    priority_exponent: Fraction = 0.6
+    """How much errors decide what is drawn: not at all at 0, in proportion at 1."""
+    importance_exponent: Fraction = 0.4
+    """How much of the bias of that weights take back, at first; in the end all of it."""
 
     with_target: ClassVar[tuple[str, ...]]
     """Which networks have a slow copy."""
@@ -114,7 +124,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
     @property
     def shortest(self) -> int:
         """Steps in a row that a gradient step needs."""
-        return 1
+        return self.n_step
 
     # What an algorithm says.
 
@@ -130,7 +140,8 @@ class OffPolicy(Networks, Optimising, Algorithm):
         key: PRNGKeyArray,
         learning_rate: Float[Array, ""] | float,
     ) -> tuple[Learned, Metrics]:
-        """One gradient step, from M sequences `[L, M, ...]`. The targets follow by themselves."""
+        """One gradient step, from M sequences `[L, M, ...]`. The targets follow by themselves.
+        Among the metrics, `errors` `[L, M, ...]` are what priorities are made of."""
 
     @abc.abstractmethod
     def learned_policy(self, state: OffPolicyState) -> Policy:
@@ -164,6 +175,11 @@ class OffPolicy(Networks, Optimising, Algorithm):
             self.batch_size <= self.capacity,
             f"batch_size is {self.batch_size}, expected at most the capacity, {self.capacity}",
         )
+        length = self.sequence_length or self.n_step
+        require(
+            self.n_step <= length,
+            f"n_step is {self.n_step}, expected at most the sequence_length, {length}",
+        )
 
     def init(self, spec: EnvSpec, key: PRNGKeyArray) -> OffPolicyState:
         params = self.start(spec, key)
@@ -177,7 +193,7 @@ class OffPolicy(Networks, Optimising, Algorithm):
         start = OffPolicyState(learned, None, self.scales(spec), jnp.float32(0), spec)
         carry = self.initial_carry(self.acting(start))
         record = Experience.empty(spec, carry, self.reads_state(params))
-        replay = Replay.empty(record, self.capacity // num_shards())
+        replay = Replay.empty(record, self.capacity // num_shards(), self.prioritised)
         return dataclasses.replace(start, replay=replay)
 
     def policy(self, state: OffPolicyState) -> Policy:
@@ -217,13 +233,23 @@ class OffPolicy(Networks, Optimising, Algorithm):
         stride = 1 if length - self.burn_in < rollout or not self.recurrent else length
         updates = self._gradient_steps(rollout * num_envs * num_shards())
         rate = self.rate(trajectory.progress)
+        # Where there are no priorities the replay is a constant of the loop.
+        remembering = replay if self.prioritised else None
 
-        def update(learned: Learned, key: PRNGKeyArray):
-            key_sample, key_step = jax.random.split(key)
-            batch = replay.sample(
+        def update(loop: tuple[Learned, Replay | None], key: PRNGKeyArray):
+            (learned, memory), (key_sample, key_step) = loop, jax.random.split(key)
+            batch, first, odds = (memory or replay).sample(
                 key_sample, count, chunk=(rollout, num_envs), length=length, stride=stride
             )
+            if memory is not None:
+                importance = odds ** -self._importance(trajectory.progress)
+                batch = dataclasses.replace(batch, importance=importance)
             learned, metrics = self.step(learned, batch.under(state.scales), key_step, rate)
+            errors = metrics.pop("errors", None)
+            if memory is not None:
+                if errors is None:
+                    raise UserError(f"prioritised: {type(self).__name__} reports no errors")
+                memory = memory.prioritise(first, self._priority(errors))
             updates = learned.updates + 1
             target = {
                 name: follow(
@@ -231,24 +257,25 @@ class OffPolicy(Networks, Optimising, Algorithm):
                 )
                 for name, old in learned.target.items()
             }
-            return Learned(learned.params, target, learned.optimizers, updates), metrics
+            learned = Learned(learned.params, target, learned.optimizers, updates)
+            return (learned, memory), metrics
 
-        def train(learned: Learned):
+        def train(loop: tuple[Learned, Replay | None]):
             keys = jax.random.split(key, updates)
-            learned, metrics = jax.lax.scan(update, learned, keys)
-            return learned, jax.tree.map(jnp.mean, metrics)
+            loop, metrics = jax.lax.scan(update, loop, keys)
+            return loop, jax.tree.map(jnp.mean, metrics)
 
-        def wait(learned: Learned):
-            shapes = jax.eval_shape(train, learned)[1]
-            return learned, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        def wait(loop: tuple[Learned, Replay | None]):
+            shapes = jax.eval_shape(train, loop)[1]
+            return loop, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
         collected = replay.chunks * (rollout * num_envs * num_shards())
         ready = (collected >= self.learning_starts) & (replay.chunks * rollout >= length)
-        learned, metrics = cond(ready, train, wait, state.learned)
+        (learned, memory), metrics = cond(ready, train, wait, (state.learned, remembering))
         scales = state.scales and state.scales.update(steps.timestep)
         # Of a plain type: what an update gives must fit the program that it came from.
         progress = jnp.asarray(trajectory.progress, jnp.float32)
-        after = OffPolicyState(learned, replay, scales, progress, state.spec)
+        after = OffPolicyState(learned, memory or replay, scales, progress, state.spec)
         return after, metrics | skip_counts(learned.optimizers) | self.schedules(state.progress)
 
     def _gradient_steps(self, collected: int) -> int:
@@ -270,6 +297,20 @@ class OffPolicy(Networks, Optimising, Algorithm):
             f"burn_in is {self.burn_in}, expected less than the {rollout} steps of a rollout",
         )
         return learned + self.burn_in
+
+    def _priority(self, errors: Float[Array, "L M *K"]) -> Float[Array, "M"]:
+        """Of sequences, nine parts their largest error and one part the mean one (R2D2)."""
+        size = jnp.abs(jnp.moveaxis(errors, 1, 0)).reshape(errors.shape[1], -1)
+        return (0.9 * size.max(1) + 0.1 * size.mean(1) + 1e-6) ** self.priority_exponent
+
+    def _importance(self, progress: Float[Array, ""]) -> Float[Array, ""]:
+        """The exponent of the weights after that share of training."""
+        return self.importance_exponent + (1 - self.importance_exponent) * progress
+
+    def td_weight(self, batch: Experience) -> Float[Array, "L M N"]:
+        """`weight_of`, times what drawing by priority asks for: the weight of a target."""
+        weight = self.weight_of(batch)
+        return weight if batch.importance is None else weight * batch.importance[:, None]
 
     def weight_of(self, batch: Experience) -> Float[Array, "L M N"]:
         """1 where an agent acted, but 0 throughout the burn-in."""

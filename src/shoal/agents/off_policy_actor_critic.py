@@ -25,7 +25,7 @@ from shoal.core.env import EnvSpec
 from shoal.core.errors import require
 from shoal.core.limits import Count, Positive
 from shoal.core.spaces import Box, Discrete
-from shoal.math.td import n_step_returns, settled_returns
+from shoal.math.td import settled_n_step_returns
 from shoal.nn.batch_norm import BatchNormMLP
 from shoal.nn.critics import QCritic
 from shoal.nn.mlp import Activation
@@ -54,13 +54,6 @@ class OffPolicyActorCritic(OffPolicy):
     crossq: bool = eqx.field(static=True, default=False)
     """Whether critics are batch-normalised, over what was done and what followed at once, and there
     are no target networks (CrossQ, Bhatt et al. 2024, arXiv:1902.05605); its critics are wide."""
-    n_step: Count = eqx.field(static=True, default=1)
-    """Rewards in a target (n), fewer where the episode ends before. More are not corrected for what
-    the policy would do now."""
-
-    @property
-    def shortest(self) -> int:
-        return self.n_step
 
     @property
     def slow_copies(self) -> tuple[str, ...]:
@@ -77,11 +70,6 @@ class OffPolicyActorCritic(OffPolicy):
         found = [name for name, value in unlike.items() if value]
         names = ", ".join(found)
         require(not self.crossq or not found, f"crossq needs plain layers, and there is {names}")
-        length = self.sequence_length or self.n_step
-        require(
-            self.n_step <= length,
-            f"n_step is {self.n_step}, expected at most the sequence_length, {length}",
-        )
 
     def rates(self, learning_rate: Float[Array, ""] | float) -> dict[str, Any]:
         """How far a gradient moves a network, for `Learned.descend`."""
@@ -137,13 +125,5 @@ class OffPolicyActorCritic(OffPolicy):
         ends = jnp.broadcast_to(batch.done[..., None], value.shape)
         value = jnp.where(batch.present, value, 0.0)
         discount = self.discount * (1.0 - batch.gone)
-        y, settled = settled_returns(batch.reward, discount, value, known, ends, 0.0)
-        if self.n_step > 1:
-            value = jnp.where(known, value, jnp.roll(y, -1, axis=0))
-            y = n_step_returns(batch.reward, discount, value, ends, self.n_step)
-            one = jnp.ones_like(y)
-            settled = n_step_returns(0 * one, one, 1.0 * settled, ends, self.n_step) > 0
-            full = jnp.arange(len(y)) + self.n_step <= len(y)
-            ending = jnp.cumsum(ends[::-1], axis=0)[::-1] > 0
-            settled &= full[:, None, None] | ending
-        return jax.lax.stop_gradient(y), self.weight_of(batch) * settled
+        y, settled = settled_n_step_returns(batch.reward, discount, value, known, ends, self.n_step)
+        return jax.lax.stop_gradient(y), self.td_weight(batch) * settled

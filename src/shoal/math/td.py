@@ -119,3 +119,25 @@ def settled_returns(
     next_settled = jnp.concatenate([settled[1:], settled[:1]])
     lambda_t = jnp.where(runs_on_t, 1.0, lambda_ * (next_settled & ~ends_t))
     return lambda_returns(r_t, discount_t, v_t, lambda_t), settled
+
+
+def settled_n_step_returns(
+    r_t: Float[Array, "T *B"],
+    discount_t: Float[Array, "T *B"],
+    v_t: Float[Array, "T *B"],
+    known_t: Bool[Array, "T *B"],
+    ends_t: Bool[Array, "T *B"],
+    n: int,
+) -> tuple[Float[Array, "T *B"], Bool[Array, "T *B"]]:
+    """Returns of `n` steps where some successors have no value, as in `settled_returns`; those of
+    fewer steps, for want of more, are not settled either unless an end is the reason."""
+    y, settled = settled_returns(r_t, discount_t, v_t, known_t, ends_t, 0.0)
+    if n == 1:
+        return y, settled
+    v_t = jnp.where(known_t, v_t, jnp.roll(y, -1, axis=0))
+    y = n_step_returns(r_t, discount_t, v_t, ends_t, n)
+    one = jnp.ones_like(y)
+    settled = n_step_returns(0 * one, one, 1.0 * settled, ends_t, n) > 0
+    full = (jnp.arange(len(y)) + n <= len(y)).reshape(-1, *[1] * (y.ndim - 1))
+    ending = jnp.cumsum(ends_t[::-1], axis=0)[::-1] > 0
+    return y, settled & (full | ending)

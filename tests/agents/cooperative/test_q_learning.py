@@ -200,6 +200,46 @@ def test_longer_horizons_stop_at_ends():
     np.testing.assert_allclose(returns[2], [3 + 0.9 * 4, 30], rtol=1e-6)
 
 
+def test_returns_of_two_steps_look_two_steps_ahead():
+    returns, weight, *_ = targets(plain(n_step=2), trajectory())
+    np.testing.assert_allclose(returns[0], 0.9 * INDEPENDENT[1] + REWARD[0], rtol=1e-6)
+    np.testing.assert_allclose(returns[1], INDEPENDENT[1], rtol=1e-6)
+    np.testing.assert_allclose(returns[2], [3 + 0.9 * 4, 30], rtol=1e-6)
+    # After the last step no second one is known.
+    np.testing.assert_array_equal(weight, [*ACTIVE[:4], NO])
+
+
+def test_two_ways_to_look_further_are_one_too_many():
+    with pytest.raises(UserError, match="n_step is 2 and td_lambda 0"):
+        plain(n_step=2, td_lambda=0.5).check(spec())
+
+
+def test_importance_weighs_targets():
+    algorithm = plain()
+    state, batch = experience(algorithm, trajectory())
+    batch = dataclasses.replace(batch, importance=jnp.array([3.0]))
+    _, weight = algorithm.targets(state.learned, batch)
+    np.testing.assert_array_equal(weight[:, 0], 3.0 * np.array(ACTIVE))
+
+
+def test_priorities_are_the_errors_of_what_was_drawn():
+    """Nothing is learned, so that they stay as they are: nine parts the larger of two agents'
+    errors, and one part their mean."""
+    algorithm = plain(prioritised=True, learning_rate=1e-30, target_rate=1e-30, update_ratio=4.0)
+    made = hand_made(algorithm.init(spec(), jax.random.key(0)))
+    state, metrics = jax.jit(algorithm.learn)(made, trajectory(), jax.random.key(1))
+    q = np.array([[(1 + a) * o for a, o in zip(*pair)] for pair in zip(ACTIONS, OBS)])
+    error = np.abs(q - INDEPENDENT) * np.array(ACTIVE)
+    expected = (0.9 * error.max(1) + 0.1 * error.mean(1)) ** 0.6
+    np.testing.assert_allclose(state.replay.priority[:5], expected, rtol=1e-4)
+    assert not state.replay.priority[5:].any() and np.isfinite(float(metrics["loss"]))
+
+
+def test_weights_take_back_more_and_more_of_the_bias():
+    exponents = [plain()._importance(jnp.float32(share)) for share in (0.0, 0.5, 1.0)]
+    np.testing.assert_allclose(exponents, [0.4, 0.7, 1.0])
+
+
 def test_a_turn_that_is_not_mine_passes_rewards_on():
     """Agent 0 moves at steps 0 and 2, agent 1 at 1 and 3."""
     none, turns = np.zeros((5, N), bool), np.array([(t % 2 == 0, t % 2 == 1) for t in range(6)])

@@ -32,7 +32,7 @@ from shoal.core.errors import require
 from shoal.core.limits import Fraction, Positive, PositiveFraction
 from shoal.core.parallel import weighted_mean
 from shoal.core.spaces import Discrete
-from shoal.math.td import greedy_action, settled_returns
+from shoal.math.td import greedy_action, settled_n_step_returns, settled_returns
 from shoal.nn.mixers import Choice, Mixer, NoMixer
 from shoal.nn.mlp import Activation
 
@@ -89,17 +89,21 @@ class QLearning(Exploring, OffPolicy):
         """What the values of units should be, and the weight of each."""
         mixer = learned.params["mixer"]
         ended = mixer.all(batch.gone)
-        returns, settled = settled_returns(
+        steps = (
             mixer.mean(batch.reward),
             self.discount * (1.0 - ended),
             self.value_after(learned, batch),
             mixer.any(batch.present) | ended,
             # What follows the cut of a member does not hold what it would have been worth.
             batch.done[..., None] | mixer.any(batch.cut),
-            self.td_lambda,
         )
+        if self.n_step > 1:
+            returns, settled = settled_n_step_returns(*steps, self.n_step)
+        else:
+            returns, settled = settled_returns(*steps, self.td_lambda)
         weight = settled & mixer.any(self.weight_of(batch) > 0)
-        return jax.lax.stop_gradient(returns), weight.astype(jnp.float32)
+        importance = 1.0 if batch.importance is None else batch.importance[:, None]
+        return jax.lax.stop_gradient(returns), weight * importance
 
     def value_after(self, learned: Learned, batch: Experience) -> Float[Array, "L M K"]:
         """What the successors are worth to units."""
@@ -125,7 +129,8 @@ class QLearning(Exploring, OffPolicy):
         choice = Choice.of(q, batch.action, batch.legal, batch.active, batch.state)
         value = params["mixer"](choice)
         loss = weighted_mean(self.cost(value, returns), weight)
-        return loss, {"q_mean": weighted_mean(value, weight)}
+        errors = (value - returns) * (weight > 0)
+        return loss, {"q_mean": weighted_mean(value, weight), "errors": errors}
 
     def cost(
         self, value: Float[Array, "L M K"], target: Float[Array, "L M K"]
@@ -138,6 +143,10 @@ class QLearning(Exploring, OffPolicy):
 
     def check(self, spec: EnvSpec) -> None:
         super().check(spec)
+        require(
+            self.n_step == 1 or self.td_lambda == 0,
+            f"n_step is {self.n_step} and td_lambda {self.td_lambda}, expected one of them",
+        )
         require(
             isinstance(spec.action, Discrete),
             f"Q-learning chooses among discrete actions and {spec.name} has others: "

@@ -116,6 +116,7 @@ class QTRAN(VDN):
             "td_loss": td,
             "opt_loss": opt,
             "nopt_loss": nopt,
+            "errors": (joint - returns) * (weight > 0),
         }
         return td + self.opt_weight * opt + self.nopt_weight * nopt, metrics
 

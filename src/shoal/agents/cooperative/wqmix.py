@@ -116,6 +116,7 @@ class WQMIX(QMIX):
             "monotonic_loss": monotonic,
             "central_loss": free,
             "mean_weight": weighted_mean(w, weight),
+            "errors": (total - returns) * (weight > 0),
         }
         return monotonic + free, metrics
 

@@ -69,7 +69,8 @@ class DDPG(OffPolicyActorCritic):
         def critic_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
             q, next_q, seen = self.critic_values(params, slow, batch, next_action)
             y, settled = self.td_targets(batch, next_q.min(0)[..., 0])
-            metrics = {"q_mean": weighted_mean(q[0], weight), "seen": seen}
+            errors = (q - y).mean(0) * (settled > 0)
+            metrics = {"q_mean": weighted_mean(q[0], weight), "errors": errors, "seen": seen}
             return weighted_mean(((q - y) ** 2).sum(0), settled), metrics
 
         learned, metrics = learned.descend(critic_loss, "critic", **rates)

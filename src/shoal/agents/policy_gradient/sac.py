@@ -71,7 +71,8 @@ class SAC(OffPolicyActorCritic):
             q, next_q, seen = self.critic_values(params, learned.target, batch, action)
             v = (p * (next_q.min(0) - alpha[:, None] * log_p)).sum(-1)
             y, settled = self.td_targets(batch, v)
-            metrics = {"q_mean": weighted_mean(q[0], weight), "seen": seen}
+            errors = (q - y).mean(0) * (settled > 0)
+            metrics = {"q_mean": weighted_mean(q[0], weight), "errors": errors, "seen": seen}
             return weighted_mean(((q - y) ** 2).sum(0), settled), metrics
 
         learned, metrics = learned.descend(critic_loss, "critic", **rates)
