@@ -23,67 +23,61 @@ stable-baselines3==2.9.2 and gymnasium[mujoco], or rejax==0.1.3 and gymnax<1.
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
 
-import papers
 import peers
-import rows
+from trainings import Training, fill
 
 from shoal.training.devices import prepare
 
 TABLE = Path(__file__).parent / "policy_gradients" / "results.csv"
-COLUMNS = (*papers.COLUMNS, "seconds", "beside")
 K = 1000
 INDEPENDENT = {"sharing": "independent"}
 SPREAD = "mpe/simple_spread"
+CONTINUOUS = {"continuous_actions": True}
 
 
-class Claim(NamedTuple):
-    """What is trained, and what others report."""
-
-    algorithm: str
-    environment: str
-    steps: int
-    seeds: int
-    beside: str = ""
-    settings: dict = {}  # noqa: RUF012
+def host(algorithm: str, name: str, steps: int, seeds: int, beside: str = "") -> Training:
+    """A training in worlds of this process. Agents have a policy each."""
+    settings = INDEPENDENT if name.startswith("mamujoco:") and algorithm != "masac" else {}
+    episodes = 500 if "Pendulum" in name else 100
+    return Training(algorithm, name, steps, seeds, beside, settings, {"in_process": True}, episodes)
 
 
 CLASSIC = [
-    Claim("ppo", "gymnasium:CartPole-v1", 100 * K, 3, "zoo 500"),
-    Claim("ppo", "gymnasium:Acrobot-v1", 1000 * K, 3, "zoo -73.5"),
-    Claim("ppo", "gymnasium:Pendulum-v1", 100 * K, 3, "zoo -172.2"),
-    Claim("ppo", "gymnasium:LunarLander-v3", 1000 * K, 3, "zoo 242.1 (v2)"),
-    Claim("trpo", "gymnasium:CartPole-v1", 100 * K, 3, "zoo 500"),
-    Claim("trpo", "gymnasium:Acrobot-v1", 100 * K, 3, "zoo -83.1"),
-    Claim("trpo", "gymnasium:Pendulum-v1", 100 * K, 3, "zoo -174.6"),
-    Claim("a2c", "gymnasium:Acrobot-v1", 500 * K, 3, "zoo -83.4"),
+    host("ppo", "gymnasium:CartPole-v1", 100 * K, 3, "zoo 500"),
+    host("ppo", "gymnasium:Acrobot-v1", 1000 * K, 3, "zoo -73.5"),
+    host("ppo", "gymnasium:Pendulum-v1", 100 * K, 3, "zoo -172.2"),
+    host("ppo", "gymnasium:LunarLander-v3", 1000 * K, 3, "zoo 242.1 (v2)"),
+    host("trpo", "gymnasium:CartPole-v1", 100 * K, 3, "zoo 500"),
+    host("trpo", "gymnasium:Acrobot-v1", 100 * K, 3, "zoo -83.1"),
+    host("trpo", "gymnasium:Pendulum-v1", 100 * K, 3, "zoo -174.6"),
+    host("a2c", "gymnasium:Acrobot-v1", 500 * K, 3, "zoo -83.4"),
     *(
-        Claim(algorithm, "gymnasium:Pendulum-v1", 20 * K, 3, f"zoo {zoo}")
+        host(algorithm, "gymnasium:Pendulum-v1", 20 * K, 3, f"zoo {zoo}")
         for algorithm, zoo in (("sac", -157.0), ("td3", -151.9), ("ddpg", -152.1))
     ),
 ]
 MUJOCO = [
-    Claim("ppo", "gymnasium:HalfCheetah-v5", 1000 * K, 3, "Tianshou 5650, XuanCe 4942"),
-    Claim("ppo", "gymnasium:Hopper-v5", 1000 * K, 3, "Tianshou 2483, XuanCe 2033"),
-    Claim("ppo", "gymnasium:Walker2d-v5", 1000 * K, 3, "Tianshou 3410, XuanCe 3665"),
-    Claim("trpo", "gymnasium:HalfCheetah-v5", 1000 * K, 2, "Tianshou 4471 at its highest"),
-    Claim("trpo", "gymnasium:Hopper-v5", 1000 * K, 2, "Tianshou 2046 at its highest"),
-    Claim("td3", "gymnasium:HalfCheetah-v5", 100 * K, 2, "Tianshou 5064 at 95 k, XuanCe 1653"),
-    Claim("sac", "gymnasium:HalfCheetah-v5", 300 * K, 2, "Tianshou 9059, XuanCe 7359"),
-    Claim("sac", "gymnasium:Hopper-v5", 300 * K, 2, "Tianshou 3388, XuanCe 1893"),
+    host("ppo", "gymnasium:HalfCheetah-v5", 1000 * K, 3, "Tianshou 5650, XuanCe 4942"),
+    host("ppo", "gymnasium:Hopper-v5", 1000 * K, 3, "Tianshou 2483, XuanCe 2033"),
+    host("ppo", "gymnasium:Walker2d-v5", 1000 * K, 3, "Tianshou 3410, XuanCe 3665"),
+    host("trpo", "gymnasium:HalfCheetah-v5", 1000 * K, 2, "Tianshou 4471 at its highest"),
+    host("trpo", "gymnasium:Hopper-v5", 1000 * K, 2, "Tianshou 2046 at its highest"),
+    host("td3", "gymnasium:HalfCheetah-v5", 100 * K, 2, "Tianshou 5064 at 95 k, XuanCe 1653"),
+    host("sac", "gymnasium:HalfCheetah-v5", 300 * K, 2, "Tianshou 9059, XuanCe 7359"),
+    host("sac", "gymnasium:Hopper-v5", 300 * K, 2, "Tianshou 3388, XuanCe 1893"),
 ]
 TEAMS = [
     *(
-        Claim(algorithm, "mamujoco:HalfCheetah-2x3", 500 * K, 2, settings=INDEPENDENT)
+        host(algorithm, "mamujoco:HalfCheetah-2x3", 500 * K, 2)
         for algorithm in ("ippo", "mappo", "happo", "hatrpo")
     ),
-    Claim("masac", "mamujoco:HalfCheetah-2x3", 100 * K, 1),
-    Claim("mappo", SPREAD, 1000 * K, 3, "XuanCe -11.6 at 10 M", INDEPENDENT),
-    Claim("happo", SPREAD, 1000 * K, 3, settings=INDEPENDENT),
-    Claim("hatrpo", SPREAD, 1000 * K, 3, settings=INDEPENDENT),
-    Claim("isac", SPREAD, 1000 * K, 3),
-    Claim("masac", SPREAD, 1000 * K, 3, "XuanCe -12.8 at 10 M"),
+    host("masac", "mamujoco:HalfCheetah-2x3", 100 * K, 1),
+    Training("mappo", SPREAD, 1000 * K, 3, "XuanCe -11.6 at 10 M", INDEPENDENT, CONTINUOUS),
+    Training("happo", SPREAD, 1000 * K, 3, "", INDEPENDENT, CONTINUOUS),
+    Training("hatrpo", SPREAD, 1000 * K, 3, "", INDEPENDENT, CONTINUOUS),
+    Training("isac", SPREAD, 1000 * K, 1, world=CONTINUOUS),
+    Training("masac", SPREAD, 1000 * K, 1, "XuanCe -12.8 at 10 M", world=CONTINUOUS),
 ]
 WHAT = {"classic": CLASSIC, "mujoco": MUJOCO, "teams": TEAMS}
 
@@ -101,25 +95,7 @@ def main() -> None:
     for name in compared:
         peers.compare(name, options.peer_python)
     prepare()
-    for claim in [claim for name in options.what for claim in WHAT.get(name, ())]:
-        for seed in range(claim.seeds):
-            key = (claim.algorithm, claim.environment, str(claim.steps), str(seed))
-            if key in _known():
-                continue
-            row = papers.measure(
-                claim.algorithm,
-                claim.environment,
-                seed,
-                {"total_steps": claim.steps, **claim.settings},
-                episodes=500 if "Pendulum" in claim.environment else 100,
-            )
-            rows.append(TABLE, COLUMNS, row | {"beside": claim.beside})
-            print(*(row[c] for c in papers.COLUMNS[:6]), f"{row['seconds']} s", flush=True)
-
-
-def _known() -> set[tuple[str, ...]]:
-    columns = ("algorithm", "environment", "steps", "seed")
-    return {tuple(row[c] for c in columns) for row in rows.read(TABLE)}
+    fill(TABLE, [t for name in options.what for t in WHAT.get(name, ())], together=False)
 
 
 if __name__ == "__main__":
