@@ -94,6 +94,36 @@ def test_eval_prints_one_json_object(capsys: pytest.CaptureFixture[str], finishe
     assert set(report["metrics"]["success"]) == {"mean", "iqm", "low", "high"}
 
 
+def test_a_policy_is_evaluated_and_drawn_in_a_like_environment(
+    capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path
+) -> None:
+    config = (finished / "config.json").read_bytes()
+    reports = []
+    for horizon in ("2", "4"):
+        how = ["--episodes", "50", "--json", "--env.horizon", horizon]
+        assert run(["eval", str(finished), *how]) == 0
+        reports.append(json.loads(capsys.readouterr().out))
+    assert [r["environment_fields"]["horizon"] for r in reports] == [2, 4]
+    assert reports[1]["return"]["mean"] < 1.5 * reports[0]["return"]["mean"] < 0
+    page = str(tmp_path / "short.html")
+    assert run(["render", str(finished), "--env.horizon", "2", "--out", page]) == 0
+    assert (finished / "config.json").read_bytes() == config
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (("--env.horizn", "2"), "did you mean '--env.horizon'?"),
+        (("--env.horizon", "0"), "--env.horizon is 0, expected at least 1"),
+        (("--env.continuous-actions", "True"), "it was trained on Discrete"),
+    ],
+)
+def test_an_environment_that_is_not_alike_is_a_clear_mistake(
+    capsys: pytest.CaptureFixture[str], finished: Path, words: tuple[str, ...], complaint: str
+) -> None:
+    assert complaint in error(capsys, "eval", str(finished), *words)
+
+
 def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
     before = (finished / "metrics.jsonl").read_bytes()
     assert run(["resume", str(finished), "--pictures", "False"]) == 0

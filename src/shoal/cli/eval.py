@@ -1,4 +1,4 @@
-"""shoal eval DIR: play fresh episodes with a run's policy."""
+"""shoal eval DIR: play fresh episodes with a run's policy, there or in a like environment."""
 
 import json
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.cli.arguments import Arguments
+from shoal.cli.elsewhere import check_fields, elsewhere, split
 from shoal.cli.parse import read
 from shoal.cli.sweep import check_member, describe_member, print_table, settings_of
 from shoal.core.names import heading
@@ -34,15 +35,18 @@ class Options:
 
 def run(arguments: Arguments) -> int:
     """Evaluates and prints."""
-    usage = "shoal eval DIR [--episodes N] [--seed S] [--json]"
-    (directory,), options = read(arguments, ["DIR"], Options, usage)
+    usage = "shoal eval DIR [--episodes N] [--seed S] [--env.FIELD VALUE] [--json]"
+    own, rest = split(arguments)
+    (directory,), options = read(rest, ["DIR"], Options, usage)
+    check_fields(directory, own)
     check_member(RunDirectory.open(Path(directory)).read_config(), options.member)
 
     from shoal.training.run import evaluate_run, load
 
-    run = load(Path(directory), best=options.best, env=options.env)
+    run, where = elsewhere(load(Path(directory), best=options.best, env=options.env), own)
     how = {k: getattr(options, k) for k in ("episodes", "seed", "greedy", "member")}
     report = evaluate_run(run, **how)
+    report["environment_fields"] = run.config.environment_fields
     swept = list(run.config.sweep) if options.member is None else []
     if options.json:
         if swept:
@@ -52,15 +56,15 @@ def run(arguments: Arguments) -> int:
     elif swept:
         print_table(run.config, report["members"], options.episodes)
     else:
-        _print(run.config, report, options)
+        _print(run.config, report, options, where)
     return 0
 
 
-def _print(config: Any, report: dict[str, Any], options: Options) -> None:
+def _print(config: Any, report: dict[str, Any], options: Options, where: str) -> None:
     """A line a score."""
     which = "" if options.member is None else f", {describe_member(config, options.member)}"
     world = heading(report["environment"])
-    print(f"{heading(report['algorithm'])} in {world}{which}, {options.episodes} episodes")
+    print(f"{heading(report['algorithm'])} in {world}{where}{which}, {options.episodes} episodes")
     rows = {"return per agent": report["return"]} | report["metrics"]
     for name, score in rows.items():
         print(f"  {name:<26}{score['mean']:>10.3f}  [{score['low']:.3f}, {score['high']:.3f}]")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from shoal.cli.arguments import Arguments
+from shoal.cli.elsewhere import check_fields, elsewhere, split
 from shoal.cli.parse import read
 from shoal.cli.sweep import check_member, describe_member
 from shoal.core.limits import Natural
@@ -35,14 +36,17 @@ class Options:
 
 def run(arguments: Arguments) -> int:
     """Renders and says where."""
-    usage = "shoal render DIR [--format html|gif|mp4]"
-    (directory,), options = read(arguments, ["DIR"], Options, usage)
+    usage = "shoal render DIR [--format html|gif|mp4] [--env.FIELD VALUE]"
+    own, rest = split(arguments)
+    (directory,), options = read(rest, ["DIR"], Options, usage)
+    check_fields(directory, own)
     check_member(RunDirectory.open(Path(directory)).read_config(), options.member)
 
     from shoal.training.run import load
 
     given = dict(vars(options))
     loaded = load(Path(directory), best=given.pop("best"), env=given.pop("env"))
+    loaded, _ = elsewhere(loaded, own)
     path = loaded.save_replay(given.pop("out"), **given)
     several = len(loaded.policies) > 1
     print(f"{path} ({describe_member(loaded.config, options.member)})" if several else path)

@@ -26,6 +26,7 @@ from shoal.trackers.tracking import Tracking
 from shoal.training import presets
 from shoal.training.backend import backend_of, record
 from shoal.training.devices import prepare, share_out
+from shoal.training.elsewhere import act_in
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
 from shoal.training.machine import check_memory, hardware, versions
 from shoal.training.scoring import evaluation_report, evaluation_summaries
@@ -70,6 +71,22 @@ class Run:
         """The content of `eval.json`, once training has finished."""
         path = self.directory / "eval.json"
         return read_json(path) if path.is_file() else None
+
+    def elsewhere(self, env: World) -> "Run":
+        """The same policies in another environment: of another number of agents, which a policy
+        for agents that share parameters and know no numbers of their own can play, or of other
+        numbers.
+
+        Raises:
+            UserError: the policies do not fit.
+        """
+        algorithm = _made("algorithm", registry.make_algorithm, self.config.algorithm, self.config)
+        policies = act_in(env.spec, self.policies, algorithm, self.env.spec)
+        fields = dict(fields_of(env))
+        config = dataclasses.replace(self.config, environment_fields=fields)
+        return dataclasses.replace(
+            self, config=config, env=env, policy=policies[0], policies=policies
+        )
 
     def save_replay(
         self,
