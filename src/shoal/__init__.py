@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from shoal.registry import make, make_algorithm
     from shoal.reports.comparison import compare
     from shoal.training.backend import record
+    from shoal.training.contributions import Contributions, contributions
     from shoal.training.empirical_game import EmpiricalGame, empirical_game
+    from shoal.training.representation import representational_gap
     from shoal.training.run import Evaluation, Run, evaluate, load, resume, train
 
 _HOME = {
@@ -42,6 +44,8 @@ _HOME = {
     "as_world": "shoal.envs.game.world",
     "check_environment": "shoal.envs.check",
     "compare": "shoal.reports.comparison",
+    "Contributions": "shoal.training.contributions",
+    "contributions": "shoal.training.contributions",
     "empirical_game": "shoal.training.empirical_game",
     "evaluate": "shoal.training.run",
     "export_run": "shoal.export.export",
@@ -49,6 +53,7 @@ _HOME = {
     "from_pettingzoo": "shoal.envs.host.world",
     "load": "shoal.training.run",
     "record": "shoal.training.backend",
+    "representational_gap": "shoal.training.representation",
     "resume": "shoal.training.run",
     "to_pettingzoo": "shoal.interop.pettingzoo",
     "train": "shoal.training.run",
@@ -56,6 +61,7 @@ _HOME = {
 
 __all__ = [
     "Algorithm",
+    "Contributions",
     "EmpiricalGame",
     "Env",
     "EnvSpec",
@@ -68,6 +74,7 @@ __all__ = [
     "as_world",
     "check_environment",
     "compare",
+    "contributions",
     "empirical_game",
     "evaluate",
     "export_run",
@@ -77,6 +84,7 @@ __all__ = [
     "make",
     "make_algorithm",
     "record",
+    "representational_gap",
     "resume",
     "to_pettingzoo",
     "train",
