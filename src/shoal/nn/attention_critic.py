@@ -9,6 +9,7 @@ not active is not attended to.
 Iqbal and Sha 2019, arXiv:1810.02912.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import equinox as eqx
@@ -130,6 +131,10 @@ class AttentionCritic(ActionCritic):
     def initial_carry(self) -> Carry:
         return tuple(member.initial_carry() for member in self.members)
 
+    def _with(self, carry: Carry) -> Iterable[tuple[AttentiveValues, Carry]]:
+        """Each member with its own recurrent state, which may be none at all."""
+        return zip(self.members, carry or [(None, None)] * len(self.members))
+
     def _with_action(self, pair: StateAction) -> Float[Array, "*B N in"]:
         """What everyone sees and does."""
         action = jax.nn.one_hot(pair.action, self.space.size)
@@ -137,7 +142,7 @@ class AttentionCritic(ActionCritic):
 
     def step(self, pair: StateAction, carry: Carry) -> tuple[Float[Array, "K *B N A"], Carry]:
         values, after = [], []
-        for member, (own_carry, other_carry) in zip(self.members, carry):
+        for member, (own_carry, other_carry) in self._with(carry):
             own, own_after = member.own.step(pair.obs, own_carry)
             other, other_after = member.other.step(self._with_action(pair), other_carry)
             values.append(member.values(own, other, pair.active))
@@ -161,7 +166,7 @@ class AttentionCritic(ActionCritic):
             )
             return m.values(own, other, pair.active)
 
-        return jnp.stack([member(m, c) for m, c in zip(self.members, carry)])
+        return jnp.stack([member(m, c) for m, c in self._with(carry)])
 
     def after(
         self, now: StateAction, following: StateAction, carry: Carry, starts: Bool[Array, "T B"]
@@ -173,4 +178,4 @@ class AttentionCritic(ActionCritic):
             other = m.other.after(both, next_both, carry[1], starts)
             return m.values(own, other, following.active)
 
-        return jnp.stack([member(m, c) for m, c in zip(self.members, carry)])
+        return jnp.stack([member(m, c) for m, c in self._with(carry)])

@@ -10,11 +10,13 @@ team with a common payoff that is the paper's. Elsewhere each agent is credited 
 
 The targets y are TD(lambda) of each agent's reward. A successor is worth the mean of Q_i over i's
 own policy, with actions of the others that are drawn from theirs: so there is one also where a time
-limit lets no action follow. It is valued by the critic as it was before the update. That is what
-the paper's target network does, an older critic that stands still while another learns from it.
+limit lets no action follow. It is valued by the critic as it was before the update: that does what
+the paper's target network is for, which stands still while another learns from it. The critic goes
+over a rollout first; advantages are of what it has then become, and the actor uses a sample once.
 Foerster et al. 2018, arXiv:1705.08926.
 """
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -24,10 +26,10 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.agents.on_policy import Batch, OnPolicy, OnPolicyState
 from shoal.core.algorithm import Carry, Extras, Metrics, Trajectory
-from shoal.core.descend import Params
+from shoal.core.descend import Frozen, Params
 from shoal.core.env import Action, EnvSpec, TimeStep, cut_now
 from shoal.core.errors import require
-from shoal.core.limits import Fraction
+from shoal.core.limits import Count, Fraction
 from shoal.core.parallel import shard_index, weighted_mean
 from shoal.core.running_statistics import RunningStatistics
 from shoal.core.sequence import starts_of
@@ -61,6 +63,8 @@ class COMA(OnPolicy):
 
     td_lambda: Fraction = 0.8
     """Mixing of horizons in the critic's targets."""
+    critic_epochs: Count = eqx.field(static=True, default=4)
+    """The critic's passes over each rollout, before the actor's."""
     normalise_values: bool = eqx.field(static=True, default=True)
     """Whether the critic learns returns scaled to mean 0, deviation 1, group by group; advantages
     are in its units."""
@@ -74,10 +78,6 @@ class COMA(OnPolicy):
         key, key_draw = jax.random.split(kept.key)
 
         pair = critic.pair(now, steps.action, now.active)
-        policy = actor.unroll(now, actor_carry, starts)
-        q = critic.q.unroll(pair, critic_carry, starts)[0]
-        advantage = counterfactual_advantage(q, policy.probs, steps.action)
-
         out = actor.network.after(now.obs, then.obs, actor_carry, starts)
         policy, gone = actor.distribution(out, then), then.ended & ~cut
         present = (then.active | cut) & ~gone
@@ -95,7 +95,7 @@ class COMA(OnPolicy):
             then.ended,
             self.td_lambda,
         )
-        batch = self.batch_of(trajectory, advantage, target)
+        batch = self.batch_of(trajectory, self.advantage(state.params, trajectory), target)
         # What the rollout's end leaves open is no target: out of turn there is nothing to value.
         batch = eqx.tree_at(lambda b: b.alive, batch, batch.weight * settled)
         if not self.normalise_values:
@@ -103,6 +103,37 @@ class COMA(OnPolicy):
         returns = kept.returns.update(target[..., None], batch.alive)
         target = returns.normalise(target[..., None])[..., 0]
         return eqx.tree_at(lambda b: b.target, batch, target), Kept(returns, key)
+
+    def advantage(self, params: Params, trajectory: Trajectory) -> Float[Array, "T B N"]:
+        """What the actions were worth, by these networks."""
+        steps, (actor_carry, critic_carry) = trajectory.transitions, trajectory.carry
+        starts = starts_of(steps.successor.done)
+        pair = params["critic"].pair(steps.timestep, steps.action, steps.timestep.active)
+        q = params["critic"].q.unroll(pair, critic_carry, starts)[0]
+        policy = params["actor"].unroll(steps.timestep, actor_carry, starts)
+        return counterfactual_advantage(q, policy.probs, steps.action)
+
+    def descend(
+        self,
+        state: OnPolicyState,
+        batch: Batch,
+        trajectory: Trajectory,
+        key: PRNGKeyArray,
+        frozen: Frozen | None = None,
+    ) -> tuple[OnPolicyState, Metrics]:
+        """The critic's passes, then the actor's."""
+        all_of = lambda name: jnp.ones(len(state.optimizers[name].skipped), bool)  # noqa: E731
+        key_critic, key_actor = jax.random.split(key)
+        first = dataclasses.replace(self, epochs=self.critic_epochs)
+        state, of_critic = OnPolicy.descend(
+            first, state, batch, trajectory, key_critic, {"actor": all_of("actor")}
+        )
+        advantage = self.advantage(state.params, trajectory)
+        batch = eqx.tree_at(lambda b: b.advantage, batch, advantage)
+        state, metrics = super().descend(
+            state, batch, trajectory, key_actor, {"critic": all_of("critic")}
+        )
+        return state, metrics | {k: of_critic[k] for k in ("value_loss", "critic_grad_norm")}
 
     def loss(
         self, params: Params, batch: Batch, carry: Carry, entropy_weight: Float[Array, ""] | float
