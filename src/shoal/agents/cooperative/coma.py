@@ -16,7 +16,6 @@ over a rollout first; advantages are of what it has then become, and the actor u
 Foerster et al. 2018, arXiv:1705.08926.
 """
 
-import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -64,7 +63,7 @@ class COMA(OnPolicy):
     td_lambda: Fraction = 0.8
     """Mixing of horizons in the critic's targets."""
     critic_epochs: Count = eqx.field(static=True, default=4)
-    """The critic's passes over each rollout, before the actor's."""
+    """The critic's passes over each rollout for one of the actor's, which comes last."""
     normalise_values: bool = eqx.field(static=True, default=True)
     """Whether the critic learns returns scaled to mean 0, deviation 1, group by group; advantages
     are in its units."""
@@ -124,16 +123,17 @@ class COMA(OnPolicy):
         """The critic's passes, then the actor's."""
         all_of = lambda name: jnp.ones(len(state.optimizers[name].skipped), bool)  # noqa: E731
         key_critic, key_actor = jax.random.split(key)
-        first = dataclasses.replace(self, epochs=self.critic_epochs)
-        state, of_critic = OnPolicy.descend(
-            first, state, batch, trajectory, key_critic, {"actor": all_of("actor")}
-        )
+        still = {"actor": all_of("actor")}
+        one_pass = lambda s, k: OnPolicy.descend(self, s, batch, trajectory, k, still)  # noqa: E731
+        keys = jax.random.split(key_critic, self.critic_epochs)
+        state, of_critic = jax.lax.scan(one_pass, state, keys)
         advantage = self.advantage(state.params, trajectory)
         batch = eqx.tree_at(lambda b: b.advantage, batch, advantage)
         state, metrics = super().descend(
             state, batch, trajectory, key_actor, {"critic": all_of("critic")}
         )
-        return state, metrics | {k: of_critic[k] for k in ("value_loss", "critic_grad_norm")}
+        names = ("value_loss", "critic_grad_norm")
+        return state, metrics | {name: of_critic[name].mean() for name in names}
 
     def loss(
         self, params: Params, batch: Batch, carry: Carry, entropy_weight: Float[Array, ""] | float
