@@ -83,6 +83,7 @@ ALGORITHMS: dict[str, Entry] = {
     "npg": Entry(f"{_POLICY_GRADIENT}.trpo:npg", "natural policy gradient: TRPO's whole step"),
     "hatrpo": Entry(f"{_POLICY_GRADIENT}.happo:hatrpo", "TRPO agent by agent, for unlike agents"),
     "a2c": Entry(f"{_POLICY_GRADIENT}.a2c:a2c", "advantage actor-critic, one pass over the data"),
+    "maa2c": Entry(f"{_POLICY_GRADIENT}.a2c:maa2c", "A2C with a centralised critic"),
     "reinforce": Entry(
         f"{_POLICY_GRADIENT}.reinforce:reinforce",
         "policy gradient from the returns of whole episodes",
@@ -124,6 +125,16 @@ ALGORITHMS: dict[str, Entry] = {
     "qtran": Entry(
         f"{_COOPERATIVE}.qtran:qtran",
         "value decomposition: a joint value, and agents' values that keep its best action",
+        discrete=True,
+    ),
+    "coma": Entry(
+        f"{_COOPERATIVE}.coma:coma",
+        "actor-critic whose advantage is the difference that an agent's own action made",
+        discrete=True,
+    ),
+    "maac": Entry(
+        f"{_COOPERATIVE}.maac:maac",
+        "soft actor-critic with a central critic that attends to the other agents",
         discrete=True,
     ),
     "openai_es": Entry("shoal.agents.evolution.openai_es:openai_es", "evolution strategies"),

@@ -51,6 +51,9 @@ ALGORITHMS = {
     "qtran": ("qtran", {**OFF_POLICY, "joint_hidden": (4,), "normalise_observations": True}),
     "sac": ("sac", OFF_POLICY),
     "masac, recurrent": ("masac", {**OFF_POLICY, "recurrent": 3, "normalise_observations": True}),
+    "coma, recurrent": ("coma", {**ON_POLICY, "recurrent": 3, "normalise_observations": True}),
+    "maac": ("maac", OFF_POLICY),
+    "maac, recurrent": ("maac", {**OFF_POLICY, "recurrent": 3, "normalise_observations": True}),
     "openai_es": ("openai_es", dict(hidden=(4,), population=4)),
 }
 

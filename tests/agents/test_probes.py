@@ -31,7 +31,9 @@ from probes import (
     UnseenNaN,
 )
 
+from shoal.agents.cooperative.coma import coma
 from shoal.agents.cooperative.iql import iql
+from shoal.agents.cooperative.maac import maac
 from shoal.agents.cooperative.vdn import vdn
 from shoal.agents.evolution.openai_es import openai_es
 from shoal.agents.policies import QPolicy
@@ -83,6 +85,10 @@ FAMILIES = {
     "vdn": vdn(**Q_LEARNING, sequence_length=4, td_lambda=0.8),
     "sac": sac(**SOFT),
     "masac": masac(**SOFT),
+    "maac": maac(**SOFT, heads=2, head_size=16),
+    "coma": coma(
+        hidden=(16,), discount=DISCOUNT, learning_rate=0.01, entropy_weight=0.003, td_lambda=0.5
+    ),
     # Wide noise: with narrow noise nearly half of all seeds stop at the first choice in common.
     "openai_es": openai_es(population=64, hidden=(8,), sigma=1.0, learning_rate=0.05),
 }
@@ -162,7 +168,9 @@ def test_best_actions_earn_all_that_can_be_earned(trained, family, probe):
     np.testing.assert_allclose(returns, np.broadcast_to(TRUTHS[probe].best, returns.shape))
 
 
-@pytest.mark.parametrize("family", ["ippo", "mappo", "a2c", "vdn", "sac", "masac", "openai_es"])
+@pytest.mark.parametrize(
+    "family", ["ippo", "mappo", "a2c", "coma", "vdn", "sac", "masac", "maac", "openai_es"]
+)
 def test_the_forbidden_action_is_never_taken_and_always_where_it_is_allowed(trained, family):
     run = trained(family, ForbiddenAction)
     allowed = run.steps.timestep.action_mask[0, ..., 2]

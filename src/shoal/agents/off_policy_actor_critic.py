@@ -27,7 +27,7 @@ from shoal.core.limits import Count, Positive
 from shoal.core.spaces import Box, Discrete
 from shoal.math.td import settled_n_step_returns
 from shoal.nn.batch_norm import BatchNormMLP
-from shoal.nn.critics import QCritic
+from shoal.nn.critics import ActionCritic, QCritic
 from shoal.nn.mlp import Activation
 
 
@@ -75,7 +75,9 @@ class OffPolicyActorCritic(OffPolicy):
         """How far a gradient moves a network, for `Learned.descend`."""
         return {"learning_rate": learning_rate, "max_grad_norm": self.max_grad_norm}
 
-    def make_critic(self, spec: EnvSpec, space: Box | Discrete, keys: Key[Array, "K"]) -> QCritic:
+    def make_critic(
+        self, spec: EnvSpec, space: Box | Discrete, keys: Key[Array, "K"]
+    ) -> ActionCritic:
         """An ensemble of critics, one for each key."""
         shape = {**self.architecture, "hidden": self.critic_hidden or self.hidden}
         shape |= {"layers": BatchNormMLP} if self.crossq else {}
@@ -94,7 +96,7 @@ class OffPolicyActorCritic(OffPolicy):
     def reads_state(self, params: Params) -> bool:
         return self.critic == "global"
 
-    def remembering_critic(self, params: Params) -> QCritic | None:
+    def remembering_critic(self, params: Params) -> ActionCritic | None:
         return params["critic"] if self.recurrent else None
 
     def critic_values(

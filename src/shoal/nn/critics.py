@@ -1,5 +1,6 @@
 """Values of states and of actions, for learning alone."""
 
+import abc
 import math
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -104,16 +105,62 @@ class StateAction(eqx.Module):
     active: Bool[Array, "*B N"]  # who does anything
 
 
-class QCritic(eqx.Module):
+class ActionCritic(eqx.Module):
     """An ensemble of K values of each agent's own action.
 
-    `local` reads what the agent sees, `global` the state and what everyone does, in the order of
-    agents. An action in a box is read, and has one value: C is 1. Of discrete actions all are
-    valued, and the agent's own is not read: C is A.
+    An action in a box is read, and has one value: C is 1. Of discrete actions all are valued, and
+    the agent's own is not read: C is A.
     """
 
-    networks: tuple[AgentNetwork, ...]
+    space: eqx.AbstractVar[Box | Discrete]
+
+    @abc.abstractmethod
+    def initial_carry(self) -> Carry:
+        """The recurrent state of one environment at the start of an episode."""
+
+    @abc.abstractmethod
+    def step(self, pair: StateAction, carry: Carry) -> tuple[Float[Array, "K *B N C"], Carry]:
+        """Values at one time step, and the carry after it."""
+
+    @abc.abstractmethod
+    def unroll(
+        self,
+        pair: StateAction,
+        carry: Carry,
+        starts: Bool[Array, "T B"],
+        action: Array | None = None,
+    ) -> Float[Array, "K T B N C"]:
+        """Values at T time steps; the carry is fresh where `starts`. With an `action` each agent
+        does that, while the others do what they do in the pair."""
+
+    @abc.abstractmethod
+    def after(
+        self, now: StateAction, following: StateAction, carry: Carry, starts: Bool[Array, "T B"]
+    ) -> Float[Array, "K T B N C"]:
+        """Values in what followed each of T steps, which the carry has seen."""
+
+    def taken(
+        self, pair: StateAction, carry: Carry, starts: Bool[Array, "T B"]
+    ) -> Float[Array, "K T B N"]:
+        """Values of the actions of T time steps."""
+        return self.of_actions(self.unroll(pair, carry, starts), pair.action)
+
+    def of_actions(self, q: Float[Array, "K T B N C"], action: Array) -> Float[Array, "K T B N"]:
+        """Of the values of C actions that of the one."""
+        if isinstance(self.space, Box):
+            return q[..., 0]
+        return jax.vmap(action_value, (0, None))(q, action)
+
+
+class QCritic(ActionCritic):
+    """Critics of one network each.
+
+    `local` reads what the agent sees, `global` the state and what everyone does, in the order of
+    agents.
+    """
+
     space: Box | Discrete
+    networks: tuple[AgentNetwork, ...]
     view: Literal["local", "global"] = eqx.field(static=True)
 
     @staticmethod
@@ -132,7 +179,7 @@ class QCritic(eqx.Module):
         size += space.size * (spec.num_agents if view == "global" else int(box))
         values = 1 if box else space.size
         networks = [AgentNetwork(size, values, groups, images=images, key=k, **shape) for k in keys]
-        return QCritic(tuple(networks), space, view)
+        return QCritic(space, tuple(networks), view)
 
     def initial_carry(self) -> Carry:
         return tuple(network.initial_carry() for network in self.networks)
@@ -165,7 +212,6 @@ class QCritic(eqx.Module):
         return jnp.concatenate([state, joint.reshape(*batch, n, n * self.space.size)], -1)
 
     def step(self, pair: StateAction, carry: Carry) -> tuple[Float[Array, "K *B N C"], Carry]:
-        """Values at one time step, and the carry after it."""
         x = self._inputs(pair)
         out = [network.step(x, c) for network, c in self._with(carry)]
         return jnp.stack([q for q, _ in out]), tuple(after for _, after in out)
@@ -177,26 +223,12 @@ class QCritic(eqx.Module):
         starts: Bool[Array, "T B"],
         action: Array | None = None,
     ) -> Float[Array, "K T B N C"]:
-        """Values at T time steps; the carry is fresh where `starts`. With an `action` each agent
-        does that, while the others do what they do in the pair."""
         x = self._inputs(pair, action)
         return jnp.stack([net.unroll(x, c, starts) for net, c in self._with(carry)])
-
-    def taken(
-        self, pair: StateAction, carry: Carry, starts: Bool[Array, "T B"]
-    ) -> Float[Array, "K T B N"]:
-        """Values of the actions of T time steps."""
-        return self._of_actions(self.unroll(pair, carry, starts), pair.action)
-
-    def _of_actions(self, q: Float[Array, "K T B N C"], action: Array) -> Float[Array, "K T B N"]:
-        if isinstance(self.space, Box):
-            return q[..., 0]
-        return jax.vmap(action_value, (0, None))(q, action)
 
     def after(
         self, now: StateAction, following: StateAction, carry: Carry, starts: Bool[Array, "T B"]
     ) -> Float[Array, "K T B N C"]:
-        """Values in what followed each of T steps, which the carry has seen."""
         x, next_x = self._inputs(now), self._inputs(following)
         return jnp.stack([net.after(x, next_x, c, starts) for net, c in self._with(carry)])
 
@@ -209,9 +241,9 @@ class QCritic(eqx.Module):
         weight = jnp.concatenate([now.active, following.active]).astype(jnp.float32)
         values, seen = zip(*[network.train(x, weight) for network in self.networks])
         q, next_q = jnp.split(jnp.stack(values), 2, 1)
-        return self._of_actions(q, now.action), next_q, seen
+        return self.of_actions(q, now.action), next_q, seen
 
     def remember(self, seen: tuple[Seen, ...]) -> "QCritic":
         """The same critics with other running statistics."""
         networks = tuple(net.remember(s) for net, s in zip(self.networks, seen))
-        return QCritic(networks, self.space, self.view)
+        return QCritic(self.space, networks, self.view)

@@ -1,4 +1,5 @@
-"""Advantage actor-critic: one gradient step from each rollout.
+"""Advantage actor-critic: one gradient step from each rollout; also with a critic of the whole
+state (MAA2C), as MAPPO is of PPO.
 
     maximise  E[ log pi(a_i|o_i) A_i ] - c_v E[(V - R)^2] + c_e E[H(pi)]
 
@@ -37,3 +38,8 @@ class A2C(ActorCritic):
 def a2c(**overrides: Any) -> A2C:
     """Actor-critic without reuse of samples. `overrides` are fields of `A2C`."""
     return A2C(**overrides)
+
+
+def maa2c(**overrides: Any) -> A2C:
+    """A2C with one critic of the global state. `overrides` are fields of `A2C`."""
+    return A2C(**{"critic": "global", **overrides})
