@@ -109,12 +109,14 @@ class QCritic(eqx.Module):
 
     `local` reads what the agent sees, `global` the state and what everyone does, in the order of
     agents. An action in a box is read, and has one value: C is 1. Of discrete actions all are
-    valued, and the agent's own is not read: C is A.
+    valued, and the agent's own is not read: C is A. But with `reads_own` it is read there too, as
+    a one-hot row, which may stand in the place of its number and has a gradient: C is 1.
     """
 
     networks: tuple[AgentNetwork, ...]
     space: Box | Discrete
     view: Literal["local", "global"] = eqx.field(static=True)
+    reads_own: bool = eqx.field(static=True)  # always in a box
 
     @staticmethod
     def of(
@@ -123,16 +125,17 @@ class QCritic(eqx.Module):
         groups: Groups,
         view: Literal["local", "global"],
         *,
+        reads_own: bool = False,
         keys: Key[Array, "K"],
         **shape: Any,
     ) -> "QCritic":
         """Critics for that environment; `shape` is that of an `AgentNetwork`."""
         size, images = (spec.obs_size, spec.images) if view == "local" else state_inputs(spec)
-        box = isinstance(space, Box)
-        size += space.size * (spec.num_agents if view == "global" else int(box))
-        values = 1 if box else space.size
+        reads_own |= isinstance(space, Box)
+        size += space.size * (spec.num_agents if view == "global" else int(reads_own))
+        values = 1 if reads_own else space.size
         networks = [AgentNetwork(size, values, groups, images=images, key=k, **shape) for k in keys]
-        return QCritic(tuple(networks), space, view)
+        return QCritic(tuple(networks), space, view, reads_own)
 
     def initial_carry(self) -> Carry:
         return tuple(network.initial_carry() for network in self.networks)
@@ -144,16 +147,17 @@ class QCritic(eqx.Module):
     def _numbers(self, action: Array) -> Float[Array, "*B N A"]:
         """Actions as networks read them."""
         if isinstance(self.space, Discrete):
-            return jax.nn.one_hot(action, self.space.size)
+            numbered = jnp.issubdtype(action.dtype, jnp.integer)
+            return jax.nn.one_hot(action, self.space.size) if numbered else action
         return jnp.where(self.space.mask, self.space.to_unit(action), 0.0)
 
     def _inputs(self, pair: StateAction, action: Array | None = None) -> Float[Array, "*B N in"]:
         """What agents see, and what each does itself, by default what it does in the pair, among
         what the others do there."""
-        own, box = pair.action if action is None else action, isinstance(self.space, Box)
-        own = self._numbers(own) if box else jnp.zeros((*pair.active.shape, self.space.size))
+        own = self._numbers(pair.action if action is None else action)
+        own = own if self.reads_own else jnp.zeros_like(own)
         if self.view == "local":
-            return jnp.concatenate([pair.obs, own], -1) if box else pair.obs
+            return jnp.concatenate([pair.obs, own], -1) if self.reads_own else pair.obs
         assert pair.state is not None
         batch, n = pair.obs.shape[:-2], pair.obs.shape[-2]
         state = jnp.broadcast_to(pair.state[..., None, :], (*batch, n, pair.state.shape[-1]))
@@ -189,7 +193,7 @@ class QCritic(eqx.Module):
         return self._of_actions(self.unroll(pair, carry, starts), pair.action)
 
     def _of_actions(self, q: Float[Array, "K T B N C"], action: Array) -> Float[Array, "K T B N"]:
-        if isinstance(self.space, Box):
+        if self.reads_own:
             return q[..., 0]
         return jax.vmap(action_value, (0, None))(q, action)
 
@@ -214,4 +218,4 @@ class QCritic(eqx.Module):
     def remember(self, seen: tuple[Seen, ...]) -> "QCritic":
         """The same critics with other running statistics."""
         networks = tuple(net.remember(s) for net, s in zip(self.networks, seen))
-        return QCritic(networks, self.space, self.view)
+        return QCritic(networks, self.space, self.view, self.reads_own)
