@@ -51,6 +51,11 @@ ALGORITHMS = {
     "qtran": ("qtran", {**OFF_POLICY, "joint_hidden": (4,), "normalise_observations": True}),
     "sac": ("sac", OFF_POLICY),
     "masac, recurrent": ("masac", {**OFF_POLICY, "recurrent": 3, "normalise_observations": True}),
+    "maddpg, recurrent": ("maddpg", {**OFF_POLICY, "recurrent": 3}),
+    "facmac": (
+        "facmac",
+        {**OFF_POLICY, "embed": 2, "hypernet": 3, "normalise_observations": True},
+    ),
     "openai_es": ("openai_es", dict(hidden=(4,), population=4)),
 }
 

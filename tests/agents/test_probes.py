@@ -31,7 +31,9 @@ from probes import (
     UnseenNaN,
 )
 
+from shoal.agents.cooperative.facmac import facmac
 from shoal.agents.cooperative.iql import iql
+from shoal.agents.cooperative.maddpg import maddpg
 from shoal.agents.cooperative.vdn import vdn
 from shoal.agents.evolution.openai_es import openai_es
 from shoal.agents.policies import QPolicy
@@ -73,6 +75,7 @@ SOFT = dict(
     sequence_length=4,
     init_alpha=0.1,
 )
+DETERMINISTIC = {k: v for k, v in SOFT.items() if k not in ("target_entropy_share", "init_alpha")}
 FAMILIES = {
     "ippo": ippo(**ACTOR_CRITIC),
     "ippo_gru": ippo(**ACTOR_CRITIC, recurrent=8),
@@ -83,6 +86,8 @@ FAMILIES = {
     "vdn": vdn(**Q_LEARNING, sequence_length=4, td_lambda=0.8),
     "sac": sac(**SOFT),
     "masac": masac(**SOFT),
+    "maddpg": maddpg(**DETERMINISTIC),
+    "facmac": facmac(**DETERMINISTIC),
     # Wide noise: with narrow noise nearly half of all seeds stop at the first choice in common.
     "openai_es": openai_es(population=64, hidden=(8,), sigma=1.0, learning_rate=0.05),
 }
@@ -162,7 +167,9 @@ def test_best_actions_earn_all_that_can_be_earned(trained, family, probe):
     np.testing.assert_allclose(returns, np.broadcast_to(TRUTHS[probe].best, returns.shape))
 
 
-@pytest.mark.parametrize("family", ["ippo", "mappo", "a2c", "vdn", "sac", "masac", "openai_es"])
+@pytest.mark.parametrize(
+    "family", ["ippo", "mappo", "a2c", "vdn", "sac", "masac", "maddpg", "facmac", "openai_es"]
+)
 def test_the_forbidden_action_is_never_taken_and_always_where_it_is_allowed(trained, family):
     run = trained(family, ForbiddenAction)
     allowed = run.steps.timestep.action_mask[0, ..., 2]

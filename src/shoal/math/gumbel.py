@@ -18,7 +18,7 @@ def straight_through_gumbel(
     r"""One-hot draws $a \sim \mathrm{softmax}(x)$ with the gradient of a softmax:
 
     $$a = \mathrm{onehot}(\arg\max_k x_k + g_k), \qquad
-    \frac{\partial a}{\partial x} := \frac{\partial\, \mathrm{softmax}((x + g) / \tau)}{\partial x}$$
+    \partial a := \partial\, \mathrm{softmax}((x + g) / \tau)$$
 
     with $g$ of the standard Gumbel distribution. What is illegal is never drawn and has no
     gradient. A low temperature $\tau$ gives a gradient of less bias and more variance.

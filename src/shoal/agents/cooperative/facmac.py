@@ -27,7 +27,7 @@ from shoal.core.errors import require
 from shoal.core.limits import Count
 from shoal.core.parallel import weighted_mean
 from shoal.nn.critics import state_inputs
-from shoal.nn.mixers import Choice, NetworkMixer, agents_of_team
+from shoal.nn.mixers import Choice, NetworkMixer, TeamMixer, agents_of_team
 
 
 class FACMAC(MADDPG):
@@ -92,7 +92,7 @@ class FACMAC(MADDPG):
 
 
 def mixed(
-    mixers: tuple[NetworkMixer, ...],
+    mixers: tuple[TeamMixer, ...],
     q: Float[Array, "K L M N"],
     acts: Bool[Array, "L M N"],
     state: Float[Array, "L M S"] | None,
