@@ -137,6 +137,18 @@ ALGORITHMS: dict[str, Entry] = {
         "soft actor-critic with a central critic that attends to the other agents",
         discrete=True,
     ),
+    "maddpg": Entry(
+        f"{_COOPERATIVE}.maddpg:maddpg",
+        "DDPG for teams: critics of the state and of everyone's actions",
+    ),
+    "matd3": Entry(
+        f"{_COOPERATIVE}.maddpg:matd3", "MADDPG with TD3's twin critics and delayed actor"
+    ),
+    "iddpg": Entry(f"{_COOPERATIVE}.maddpg:iddpg", "independent DDPG, also for discrete actions"),
+    "facmac": Entry(
+        f"{_COOPERATIVE}.facmac:facmac",
+        "DDPG for a team: all actors climb one value, mixed from each agent's",
+    ),
     "openai_es": Entry("shoal.agents.evolution.openai_es:openai_es", "evolution strategies"),
 }
 

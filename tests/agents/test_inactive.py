@@ -54,6 +54,11 @@ ALGORITHMS = {
     "coma, recurrent": ("coma", {**ON_POLICY, "recurrent": 3, "normalise_observations": True}),
     "maac": ("maac", OFF_POLICY),
     "maac, recurrent": ("maac", {**OFF_POLICY, "recurrent": 3, "normalise_observations": True}),
+    "maddpg, recurrent": ("maddpg", {**OFF_POLICY, "recurrent": 3}),
+    "facmac": (
+        "facmac",
+        {**OFF_POLICY, "embed": 2, "hypernet": 3, "normalise_observations": True},
+    ),
     "openai_es": ("openai_es", dict(hidden=(4,), population=4)),
 }
 

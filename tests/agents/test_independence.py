@@ -60,6 +60,7 @@ ALGORITHMS = {
     "sac, crossq": dict(crossq=True, **OFF_POLICY),
     "ddpg": OFF_POLICY,
     "td3": OFF_POLICY,
+    "iddpg": OFF_POLICY,
     "openai_es": dict(hidden=(4,), population=4),
 }
 

@@ -32,8 +32,10 @@ from probes import (
 )
 
 from shoal.agents.cooperative.coma import coma
+from shoal.agents.cooperative.facmac import facmac
 from shoal.agents.cooperative.iql import iql
 from shoal.agents.cooperative.maac import maac
+from shoal.agents.cooperative.maddpg import maddpg
 from shoal.agents.cooperative.vdn import vdn
 from shoal.agents.evolution.openai_es import openai_es
 from shoal.agents.policies import QPolicy
@@ -75,6 +77,7 @@ SOFT = dict(
     sequence_length=4,
     init_alpha=0.1,
 )
+DETERMINISTIC = {k: v for k, v in SOFT.items() if k not in ("target_entropy_share", "init_alpha")}
 FAMILIES = {
     "ippo": ippo(**ACTOR_CRITIC),
     "ippo_gru": ippo(**ACTOR_CRITIC, recurrent=8),
@@ -89,6 +92,8 @@ FAMILIES = {
     "coma": coma(
         hidden=(16,), discount=DISCOUNT, learning_rate=0.01, entropy_weight=0.003, td_lambda=0.5
     ),
+    "maddpg": maddpg(**DETERMINISTIC),
+    "facmac": facmac(**DETERMINISTIC),
     # Wide noise: with narrow noise nearly half of all seeds stop at the first choice in common.
     "openai_es": openai_es(population=64, hidden=(8,), sigma=1.0, learning_rate=0.05),
 }
@@ -169,7 +174,11 @@ def test_best_actions_earn_all_that_can_be_earned(trained, family, probe):
 
 
 @pytest.mark.parametrize(
-    "family", ["ippo", "mappo", "a2c", "coma", "vdn", "sac", "masac", "maac", "openai_es"]
+    "family",
+    [
+        *("ippo", "mappo", "a2c", "coma", "vdn", "sac", "masac", "maac", "maddpg", "facmac"),
+        "openai_es",
+    ],
 )
 def test_the_forbidden_action_is_never_taken_and_always_where_it_is_allowed(trained, family):
     run = trained(family, ForbiddenAction)

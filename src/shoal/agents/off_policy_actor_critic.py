@@ -76,12 +76,18 @@ class OffPolicyActorCritic(OffPolicy):
         return {"learning_rate": learning_rate, "max_grad_norm": self.max_grad_norm}
 
     def make_critic(
-        self, spec: EnvSpec, space: Box | Discrete, keys: Key[Array, "K"]
+        self,
+        spec: EnvSpec,
+        space: Box | Discrete,
+        keys: Key[Array, "K"],
+        reads_own: bool = False,
     ) -> ActionCritic:
-        """An ensemble of critics, one for each key."""
+        """An ensemble of critics, one for each key; with `reads_own` of discrete actions, too, they
+        read what the agent itself does."""
         shape = {**self.architecture, "hidden": self.critic_hidden or self.hidden}
         shape |= {"layers": BatchNormMLP} if self.crossq else {}
-        return QCritic.of(spec, space, self.groups(spec), self.critic, keys=keys, **shape)
+        shape |= {"reads_own": reads_own, "keys": keys}
+        return QCritic.of(spec, space, self.groups(spec), self.critic, **shape)
 
     @abc.abstractmethod
     def learned_policy(self, state: OffPolicyState) -> NoisyPolicy | SoftActor: ...
@@ -102,8 +108,8 @@ class OffPolicyActorCritic(OffPolicy):
     def critic_values(
         self, params: Params, target: Params, batch: Experience, next_action: Array
     ) -> tuple[Float[Array, "K L M N"], Float[Array, "K L M N C"], Any]:
-        """Values of what was done, and of what followed with that next action (of discrete actions
-        all); and what batch norms have then seen, for `remember`."""
+        """Values of what was done, and of what followed with that next action (where it is not
+        read, of all discrete ones); and what batch norms have then seen, for `remember`."""
         now, then = batch.now(batch.action), batch.then(next_action)
         if self.crossq:
             return params["critic"].jointly(now, then)
@@ -124,7 +130,8 @@ class OffPolicyActorCritic(OffPolicy):
         """What each agent's action was worth, y, and the weight of it; `value` is that of the
         successors. Out of turn a return runs on to the agent's next one."""
         known = batch.present | batch.gone
-        ends = jnp.broadcast_to(batch.done[..., None], value.shape)
+        # What follows an agent's cut does not hold what it would have been worth.
+        ends = batch.done[..., None] | batch.cut
         value = jnp.where(batch.present, value, 0.0)
         discount = self.discount * (1.0 - batch.gone)
         y, settled = settled_n_step_returns(batch.reward, discount, value, known, ends, self.n_step)

@@ -149,6 +149,8 @@ def _type(module: str, node: Any) -> Any:
             return getattr(limits, name) if home == limits.__name__ else _type(home, found)
         case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=options)):
             return Literal[tuple(ast.literal_eval(option) for option in options)]
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Constant(value=option)):
+            return Literal[option]
         case ast.Assign(value=value):
             return _type(module, value)
     return None

@@ -108,8 +108,8 @@ class StateAction(eqx.Module):
 class ActionCritic(eqx.Module):
     """An ensemble of K values of each agent's own action.
 
-    An action in a box is read, and has one value: C is 1. Of discrete actions all are valued, and
-    the agent's own is not read: C is A.
+    An action that is read has one value: C is 1. Of discrete actions that are not read all are
+    valued: C is A.
     """
 
     space: eqx.AbstractVar[Box | Discrete]
@@ -147,8 +147,6 @@ class ActionCritic(eqx.Module):
 
     def of_actions(self, q: Float[Array, "K T B N C"], action: Array) -> Float[Array, "K T B N"]:
         """Of the values of C actions that of the one."""
-        if isinstance(self.space, Box):
-            return q[..., 0]
         return jax.vmap(action_value, (0, None))(q, action)
 
 
@@ -156,12 +154,14 @@ class QCritic(ActionCritic):
     """Critics of one network each.
 
     `local` reads what the agent sees, `global` the state and what everyone does, in the order of
-    agents.
+    agents. An action in a box is read; with `reads_own` a discrete one is read too, as a one-hot
+    row, which may stand in the place of its number and has a gradient.
     """
 
     space: Box | Discrete
     networks: tuple[AgentNetwork, ...]
     view: Literal["local", "global"] = eqx.field(static=True)
+    reads_own: bool = eqx.field(static=True)  # always in a box
 
     @staticmethod
     def of(
@@ -170,16 +170,17 @@ class QCritic(ActionCritic):
         groups: Groups,
         view: Literal["local", "global"],
         *,
+        reads_own: bool = False,
         keys: Key[Array, "K"],
         **shape: Any,
     ) -> "QCritic":
         """Critics for that environment; `shape` is that of an `AgentNetwork`."""
         size, images = (spec.obs_size, spec.images) if view == "local" else state_inputs(spec)
-        box = isinstance(space, Box)
-        size += space.size * (spec.num_agents if view == "global" else int(box))
-        values = 1 if box else space.size
+        reads_own |= isinstance(space, Box)
+        size += space.size * (spec.num_agents if view == "global" else int(reads_own))
+        values = 1 if reads_own else space.size
         networks = [AgentNetwork(size, values, groups, images=images, key=k, **shape) for k in keys]
-        return QCritic(space, tuple(networks), view)
+        return QCritic(space, tuple(networks), view, reads_own)
 
     def initial_carry(self) -> Carry:
         return tuple(network.initial_carry() for network in self.networks)
@@ -191,16 +192,17 @@ class QCritic(ActionCritic):
     def _numbers(self, action: Array) -> Float[Array, "*B N A"]:
         """Actions as networks read them."""
         if isinstance(self.space, Discrete):
-            return jax.nn.one_hot(action, self.space.size)
+            numbered = jnp.issubdtype(action.dtype, jnp.integer)
+            return jax.nn.one_hot(action, self.space.size) if numbered else action
         return jnp.where(self.space.mask, self.space.to_unit(action), 0.0)
 
     def _inputs(self, pair: StateAction, action: Array | None = None) -> Float[Array, "*B N in"]:
         """What agents see, and what each does itself, by default what it does in the pair, among
         what the others do there."""
-        own, box = pair.action if action is None else action, isinstance(self.space, Box)
-        own = self._numbers(own) if box else jnp.zeros((*pair.active.shape, self.space.size))
+        own = self._numbers(pair.action if action is None else action)
+        own = own if self.reads_own else jnp.zeros_like(own)
         if self.view == "local":
-            return jnp.concatenate([pair.obs, own], -1) if box else pair.obs
+            return jnp.concatenate([pair.obs, own], -1) if self.reads_own else pair.obs
         assert pair.state is not None
         batch, n = pair.obs.shape[:-2], pair.obs.shape[-2]
         state = jnp.broadcast_to(pair.state[..., None, :], (*batch, n, pair.state.shape[-1]))
@@ -232,6 +234,9 @@ class QCritic(ActionCritic):
         x, next_x = self._inputs(now), self._inputs(following)
         return jnp.stack([net.after(x, next_x, c, starts) for net, c in self._with(carry)])
 
+    def of_actions(self, q: Float[Array, "K T B N C"], action: Array) -> Float[Array, "K T B N"]:
+        return q[..., 0] if self.reads_own else super().of_actions(q, action)
+
     def jointly(
         self, now: StateAction, following: StateAction
     ) -> tuple[Float[Array, "K T B N"], Float[Array, "K T B N C"], tuple[Seen, ...]]:
@@ -246,4 +251,4 @@ class QCritic(ActionCritic):
     def remember(self, seen: tuple[Seen, ...]) -> "QCritic":
         """The same critics with other running statistics."""
         networks = tuple(net.remember(s) for net, s in zip(self.networks, seen))
-        return QCritic(self.space, networks, self.view)
+        return QCritic(self.space, networks, self.view, self.reads_own)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shoal.agents.cooperative.qmix import QMIX, MonotonicMix, qmix
+from shoal.agents.cooperative.qmix import QMIX, StateMix, qmix
 from shoal.core.env import EnvSpec
 from shoal.core.spaces import Discrete
 from shoal.nn.mixers import Choice, Mixer
@@ -40,7 +40,7 @@ def choice(q, state) -> Choice:
 
 
 def test_a_mixing_network_by_hand():
-    mix = MonotonicMix(3, S, EMBED, HIDDEN, key=jax.random.key(0))
+    mix = StateMix(3, S, EMBED, HIDDEN, key=jax.random.key(0))
     q, state = np.asarray(normal(1, 7, 3)), np.asarray(normal(2, 7, S))
 
     def weights(hypernet):

@@ -336,6 +336,21 @@ def test_targets_of_several_rewards_run_on_where_it_is_anothers_turn():
     np.testing.assert_array_equal(weight[:, 0, 0], [1, 0, 0, 0])
 
 
+def test_targets_of_several_rewards_end_where_an_agent_is_cut():
+    """Of two agents the second is cut by the first step, and valued there; the other plays on."""
+    made = algorithm(n_step=2)
+    batch = experience(np.zeros((3, 2)), np.zeros((3, 2)), 0.0, 1.0)
+    batch = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), batch)
+    here = jnp.array([[True, True], [True, False], [True, False]])[:, None]
+    cut = jnp.zeros((3, 1, 2), bool).at[0, 0, 1].set(True)
+    batch = dataclasses.replace(
+        batch, active=here, next_active=here & ~cut, cut=cut, gone=~here, reward=1.0 * here
+    )
+    y, weight = made.td_targets(batch, jnp.full((3, 1, 2), 10.0))
+    np.testing.assert_allclose(y[0, 0], [1 + GAMMA * (1 + GAMMA * 10), 1 + GAMMA * 10], rtol=1e-6)
+    np.testing.assert_array_equal(weight[:, 0], [[1, 1], [1, 0], [0, 0]])
+
+
 def test_several_rewards_need_a_sequence_of_as_many_steps():
     with pytest.raises(UserError, match="n_step is 4, expected at most the sequence_length, 3"):
         sac(n_step=4, sequence_length=3).check(spec())

@@ -24,28 +24,42 @@ from shoal.nn.mixers import Choice, Mixer, NetworkMixer
 from shoal.nn.mlp import FeedForward, Linear
 
 
-class MonotonicMix(eqx.Module):
-    """The mixing network of one team of n agents."""
+class StateMix(eqx.Module):
+    """The mixing network of one team of n agents, whose weights the state gives: none is negative,
+    unless it need not be `monotonic`."""
 
     w1: FeedForward
     b1: Linear
     w2: FeedForward
     v: FeedForward
     embed: int = eqx.field(static=True)
+    monotonic: bool = eqx.field(static=True)
 
-    def __init__(self, n: int, size_state: int, embed: int, hidden: int, *, key: PRNGKeyArray):
+    def __init__(
+        self,
+        n: int,
+        size_state: int,
+        embed: int,
+        hidden: int,
+        monotonic: bool = True,
+        *,
+        key: PRNGKeyArray,
+    ):
         k1, k2, k3, k4 = jax.random.split(key, 4)
         self.w1 = FeedForward(size_state, (hidden,), n * embed, key=k1)
         self.b1 = Linear(size_state, embed, 1.0, key=k2)
         self.w2 = FeedForward(size_state, (hidden,), embed, key=k3)
         self.v = FeedForward(size_state, (embed,), 1, key=k4)
         self.embed = embed
+        self.monotonic = monotonic
 
     def __call__(self, choice: Choice, state: Float[Array, "M S"]) -> Float[Array, "M"]:
-        q = choice.chosen
-        w1 = jnp.abs(self.w1(state)).reshape(*q.shape, self.embed)
+        q, w1, w2 = choice.chosen, self.w1(state), self.w2(state)
+        if self.monotonic:
+            w1, w2 = jnp.abs(w1), jnp.abs(w2)
+        w1 = w1.reshape(*q.shape, self.embed)
         hidden = jax.nn.elu((q[..., None] * w1).sum(1) + self.b1(state))
-        return (hidden * jnp.abs(self.w2(state))).sum(1) + self.v(state)[:, 0]
+        return (hidden * w2).sum(1) + self.v(state)[:, 0]
 
 
 class QMIX(QLearning):
@@ -58,7 +72,7 @@ class QMIX(QLearning):
 
     def mixer(self, spec: EnvSpec, key: PRNGKeyArray) -> Mixer:
         size, embed, hidden = state_inputs(spec)[0], self.embed, self.hypernet
-        make = lambda n, key: MonotonicMix(n, size, embed, hidden, key=key)  # noqa: E731
+        make = lambda n, key: StateMix(n, size, embed, hidden, key=key)  # noqa: E731
         return NetworkMixer.of(spec, make, key)
 
 

@@ -11,22 +11,23 @@ agent learns for itself and treats the others as part of the environment.
 Lillicrap et al. 2015, arXiv:1509.02971; Fujimoto et al. 2018, arXiv:1802.09477.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.agents.experience import Experience
 from shoal.agents.off_policy import Learned, OffPolicyState
 from shoal.agents.off_policy_actor_critic import OffPolicyActorCritic
-from shoal.agents.policies import NoisyPolicy, box_of
+from shoal.agents.policies import NoisyPolicy, SoftActor, box_of
 from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
 from shoal.core.limits import Count, NonNegative, Positive
 from shoal.core.parallel import cond, weighted_mean
+from shoal.core.spaces import Box, Discrete
 
 
 class DDPG(OffPolicyActorCritic):
@@ -46,6 +47,8 @@ class DDPG(OffPolicyActorCritic):
     """How many critics there are; the lowest counts in targets, the first trains the actor."""
 
     with_target = ("actor", "critic")
+    valuing: ClassVar[tuple[str, ...]] = ("critic",)
+    """The networks that the critics' loss trains."""
 
     def step(
         self,
@@ -55,33 +58,24 @@ class DDPG(OffPolicyActorCritic):
         learning_rate: Float[Array, ""] | float,
     ) -> tuple[Learned, Metrics]:
         """One step of the critics, and where it is due one of the actor."""
-        actor_carry, critic_carry = batch.first_carry
-        rates = self.rates(learning_rate)
+        key_next, key_now = jax.random.split(key)
+        actor_carry, rates = batch.first_carry[0], self.rates(learning_rate)
         slow, space = learned.params | learned.target, learned.params["critic"].space
 
         steps = (batch.obs, batch.next_obs, actor_carry, batch.starts)
-        mu = jnp.tanh(slow["actor"].after(*steps))
-        e = self.smoothing * jax.random.normal(key, mu.shape)
-        e = jnp.clip(e, -self.smoothing_clip, self.smoothing_clip)
-        next_action = space.from_unit(jnp.clip(mu + e, -1.0, 1.0))
-        weight = self.weight_of(batch)
+        next_out = slow["actor"].after(*steps)
+        next_action = self.next_action(space, next_out, batch.next_legal, key_next)
 
         def critic_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
-            q, next_q, seen = self.critic_values(params, slow, batch, next_action)
-            y, settled = self.td_targets(batch, next_q.min(0)[..., 0])
-            errors = (q - y).mean(0) * (settled > 0)
-            metrics = {"q_mean": weighted_mean(q[0], weight), "errors": errors, "seen": seen}
-            return weighted_mean(((q - y) ** 2).sum(0), settled), metrics
+            return self.error(params, slow, batch, next_action)
 
-        learned, metrics = learned.descend(critic_loss, "critic", **rates)
+        learned, metrics = learned.descend(critic_loss, *self.valuing, **rates)
         learned = self.remember(learned, metrics.pop("seen"))
-        critic = learned.params["critic"]
+        judges = learned.params
 
         def actor_loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
-            mu = jnp.tanh(params["actor"].unroll(batch.obs, actor_carry, batch.starts))
-            action = space.from_unit(mu)
-            here = batch.now(batch.action)
-            q = critic.unroll(here, critic_carry, batch.starts, action)[0, ..., 0]
+            out = params["actor"].unroll(batch.obs, actor_carry, batch.starts)
+            q, weight = self.worth(judges, batch, self.action(space, out, batch.legal, key_now))
             return -weighted_mean(q, weight), {}
 
         def climb(learned: Learned) -> tuple[Learned, Metrics]:
@@ -97,21 +91,66 @@ class DDPG(OffPolicyActorCritic):
         learned, of_actor = cond(due, climb, wait, learned)
         return learned, metrics | of_actor
 
+    def error(
+        self, params: Params, slow: Params, batch: Experience, next_action: Array
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """The critics' loss, with what follows valued by slow networks at that action."""
+        q, next_q, seen = self.critic_values(params, slow, batch, next_action)
+        y, settled = self.td_targets(batch, next_q.min(0)[..., 0])
+        errors = (q - y).mean(0) * (settled > 0)
+        q_mean = weighted_mean(q[0], self.weight_of(batch))
+        metrics = {"q_mean": q_mean, "errors": errors, "seen": seen}
+        return weighted_mean(((q - y) ** 2).sum(0), settled), metrics
+
+    def worth(
+        self, params: Params, batch: Experience, action: Array
+    ) -> tuple[Float[Array, "L M K"], Float[Array, "L M K"]]:
+        """What the actor climbs, and the weight of each: the value of each agent's action, where
+        the others do what they did."""
+        here, carry = batch.now(batch.action), batch.first_carry[1]
+        q = params["critic"].unroll(here, carry, batch.starts, action)[0, ..., 0]
+        return q, self.weight_of(batch)
+
+    def action(
+        self, space: Any, out: Float[Array, "*B A"], legal: Bool[Array, "*B A"], key: PRNGKeyArray
+    ) -> Float[Array, "*B A"]:
+        """What the actor does now, with a gradient to its output."""
+        del legal, key
+        return space.from_unit(jnp.tanh(out))
+
+    def next_action(
+        self, space: Any, out: Float[Array, "*B A"], legal: Bool[Array, "*B A"], key: PRNGKeyArray
+    ) -> Array:
+        """What values a successor, of the slow actor's output."""
+        del legal
+        e = self.smoothing * jax.random.normal(key, out.shape)
+        e = jnp.clip(e, -self.smoothing_clip, self.smoothing_clip)
+        return space.from_unit(jnp.clip(jnp.tanh(out) + e, -1.0, 1.0))
+
     # Networks and acting.
 
     def check(self, spec: EnvSpec) -> None:
         super().check(spec)
-        box_of(spec, "ddpg and td3 choose")
+        self.space_of(spec)
+
+    def space_of(self, spec: EnvSpec) -> Box | Discrete:
+        """The actions of an environment, or `UserError` if it cannot choose them."""
+        return box_of(spec, "ddpg and td3 choose")
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
-        space = box_of(spec, "ddpg and td3 choose")
+        space = self.space_of(spec)
         keys = jax.random.split(key, 1 + self.critics)
         actor = self.network(spec, space.size, head_gain=0.01, key=keys[0])
-        return {"actor": actor, "critic": self.make_critic(spec, space, keys[1:])}
+        critic = self.make_critic(spec, space, keys[1:], reads_own=True)
+        return {"actor": actor, "critic": critic}
 
-    def learned_policy(self, state: OffPolicyState) -> NoisyPolicy:
+    def learned_policy(self, state: OffPolicyState) -> NoisyPolicy | SoftActor:
         params = state.learned.params
         return NoisyPolicy(params["actor"], params["critic"].space, jnp.float32(self.noise))
+
+
+TD3 = dict(critics=2, actor_interval=2, target_interval=2, smoothing=0.2)
+"""What TD3 adds, as in its paper; the targets follow when the actor moves."""
 
 
 def ddpg(**overrides: Any) -> DDPG:
@@ -120,7 +159,5 @@ def ddpg(**overrides: Any) -> DDPG:
 
 
 def td3(**overrides: Any) -> DDPG:
-    """Twin critics, a delayed actor and smoothed targets, as in the paper; the targets follow when
-    the actor moves. `overrides` are fields of `DDPG`."""
-    paper = dict(critics=2, actor_interval=2, target_interval=2, smoothing=0.2)
-    return DDPG(**{**paper, **overrides})
+    """Twin critics, a delayed actor and smoothed targets. `overrides` are fields of `DDPG`."""
+    return DDPG(**{**TD3, **overrides})
