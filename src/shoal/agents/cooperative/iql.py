@@ -19,7 +19,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.agents.experience import Experience
 from shoal.agents.fields import Exploring
@@ -87,19 +87,10 @@ class QLearning(Exploring, OffPolicy):
         self, learned: Learned, batch: Experience
     ) -> tuple[Float[Array, "L M K"], Float[Array, "L M K"]]:
         """What the values of units should be, and the weight of each."""
-        mixer = learned.params["mixer"]
-        ended = mixer.all(batch.gone)
-        returns, settled = settled_returns(
-            mixer.mean(batch.reward),
-            self.discount * (1.0 - ended),
-            self.value_after(learned, batch),
-            mixer.any(batch.present) | ended,
-            # What follows the cut of a member does not hold what it would have been worth.
-            batch.done[..., None] | mixer.any(batch.cut),
-            self.td_lambda,
-        )
+        mixer, value_after = learned.params["mixer"], self.value_after(learned, batch)
+        returns, settled = unit_returns(mixer, batch, value_after, self.discount, self.td_lambda)
         weight = settled & mixer.any(self.weight_of(batch) > 0)
-        return jax.lax.stop_gradient(returns), weight.astype(jnp.float32)
+        return returns, weight.astype(jnp.float32)
 
     def value_after(self, learned: Learned, batch: Experience) -> Float[Array, "L M K"]:
         """What the successors are worth to units."""
@@ -138,11 +129,7 @@ class QLearning(Exploring, OffPolicy):
 
     def check(self, spec: EnvSpec) -> None:
         super().check(spec)
-        require(
-            isinstance(spec.action, Discrete),
-            f"Q-learning chooses among discrete actions and {spec.name} has others: "
-            "use ippo or mappo, or the environment's discrete actions",
-        )
+        check_choices(spec)
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
         key_network, key_mixer = jax.random.split(key)
@@ -161,6 +148,46 @@ class QLearning(Exploring, OffPolicy):
 
     def explorer(self, state: OffPolicyState) -> QPolicy:
         return QPolicy(state.learned.params["q"], state.spec.action, self.epsilon(state.progress))
+
+
+def unit_returns(
+    mixer: Mixer,
+    batch: Experience,
+    value_after: Float[Array, "L M K"],
+    discount: Float[Array, ""] | float,
+    td_lambda: Float[Array, ""] | float,
+) -> tuple[Float[Array, "L M K"], Bool[Array, "L M K"]]:
+    """Lambda-returns of units.
+
+    Args:
+        mixer: which agents make up a unit.
+        batch: the steps, in order.
+        value_after: what their successors are worth to each unit.
+        discount, td_lambda: weight of what comes a step later, and the mixing of horizons.
+
+    Returns:
+        The returns, through which no gradient flows, and which of them rest on known values.
+    """
+    ended = mixer.all(batch.gone)
+    returns, settled = settled_returns(
+        mixer.mean(batch.reward),
+        discount * (1.0 - ended),
+        value_after,
+        mixer.any(batch.present) | ended,
+        # What follows the cut of a member does not hold what it would have been worth.
+        batch.done[..., None] | mixer.any(batch.cut),
+        td_lambda,
+    )
+    return jax.lax.stop_gradient(returns), settled
+
+
+def check_choices(spec: EnvSpec) -> None:
+    """Raises `UserError` where actions are not discrete."""
+    require(
+        isinstance(spec.action, Discrete),
+        f"Q-learning chooses among discrete actions and {spec.name} has others: "
+        "use ippo or mappo, or the environment's discrete actions",
+    )
 
 
 def iql(**overrides: Any) -> QLearning:
