@@ -183,6 +183,19 @@ def test_memory_goes_on_from_the_rollout_before_and_a_successor_is_read_with_wha
     )
 
 
+def test_single_steps_are_dealt_out_however_many_environments_there_are():
+    """Of one pass in two parts, each has some steps of all but few environments; with a GRU whole
+    environments."""
+    for recurrent, whole in ((0, False), (4, True)):
+        algorithm = pqn_iql(hidden=(4,), recurrent=recurrent, minibatches=2)
+        state, steps = collect(algorithm, Walk(), num_envs=64, unroll=5)
+        batch, _ = algorithm.targets(state, steps)
+        marked = eqx.tree_at(lambda b: b.action, batch, batch.action * 0 + jnp.arange(64)[:, None])
+        part = np.asarray(algorithm._parts(marked, steps.carry, KEY)[0].action[0])
+        assert part.size == 64 * 5
+        assert (len(np.unique(part)) == 32) == whole
+
+
 # Exploring.
 
 

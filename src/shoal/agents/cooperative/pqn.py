@@ -57,18 +57,21 @@ class Valued(eqx.Module):
 class PQN(Exploring, Rollouts):
     """Q-learning from the newest rollout; a mixer makes the agents' values those of units."""
 
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 1e-2
     """RAdam's step size (Liu et al. 2019)."""
     max_grad_norm: Positive = 10.0
     """Largest norm of a gradient, of each network and each group that shares parameters."""
-    discount: Fraction = 0.95
+    discount: Fraction = 0.9
     """Weight of a reward one step later."""
-    td_lambda: Fraction = 0.5
+    td_lambda: Fraction = 0.7
     """Mixing of horizons in targets: 0 looks one step ahead, 1 to the end of the rollout."""
-    epochs: Count = eqx.field(static=True, default=4)
+    epochs: Count = eqx.field(static=True, default=2)
     """Passes over each rollout."""
-    minibatches: Count = eqx.field(static=True, default=4)
+    minibatches: Count = eqx.field(static=True, default=16)
     """Parts of a pass."""
+    minibatch_of: Literal["auto", "environments", "steps"] = eqx.field(static=True, default="auto")
+    """What is shared out among minibatches: environments, with all their steps in order, or single
+    steps, which recurrent networks cannot learn from. Auto is steps where nothing is recurrent."""
     activation: Activation = eqx.field(static=True, default="relu")
     """Non-linearity of the layers."""
     layer_norm: bool = eqx.field(static=True, default=True)
@@ -116,6 +119,9 @@ class PQN(Exploring, Rollouts):
     def check(self, spec: EnvSpec) -> None:
         super().check(spec)
         check_choices(spec)
+
+    def _by_steps(self, num_envs: int) -> bool:
+        return not self.recurrent if self.minibatch_of == "auto" else super()._by_steps(num_envs)
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> tuple[Params, dict[str, int], Kept]:
         key_network, key_mixer = jax.random.split(key)
