@@ -19,7 +19,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.agents.experience import Experience
 from shoal.agents.fields import Exploring
@@ -88,9 +88,10 @@ class QLearning(Exploring, OffPolicy):
     ) -> tuple[Float[Array, "L M K"], Float[Array, "L M K"]]:
         """What the values of units should be, and the weight of each."""
         mixer, value_after = learned.params["mixer"], self.value_after(learned, batch)
-        returns, settled = unit_returns(mixer, batch, value_after, self.discount, self.td_lambda)
+        steps = unit_steps(mixer, batch, value_after, self.discount)
+        returns, settled = settled_returns(*steps, self.td_lambda)
         weight = settled & mixer.any(self.weight_of(batch) > 0)
-        return returns, weight.astype(jnp.float32)
+        return jax.lax.stop_gradient(returns), weight.astype(jnp.float32)
 
     def value_after(self, learned: Learned, batch: Experience) -> Float[Array, "L M K"]:
         """What the successors are worth to units."""
@@ -150,35 +151,30 @@ class QLearning(Exploring, OffPolicy):
         return QPolicy(state.learned.params["q"], state.spec.action, self.epsilon(state.progress))
 
 
-def unit_returns(
+def unit_steps(
     mixer: Mixer,
     batch: Experience,
     value_after: Float[Array, "L M K"],
     discount: Float[Array, ""] | float,
-    td_lambda: Float[Array, ""] | float,
-) -> tuple[Float[Array, "L M K"], Bool[Array, "L M K"]]:
-    """Lambda-returns of units.
+) -> tuple[Array, Array, Array, Array, Array]:
+    """What returns of units are made of, as `settled_returns` takes it: rewards, discounts, values
+    of the successors, which of these mean something, and where what follows is of something else.
 
     Args:
         mixer: which agents make up a unit.
         batch: the steps, in order.
         value_after: what their successors are worth to each unit.
-        discount, td_lambda: weight of what comes a step later, and the mixing of horizons.
-
-    Returns:
-        The returns, through which no gradient flows, and which of them rest on known values.
+        discount: weight of what comes a step later.
     """
     ended = mixer.all(batch.gone)
-    returns, settled = settled_returns(
+    return (
         mixer.mean(batch.reward),
         discount * (1.0 - ended),
         value_after,
         mixer.any(batch.present) | ended,
         # What follows the cut of a member does not hold what it would have been worth.
         batch.done[..., None] | mixer.any(batch.cut),
-        td_lambda,
     )
-    return jax.lax.stop_gradient(returns), settled
 
 
 def check_choices(spec: EnvSpec) -> None:

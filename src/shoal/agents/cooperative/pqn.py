@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from shoal.agents.cooperative.iql import check_choices, unit_returns
+from shoal.agents.cooperative.iql import check_choices, unit_steps
 from shoal.agents.cooperative.vdn import SumMixer
 from shoal.agents.experience import Experience
 from shoal.agents.fields import Exploring
@@ -29,7 +29,7 @@ from shoal.core.descend import Params
 from shoal.core.env import Action, EnvSpec, TimeStep
 from shoal.core.limits import Count, Fraction, Positive
 from shoal.core.parallel import weighted_mean
-from shoal.math.td import greedy_action
+from shoal.math.td import greedy_action, settled_returns
 from shoal.nn.mixers import Choice, Mixer, NoMixer, agents_of_team
 from shoal.nn.mlp import Activation
 
@@ -92,7 +92,8 @@ class PQN(Exploring, Rollouts):
         q_t = network.after(steps.obs, steps.next_obs, trajectory.carry, steps.starts)
         best = greedy_action(q_t, steps.next_legal)
         choice = Choice.of(q_t, best, steps.next_legal, steps.present, steps.next_state)
-        returns, settled = unit_returns(mixer, steps, mixer(choice), self.discount, self.td_lambda)
+        units = unit_steps(mixer, steps, mixer(choice), self.discount)
+        returns, settled = settled_returns(*units, self.td_lambda)
         valued = Valued(
             obs=steps.obs,
             action=steps.action,
@@ -100,7 +101,7 @@ class PQN(Exploring, Rollouts):
             active=steps.active,
             state=steps.state,
             starts=steps.starts,
-            target=returns,
+            target=jax.lax.stop_gradient(returns),
             weight=(settled & mixer.any(steps.active)).astype(jnp.float32),
         )
         return valued, Kept(jnp.asarray(trajectory.progress, jnp.float32), spec)
