@@ -1,5 +1,7 @@
 """Targets of PQN on steps made by hand, its carries and schedules, and small trainings."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -45,7 +47,7 @@ ACTION = [(0, 1), (1, 0), (0, 0), (1, 1), (0, 1)]
 
 def trajectory(**changes) -> Trajectory:
     def steps(obs, **fields) -> TimeStep:
-        arrays = {name: jnp.asarray(x)[:, None] for name, x in fields.items()}
+        arrays: Any = {name: jnp.asarray(x)[:, None] for name, x in fields.items()}
         return TimeStep.of(jnp.asarray(obs, jnp.float32)[:, None, :, None], **arrays)
 
     before = steps(OBS, terminated=GONE)
@@ -206,7 +208,7 @@ def test_exploring_falls_with_training_and_what_is_evaluated_explores_least():
     after, metrics = jax.jit(algorithm.learn)(state, trajectory(), KEY)
     assert metrics["epsilon"] == 1.0  # that of the rollout
     np.testing.assert_allclose(algorithm.acting(after).params["q"].epsilon, 0.55, rtol=1e-6)
-    np.testing.assert_allclose(algorithm.policy(after).epsilon, 0.1, rtol=1e-6)
+    np.testing.assert_allclose(algorithm.learned_policy(after).epsilon, 0.1, rtol=1e-6)
 
 
 def test_actions_in_a_box_are_refused():
@@ -226,7 +228,7 @@ def greedy(env, algorithm: PQN, seed: int) -> tuple[float, float]:
     def run():
         state = learner.init(jax.random.key(seed))
         state, _ = jax.lax.scan(lambda s, _: learner.update(s), state, None, 100)
-        policy, earned, worth = learner.policy(state), jnp.zeros(()), []
+        policy, earned, worth = algorithm.learned_policy(state.algorithm), jnp.zeros(()), []
         place, timestep = env.reset(KEY)
         for _ in range(env.spec.horizon):
             worth.append(policy.network.step(timestep.obs, None)[0].max(-1).sum())
@@ -235,7 +237,8 @@ def greedy(env, algorithm: PQN, seed: int) -> tuple[float, float]:
             earned += timestep.reward.mean()
         return earned, worth[0]
 
-    return tuple(map(float, run()))
+    earned, worth = run()
+    return float(earned), float(worth)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
