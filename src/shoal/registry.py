@@ -149,6 +149,16 @@ ALGORITHMS: dict[str, Entry] = {
         f"{_COOPERATIVE}.facmac:facmac",
         "DDPG for a team: all actors climb one value, mixed from each agent's",
     ),
+    "pqn_iql": Entry(
+        f"{_COOPERATIVE}.pqn:pqn_iql",
+        "Q-learning from rollouts with layer norm: no replay, no target network",
+        discrete=True,
+    ),
+    "pqn_vdn": Entry(
+        f"{_COOPERATIVE}.pqn:pqn_vdn",
+        "the same of a team's Q, which is the sum of its agents'",
+        discrete=True,
+    ),
     "openai_es": Entry("shoal.agents.evolution.openai_es:openai_es", "evolution strategies"),
 }
 

@@ -49,6 +49,8 @@ ALGORITHMS = {
     ),
     "qplex": ("qplex", {**OFF_POLICY, "hypernet": 3, "advantage_hidden": (3,)}),
     "qtran": ("qtran", {**OFF_POLICY, "joint_hidden": (4,), "normalise_observations": True}),
+    "pqn_vdn": ("pqn_vdn", {**ON_POLICY, "normalise_observations": True}),
+    "pqn_iql, recurrent": ("pqn_iql", {**ON_POLICY, "recurrent": 3}),
     "sac": ("sac", OFF_POLICY),
     "masac, recurrent": ("masac", {**OFF_POLICY, "recurrent": 3, "normalise_observations": True}),
     "coma, recurrent": ("coma", {**ON_POLICY, "recurrent": 3, "normalise_observations": True}),

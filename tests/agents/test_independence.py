@@ -55,6 +55,7 @@ ALGORITHMS = {
     "trpo": dict(epochs=2, minibatches=2, **CLIPPED),
     "reinforce": CLIPPED,
     "iql": OFF_POLICY,
+    "pqn_iql": dict(epochs=2, minibatches=2, **CLIPPED),
     "sac": OFF_POLICY,
     "sac, discrete": OFF_POLICY,
     "sac, crossq": dict(crossq=True, **OFF_POLICY),

@@ -36,6 +36,7 @@ from shoal.agents.cooperative.facmac import facmac
 from shoal.agents.cooperative.iql import iql
 from shoal.agents.cooperative.maac import maac
 from shoal.agents.cooperative.maddpg import maddpg
+from shoal.agents.cooperative.pqn import pqn_iql, pqn_vdn
 from shoal.agents.cooperative.vdn import vdn
 from shoal.agents.evolution.openai_es import openai_es
 from shoal.agents.policies import QPolicy
@@ -78,6 +79,13 @@ SOFT = dict(
     init_alpha=0.1,
 )
 DETERMINISTIC = {k: v for k, v in SOFT.items() if k not in ("target_entropy_share", "init_alpha")}
+PQN = dict(
+    hidden=(32,),
+    discount=DISCOUNT,
+    learning_rate=0.01,
+    exploration_fraction=0.5,
+    epsilon_end=0.0,
+)
 FAMILIES = {
     "ippo": ippo(**ACTOR_CRITIC),
     "ippo_gru": ippo(**ACTOR_CRITIC, recurrent=8),
@@ -86,6 +94,8 @@ FAMILIES = {
     "iql_gru": iql(**Q_LEARNING, recurrent=16),
     # In turns, what the next to act expects does not show what was done before: longer returns do.
     "vdn": vdn(**Q_LEARNING, sequence_length=4, td_lambda=0.8),
+    "pqn_iql_gru": pqn_iql(**PQN, recurrent=16),
+    "pqn_vdn": pqn_vdn(**PQN, td_lambda=0.8),
     "sac": sac(**SOFT),
     "masac": masac(**SOFT),
     "maac": maac(**SOFT, heads=2, head_size=16),
@@ -176,8 +186,8 @@ def test_best_actions_earn_all_that_can_be_earned(trained, family, probe):
 @pytest.mark.parametrize(
     "family",
     [
-        *("ippo", "mappo", "a2c", "coma", "vdn", "sac", "masac", "maac", "maddpg", "facmac"),
-        "openai_es",
+        *("ippo", "mappo", "a2c", "coma", "vdn", "pqn_vdn", "sac", "masac", "maac"),
+        *("maddpg", "facmac", "openai_es"),
     ],
 )
 def test_the_forbidden_action_is_never_taken_and_always_where_it_is_allowed(trained, family):
@@ -188,18 +198,18 @@ def test_the_forbidden_action_is_never_taken_and_always_where_it_is_allowed(trai
     assert worst.min() >= 0  # nor in training: once in an update would cost 0.15 on average
 
 
-@pytest.mark.parametrize("family", ["ippo_gru", "iql_gru"])
+@pytest.mark.parametrize("family", ["ippo_gru", "iql_gru", "pqn_iql_gru"])
 def test_memory_solves_what_must_be_remembered(trained, family):
     np.testing.assert_allclose(trained(family, RememberedAction).returns, 1.0)
 
 
-@pytest.mark.parametrize("family", ["ippo", "mappo", "a2c", "vdn", "openai_es"])
+@pytest.mark.parametrize("family", ["ippo", "mappo", "a2c", "vdn", "pqn_vdn", "openai_es"])
 def test_nothing_else_does(trained, family):
     """Chance is 0, and the mean of 256 returns of -1 or 1 deviates by 0.06."""
     assert abs(trained(family, RememberedAction).returns.mean()) < 0.3
 
 
-@pytest.mark.parametrize("family", ["ippo", "vdn", "openai_es"])
+@pytest.mark.parametrize("family", ["ippo", "vdn", "pqn_vdn", "openai_es"])
 def test_agents_of_two_kinds_learn_side_by_side(trained, family):
     run = trained(family, Mixed)
     np.testing.assert_allclose(run.returns, 1.0)
@@ -252,7 +262,7 @@ def test_critics_tell_good_news_from_bad(trained, family):
     np.testing.assert_allclose(values, run.steps.timestep.obs[0, ..., 1], atol=0.1)
 
 
-@pairs(["iql_gru"], GRU_PROBES)
+@pairs(["iql_gru", "pqn_iql_gru"], GRU_PROBES)
 def test_action_values_know_what_the_best_action_is_worth(trained, family, probe):
     run = trained(family, probe)
     values = greedy_values(FAMILIES[family].policy(run.state), run.steps)
@@ -261,10 +271,10 @@ def test_action_values_know_what_the_best_action_is_worth(trained, family, probe
     np.testing.assert_allclose(np.asarray(values)[there], expected[there], atol=0.1, rtol=0.05)
 
 
-@pytest.mark.parametrize("probe", [p for p in TRUTHS if TRUTHS[p].team])
-def test_what_is_mixed_is_the_value_of_the_team(trained, probe):
-    run, team = trained("vdn", probe), TRUTHS[probe].team
-    values = greedy_values(FAMILIES["vdn"].policy(run.state), run.steps)
+@pairs(["vdn", "pqn_vdn"], [p for p in TRUTHS if TRUTHS[p].team])
+def test_what_is_mixed_is_the_value_of_the_team(trained, family, probe):
+    run, team = trained(family, probe), TRUTHS[probe].team
+    values = greedy_values(FAMILIES[family].policy(run.state), run.steps)
     total = jnp.where(run.steps.timestep.active, values, 0.0).sum(-1)[: len(team)]
     expected = np.broadcast_to(np.array(team)[:, None], total.shape)
     np.testing.assert_allclose(total, expected, atol=0.1, rtol=0.05)

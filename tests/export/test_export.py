@@ -58,6 +58,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "values": ("vdn", "mpe/simple_tag", {}, {"hidden": (16,), "recurrent": 8}),
     "legal actions": ("iql", "game/kuhn", {}, {"hidden": (16,)}),
     "residual": ("iql", "mpe/simple_spread", {}, {"hidden": (8,), "residual": True}),
+    "layer norm": ("iql", "mpe/simple_spread", {}, {"hidden": (8,), "layer_norm": True}),
     "evolved": ("openai_es", "mpe/simple_spread", {}, {"hidden": (16,), "recurrent": 4}),
     "many groups": (
         "ippo",

@@ -8,7 +8,8 @@ import pytest
 from shoal.core.errors import UserError
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.convolution import ImageTorso
-from shoal.nn.residual import LayerNorm, ResidualMLP
+from shoal.nn.layer_norm import LayerNorm
+from shoal.nn.residual import ResidualMLP
 from shoal.nn.sharing import Groups
 
 KEY = jax.random.key(0)

@@ -11,6 +11,7 @@ from shoal.core.algorithm import Metrics
 from shoal.core.env import EnvSpec
 from shoal.core.limits import Fraction, Natural, Positive, PositiveFraction
 from shoal.nn.agent_network import AgentNetwork
+from shoal.nn.layer_norm import LayerNormMLP
 from shoal.nn.mlp import MLP, Activation
 from shoal.nn.residual import ResidualMLP
 from shoal.nn.sharing import Groups, Sharing
@@ -32,6 +33,9 @@ class Networks(eqx.Module):
     """Non-linearity of the layers."""
     residual: bool = eqx.field(static=True, default=False)
     """Whether each layer is a residual block with layer norm (SimBa); they are of one width."""
+    layer_norm: bool = eqx.field(static=True, default=False)
+    """Whether the sums of each layer are normalised before its non-linearity (layer norm).
+    Residual blocks are normalised anyway."""
     torso: str = eqx.field(static=True, default="", converter=torso_address)
     """What makes layers of your own in their place, FILE.py:NAME, called with their number of
     inputs and a key."""
@@ -65,7 +69,8 @@ class Networks(eqx.Module):
     def architecture(self) -> dict[str, Any]:
         """What all networks have in common, as arguments of `AgentNetwork`."""
         names = ("hidden", "recurrent", "activation", "torso", "agent_id")
-        layers = ResidualMLP if self.residual else MLP
+        plain = LayerNormMLP if self.layer_norm else MLP
+        layers = ResidualMLP if self.residual else plain
         return {name: getattr(self, name) for name in names} | {"layers": layers}
 
     def scales(self, spec: EnvSpec) -> Scales | None:

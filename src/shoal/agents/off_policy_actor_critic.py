@@ -64,6 +64,7 @@ class OffPolicyActorCritic(OffPolicy):
         unlike = {
             "recurrent": self.recurrent,
             "residual": self.residual,
+            "layer_norm": self.layer_norm,
             "torso": self.torso,
             "images": spec.images,
         }

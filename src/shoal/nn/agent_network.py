@@ -16,6 +16,7 @@ from shoal.core.errors import require
 from shoal.core.sequence import carries_after
 from shoal.nn.batch_norm import BatchNormMLP, Statistics
 from shoal.nn.convolution import Image, ImageTorso
+from shoal.nn.layer_norm import LayerNormMLP
 from shoal.nn.mlp import MLP, Activation, Linear
 from shoal.nn.recurrent import GRU, unroll
 from shoal.nn.residual import ResidualMLP
@@ -25,14 +26,14 @@ from shoal.nn.torso import Torso
 MAX_UNROLLED_GROUPS = 8  # one by one, two networks take 0.6 of the time of one batched product
 
 
-Layers = type[MLP] | type[ResidualMLP] | type[BatchNormMLP]
+Layers = type[MLP] | type[LayerNormMLP] | type[ResidualMLP] | type[BatchNormMLP]
 Seen = tuple[Statistics, ...]  # of each batch norm, with a leading axis G
 
 
 class Stack(eqx.Module):
     """One group's layers."""
 
-    torso: MLP | ResidualMLP | BatchNormMLP | ImageTorso | Torso
+    torso: MLP | LayerNormMLP | ResidualMLP | BatchNormMLP | ImageTorso | Torso
     cell: GRU | None
     head: Linear
 
@@ -93,7 +94,10 @@ class AgentNetwork(eqx.Module):
         def build(key: PRNGKeyArray) -> Stack:
             key_torso, key_cell, key_head = jax.random.split(key, 3)
             if torso:
-                require(layers is MLP, f"torso is {torso}, expected none with residual layers")
+                require(
+                    layers is MLP,
+                    f"torso is {torso}, expected none with residual layers or layer_norm",
+                )
                 made = Torso.of(torso, size_in, key_torso)
             elif images:
                 made = ImageTorso(size_in, images, hidden, activation, layers, key=key_torso)

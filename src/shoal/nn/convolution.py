@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from shoal.nn.layer_norm import LayerNormMLP
 from shoal.nn.mlp import ACTIVATIONS, MLP, Activation
 from shoal.nn.residual import ResidualMLP
 
@@ -63,7 +64,7 @@ class ImageTorso(eqx.Module):
     their convolutions."""
 
     eyes: dict[str, tuple[Convolution, ...]]
-    layers: MLP | ResidualMLP
+    layers: MLP | LayerNormMLP | ResidualMLP
     images: tuple[Image, ...] = eqx.field(static=True)
     activation: Activation = eqx.field(static=True)
 

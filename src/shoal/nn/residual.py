@@ -8,29 +8,13 @@ arXiv:2410.09754, which sees observations at mean 0, deviation 1 (`normalise_obs
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.core.errors import require
+from shoal.nn.layer_norm import LayerNorm
 from shoal.nn.mlp import ACTIVATIONS, Activation, Linear
 
 EXPANSION = 4  # widths of x in the middle of a block
-EPSILON = 1e-6
-
-
-class LayerNorm(eqx.Module):
-    r"""$y = s \frac{x - m}{\sqrt{v + \epsilon}} + b$, with the mean and variance of each sample."""
-
-    scale: Float[Array, "D"]
-    bias: Float[Array, "D"]
-
-    def __init__(self, size: int):
-        self.scale, self.bias = jnp.ones(size), jnp.zeros(size)
-
-    def __call__(self, x: Float[Array, "M D"]) -> Float[Array, "M D"]:
-        centred = x - x.mean(-1, keepdims=True)
-        variance = (centred**2).mean(-1, keepdims=True)
-        return self.scale * centred * jax.lax.rsqrt(variance + EPSILON) + self.bias
 
 
 class Block(eqx.Module):

@@ -87,16 +87,8 @@ class QLearning(Exploring, OffPolicy):
         self, learned: Learned, batch: Experience
     ) -> tuple[Float[Array, "L M K"], Float[Array, "L M K"]]:
         """What the values of units should be, and the weight of each."""
-        mixer = learned.params["mixer"]
-        ended = mixer.all(batch.gone)
-        steps = (
-            mixer.mean(batch.reward),
-            self.discount * (1.0 - ended),
-            self.value_after(learned, batch),
-            mixer.any(batch.present) | ended,
-            # What follows the cut of a member does not hold what it would have been worth.
-            batch.done[..., None] | mixer.any(batch.cut),
-        )
+        mixer, value_after = learned.params["mixer"], self.value_after(learned, batch)
+        steps = unit_steps(mixer, batch, value_after, self.discount)
         if self.n_step > 1:
             returns, settled = settled_n_step_returns(*steps, self.n_step)
         else:
@@ -147,11 +139,7 @@ class QLearning(Exploring, OffPolicy):
             self.n_step == 1 or self.td_lambda == 0,
             f"n_step is {self.n_step} and td_lambda {self.td_lambda}, expected one of them",
         )
-        require(
-            isinstance(spec.action, Discrete),
-            f"Q-learning chooses among discrete actions and {spec.name} has others: "
-            "use ippo or mappo, or the environment's discrete actions",
-        )
+        check_choices(spec)
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:
         key_network, key_mixer = jax.random.split(key)
@@ -170,6 +158,41 @@ class QLearning(Exploring, OffPolicy):
 
     def explorer(self, state: OffPolicyState) -> QPolicy:
         return QPolicy(state.learned.params["q"], state.spec.action, self.epsilon(state.progress))
+
+
+def unit_steps(
+    mixer: Mixer,
+    batch: Experience,
+    value_after: Float[Array, "L M K"],
+    discount: Float[Array, ""] | float,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """What returns of units are made of, as `settled_returns` takes it: rewards, discounts, values
+    of the successors, which of these mean something, and where what follows is of something else.
+
+    Args:
+        mixer: which agents make up a unit.
+        batch: the steps, in order.
+        value_after: what their successors are worth to each unit.
+        discount: weight of what comes a step later.
+    """
+    ended = mixer.all(batch.gone)
+    return (
+        mixer.mean(batch.reward),
+        discount * (1.0 - ended),
+        value_after,
+        mixer.any(batch.present) | ended,
+        # What follows the cut of a member does not hold what it would have been worth.
+        batch.done[..., None] | mixer.any(batch.cut),
+    )
+
+
+def check_choices(spec: EnvSpec) -> None:
+    """Raises `UserError` where actions are not discrete."""
+    require(
+        isinstance(spec.action, Discrete),
+        f"Q-learning chooses among discrete actions and {spec.name} has others: "
+        "use ippo or mappo, or the environment's discrete actions",
+    )
 
 
 def iql(**overrides: Any) -> QLearning:
