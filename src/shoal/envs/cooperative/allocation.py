@@ -54,7 +54,7 @@ class AllocationState(eqx.Module):
     played. Before the first one all bid alike."""
 
     valuations: Float[Array, "N M"]
-    action: Float[Array, "N M+1"]
+    action: Float[Array, "N A"]
     welfare: Float[Array, ""]
     time: Int[Array, ""]
 
@@ -109,7 +109,7 @@ class Allocation(Env):
         valuations = self.num_agents * drawn / drawn.sum(1, keepdims=True)
         action = actions(jnp.full(shape, 1.0 / self.num_goods))
         state = AllocationState(valuations, action, jnp.float32(0), jnp.int32(0))
-        return state, self._show(state, jnp.float32(0))
+        return state, self._show(state, jnp.float32(0), jnp.float32(0))
 
     def step(
         self, key: PRNGKeyArray, state: AllocationState, action: Action
@@ -118,9 +118,11 @@ class Allocation(Env):
         action = jnp.clip(action, 0.0, 1.0)
         welfare = self._welfare(state.valuations, self.shares(action))
         after = AllocationState(state.valuations, action, welfare, state.time + 1)
-        return after, self._show(after, welfare - state.welfare)
+        best = self.optimum(after, after.time >= self.rounds)
+        most = self._welfare(state.valuations, best)  # 0 before the last round
+        return after, self._show(after, welfare - state.welfare, share(welfare, most))
 
-    def shares(self, action: Float[Array, "N M+1"]) -> Float[Array, "N M"]:
+    def shares(self, action: Float[Array, "N A"]) -> Float[Array, "N M"]:
         """How much of each good every agent gets for its bids."""
         bid = bids(action)
         if self.divisible:
@@ -151,7 +153,9 @@ class Allocation(Env):
             case "nash":
                 return jnp.exp(jnp.log(utility).mean())
 
-    def _show(self, state: AllocationState, reward: Float[Array, ""]) -> TimeStep:
+    def _show(
+        self, state: AllocationState, reward: Float[Array, ""], reached: Float[Array, ""]
+    ) -> TimeStep:
         n, m = state.valuations.shape
         bid, held = bids(state.action), self.shares(state.action)
         worth = state.valuations * m / n  # of mean 1, as prices are where all is spent
@@ -161,8 +165,6 @@ class Allocation(Env):
         kept = 1.0 - bid.sum(1, keepdims=True)
         gain = jnp.log(jnp.maximum(worth, LEAST)) - price
         everyone = lambda x: jnp.broadcast_to(x, (n, x.size))  # noqa: E731
-        last = state.time >= self.rounds
-        best = self._welfare(state.valuations, self.optimum(state, last))
         return TimeStep.of(
             jnp.concatenate(
                 [worth, gain, everyone(price), held, state.action[:, :m], kept, utility]
@@ -170,11 +172,11 @@ class Allocation(Env):
                 axis=1,
             ),
             reward=reward,
-            terminated=last,
+            terminated=state.time >= self.rounds,
             global_state=jnp.concatenate(
                 [x.ravel() for x in (worth, bid, held, kept, utility, left)]
             ),
-            metrics={"share_of_optimum": jnp.where(last, share(state.welfare, best), 0.0)},
+            metrics={"share_of_optimum": reached},
         )
 
     def scripted(self, state: AllocationState) -> Action:
@@ -204,14 +206,14 @@ class Allocation(Env):
         )
 
 
-def bids(action: Float[Array, "N M+1"]) -> Float[Array, "N M"]:
+def bids(action: Float[Array, "N A"]) -> Float[Array, "N M"]:
     """What each agent bids on each good, of a purse of 1; the rest it keeps."""
     weight = jnp.expm1(SPAN * action)
     total = weight.sum(1, keepdims=True)
     return weight[:, :-1] / jnp.where(total > 0, total, 1.0)
 
 
-def actions(bids: Float[Array, "N M"]) -> Float[Array, "N M+1"]:
+def actions(bids: Float[Array, "N M"]) -> Float[Array, "N A"]:
     """Actions that bid so: the inverse of `bids`."""
     kept = jnp.maximum(1.0 - bids.sum(1, keepdims=True), 0.0)
     weight = jnp.concatenate([bids, kept], axis=1)
