@@ -99,7 +99,7 @@ class Allocation(Env):
             obs_sizes=(5 * m + 3,) * n,
             action=Box(0.0, 1.0, (m + 1,) * n),
             horizon=self.rounds,
-            state_size=n * (3 * m + 2) + 1,
+            state_size=n * (3 * m + 2) + 2,
             metrics=(("share_of_optimum", "last"),),
         )
 
@@ -174,7 +174,7 @@ class Allocation(Env):
             reward=reward,
             terminated=state.time >= self.rounds,
             global_state=jnp.concatenate(
-                [x.ravel() for x in (worth, bid, held, kept, utility, left)]
+                [x.ravel() for x in (worth, bid, held, kept, utility, state.welfare, left)]
             ),
             metrics={"share_of_optimum": reached},
         )

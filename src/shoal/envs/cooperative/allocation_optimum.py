@@ -18,7 +18,7 @@ As every agent must end with a good, no bundle has more than M - N + 1 of them.
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from scipy.optimize import linprog
 
 MOST_BUNDLED = 14  # goods: 3^M pairs of a set and a part of it
@@ -29,8 +29,8 @@ _STEPS = 60
 def best_allocations(
     welfare: str,
     divisible: bool,
-    valuations: Float[np.ndarray, "*B N M"],
-    wanted: Bool[np.ndarray, "*B"],
+    valuations: Float[Array | np.ndarray, "*B N M"],
+    wanted: Bool[Array | np.ndarray, "*B"],
 ) -> Float[np.ndarray, "*B N M"]:
     """Shares of each good, `[*B, N, M]`, of the greatest welfare; zeros where none is wanted, which
     costs nothing.
@@ -152,7 +152,7 @@ def bundles(values: Float[np.ndarray, "N M"], welfare: str) -> Float[np.ndarray,
         bundle[i] = part[join(best[i - 1][left ^ part], worth[i, part]).argmax()]
         left ^= bundle[i]
     bundle[0] = left
-    return _members(m).T[bundle]
+    return _members(m).T[bundle].astype(np.float64)
 
 
 def _members(m: int) -> Int[np.ndarray, "M S"]:
