@@ -132,7 +132,7 @@ class Allocation(Env):
         return jnp.where(bid.max(0) > 0, wins, 0.0)
 
     def optimum(self, state: AllocationState, wanted: bool | Array = True) -> Float[Array, "N M"]:
-        """Shares of the greatest welfare, solved on the host; zeros, at no cost, unless `wanted`."""
+        """Shares of the greatest welfare, solved on the host; zeros, at no cost, unless wanted."""
         return jax.pure_callback(
             partial(best_allocations, self.welfare, self.divisible),
             jax.ShapeDtypeStruct(state.valuations.shape, jnp.float32),
@@ -160,28 +160,24 @@ class Allocation(Env):
         bid, held = bids(state.action), self.shares(state.action)
         worth = state.valuations * m / n  # of mean 1, as prices are where all is spent
         price = jnp.log(jnp.maximum(bid.sum(0) * m / n, LEAST))
+        gain = jnp.log(jnp.maximum(worth, LEAST)) - price
+        kept = 1.0 - bid.sum(1, keepdims=True)
         utility = (state.valuations * held).sum(1, keepdims=True)
         left = 1.0 - state.time / self.rounds
-        kept = 1.0 - bid.sum(1, keepdims=True)
-        gain = jnp.log(jnp.maximum(worth, LEAST)) - price
-        everyone = lambda x: jnp.broadcast_to(x, (n, x.size))  # noqa: E731
+        own = (worth, gain, held, state.action[:, :m], kept, utility)
+        everyone = (jnp.broadcast_to(x, (n, x.size)) for x in (price, left))
+        whole = (worth, bid, held, kept, utility, state.welfare, left)
         return TimeStep.of(
-            jnp.concatenate(
-                [worth, gain, everyone(price), held, state.action[:, :m], kept, utility]
-                + [everyone(left)],
-                axis=1,
-            ),
+            jnp.concatenate([*own, *everyone], axis=1),
             reward=reward,
             terminated=state.time >= self.rounds,
-            global_state=jnp.concatenate(
-                [x.ravel() for x in (worth, bid, held, kept, utility, state.welfare, left)]
-            ),
+            global_state=jnp.concatenate([x.ravel() for x in whole]),
             metrics={"share_of_optimum": reached},
         )
 
     def scripted(self, state: AllocationState) -> Action:
-        """Proportional response where it leads to the optimum; else bids that buy the optimum, which
-        the controller knows."""
+        """Proportional response where it leads to the optimum; else bids that buy the optimum,
+        which the controller knows."""
         if self.divisible and self.welfare == "nash":
             gained = state.valuations * self.shares(state.action)
             return actions(gained / gained.sum(1, keepdims=True))
