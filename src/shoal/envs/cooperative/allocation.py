@@ -180,6 +180,8 @@ class Allocation(Env):
         which the controller knows."""
         if self.divisible and self.welfare == "nash":
             gained = state.valuations * self.shares(state.action)
+            nothing = gained.sum(1, keepdims=True) == 0  # whose bids would stay at 0 for ever
+            gained = jnp.where(nothing, state.valuations, gained)
             return actions(gained / gained.sum(1, keepdims=True))
         best = self.optimum(state)
         return actions(best / best.sum(1).max())
