@@ -233,6 +233,9 @@ _WORLDS: dict[str, Entry] = {
     "coop/two_step": Entry(
         f"{_TEAMS}.two_step:TwoStepGame", "a team chooses a safe matrix or a better one"
     ),
+    "coop/allocation": Entry(
+        f"{_TEAMS}.allocation:Allocation", "bids divide goods for the greatest welfare of all"
+    ),
 }
 
 ENVIRONMENTS: dict[str, Entry] = Worlds(_WORLDS)

@@ -142,10 +142,11 @@ def settle(before: TimeStep, after: TimeStep) -> TimeStep:
 
 def to_act_on(timestep: TimeStep) -> TimeStep:
     """The time step as policies see it: zeros for who is not due to act, also behind a NaN; and
-    nobody is due whose part is over."""
+    nobody is due whose part is over. Without metrics, so that what nothing but a metric needs is
+    not computed in training."""
     active = timestep.active & ~timestep.ended
     obs = jnp.where(active[..., None], timestep.obs, 0.0)
-    return eqx.tree_at(lambda t: (t.obs, t.active), timestep, (obs, active))
+    return eqx.tree_at(lambda t: (t.obs, t.active, t.metrics), timestep, (obs, active, {}))
 
 
 class Env(eqx.Module):
