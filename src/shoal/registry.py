@@ -200,6 +200,9 @@ _WORLDS: dict[str, Entry] = {
     "coop/two_step": Entry(
         f"{_TEAMS}.two_step:TwoStepGame", "a team chooses a safe matrix or a better one"
     ),
+    "coop/coverage": Entry(
+        f"{_TEAMS}.coverage:Coverage", "a swarm spreads so that its discs cover the area"
+    ),
 }
 
 ENVIRONMENTS: dict[str, Entry] = Worlds(_WORLDS)
