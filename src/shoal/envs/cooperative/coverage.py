@@ -56,7 +56,7 @@ class Coverage(SwarmWorld):
         x, y = ((jnp.floor(p / step).astype(jnp.int32)[:, None] + window) for p in position.T)
         dx, dy = ((i + 0.5) * step - p[:, None] for i, p in zip((x, y), position.T))
         inside = dx[:, :, None] ** 2 + dy[:, None, :] ** 2 <= self.reach**2
-        for i, grid in ((x[:, :, None], inside), (y[:, None, :], inside)):
+        for i in (x[:, :, None], y[:, None, :]):
             inside &= (i >= 0) & (i < points)
         index = jnp.where(inside, x[:, :, None] * points + y[:, None, :], points**2)
         count = jnp.zeros(points**2 + 1).at[index].add(1.0)

@@ -47,9 +47,13 @@ def find_near(
 ) -> Near:
     """The `count` nearest of N points in sight of each of Q places, all in the square [0, side]^2.
 
-    Points nearer than `touch`, which is at most `sight`, touch. On a `torus` opposite edges are one.
-    With `others` places are points, and none is its own neighbour.
+    Points nearer than `touch`, which is at most `sight`, touch. On a `torus` opposite edges are
+    one. With `others` places are points, and none is its own neighbour.
     """
+    if not len(points):
+        none = jnp.zeros((len(places), count))
+        flat = jnp.zeros((*none.shape, 2))
+        return Near(none.astype(jnp.int32), flat, none + jnp.inf, flat[:, 0], none[:, 0])
     cells = max(int(side / (sight * HAIR)), 1)
     order, first, length = _runs(places, points, side, cells, torus)
     x, y = points[order].T

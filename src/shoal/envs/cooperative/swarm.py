@@ -88,17 +88,15 @@ class SwarmWorld(Env):
 
     # What a world says of itself.
 
-    def start_places(self, key: PRNGKeyArray) -> Float[Array, "M 2"]:
-        """The places of an episode; none unless a world has some."""
-        return jnp.zeros((0, 2))
+    def start(self, key: PRNGKeyArray) -> tuple[Float[Array, "N 2"], Float[Array, "M 2"]]:
+        """Where robots start, and the places of an episode; none unless a world has some."""
+        return self.scatter(key, self.num_agents), jnp.zeros((0, 2))
 
     def next_places(self, key: PRNGKeyArray, state: SwarmState) -> Float[Array, "M 2"]:
         """The places of the next step."""
         return state.places
 
-    def find(
-        self, position: Float[Array, "N 2"], places: Float[Array, "M 2"], near: Near
-    ) -> Any:
+    def find(self, position: Float[Array, "N 2"], places: Float[Array, "M 2"], near: Near) -> Any:
         """What a world works out once a step and keeps in the state."""
         return ()
 
@@ -147,6 +145,10 @@ class SwarmWorld(Env):
             metrics=self.metric_reductions,
         )
 
+    def scatter(self, key: PRNGKeyArray, count: int) -> Float[Array, "M 2"]:
+        """`count` points anywhere in the square."""
+        return self.side * jax.random.uniform(key, (count, 2))
+
     def at(
         self,
         position: Float[Array, "N 2"],
@@ -165,9 +167,8 @@ class SwarmWorld(Env):
         return find_near(places, points, count=count, touch=touch, **shape, **which)
 
     def reset(self, key: PRNGKeyArray) -> tuple[SwarmState, TimeStep]:
-        key_robots, key_places = jax.random.split(key)
-        position = self.side * jax.random.uniform(key_robots, (self.num_agents, 2))
-        state = self.at(position, jnp.zeros_like(position), self.start_places(key_places))
+        position, places = self.start(key)
+        state = self.at(position, jnp.zeros_like(position), places)
         return state, self._show(state, jnp.zeros(self.num_agents))
 
     def step(
@@ -183,7 +184,10 @@ class SwarmWorld(Env):
         else:  # who meets a wall stops there
             position = jnp.clip(position, 0.0, self.side)
             velocity = (position - state.position) / self.dt
+        # Without them the compiler works out the physics again for every part that reads them.
+        position, velocity = jax.lax.optimization_barrier((position, velocity))
         after = self.at(position, velocity, self.next_places(key, state), state.time + 1)
+        after = jax.lax.optimization_barrier(after)
         return after, self._show(after, self.reward(state, after))
 
     def _moves(self, action: Action) -> Float[Array, "N 2"]:
@@ -221,7 +225,9 @@ class SwarmWorld(Env):
         block = jnp.clip(state.position * (BLOCKS / self.side), 0, BLOCKS - 1).astype(jnp.int32)
         column, row = jax.nn.one_hot(block.T, BLOCKS)
         crowd = jnp.einsum("nx,ny->xy", column, row) * (BLOCKS**2 / self.num_agents)
-        return jnp.concatenate([order, crowd.reshape(-1), jnp.stack([*self._metrics(state).values()])])
+        return jnp.concatenate(
+            [order, crowd.reshape(-1), jnp.stack([*self._metrics(state).values()])]
+        )
 
     def draw(self, state: SwarmState) -> Picture:
         return draw_swarm(self, state)
@@ -249,9 +255,7 @@ def polarisation(velocity: Float[Array, "N 2"]) -> Float[Array, ""]:
     return jnp.hypot(*heading.mean(0))
 
 
-def apart_from(
-    state: SwarmState, spacing: Float[Array, ""] | float
-) -> Float[Array, "N 2"]:
+def apart_from(state: SwarmState, spacing: Float[Array, ""] | float) -> Float[Array, "N 2"]:
     """A push away from each neighbour that is nearer than `spacing`, 1 at no distance."""
     gap = jnp.maximum(state.near.distance, 1e-8)[..., None]
     weight = jnp.maximum(1.0 - gap / spacing, 0.0)
