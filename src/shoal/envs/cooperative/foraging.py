@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from shoal.core.errors import require
 from shoal.core.limits import Count, Positive
 from shoal.core.picture import Shape
 from shoal.envs.cooperative.neighbours import Near
@@ -55,6 +56,13 @@ class Foraging(SwarmWorld):
     torus = False
     metric_reductions = (("collected", "sum"), ("collisions", "sum"))
 
+    def __post_init__(self):
+        super().__post_init__()
+        require(
+            self.reach <= self.sight,
+            f"reach is {self.reach}, expected at most sight, {self.sight}",
+        )
+
     @property
     def num_items(self) -> int:
         """How many items there are at any time."""
@@ -78,7 +86,7 @@ class Foraging(SwarmWorld):
             self.look(position, places, self.items_seen, self.reach, weight=pays),
         )
 
-    def observe(self, state: SwarmState) -> Float[Array, "N I*4"]:
+    def observe(self, state: SwarmState) -> Float[Array, "N D"]:
         """Of each item where it is, as a share of `sight`, how many robots are within its reach, as
         a share of `needed`, and 1; four zeros where there is none."""
         crowd, _, near = state.found

@@ -206,7 +206,7 @@ class SwarmWorld(Env):
         both = jnp.concatenate([position, self.side - position], 1)
         return jnp.minimum(both / self.sight, 1.0)
 
-    def to_neighbours(self, state: SwarmState) -> Float[Array, "N K*5"]:
+    def to_neighbours(self, state: SwarmState) -> Float[Array, "N D"]:
         """Of each neighbour where it is and how it moves, relative to the robot, as shares of
         `sight` and of `max_speed`, and 1; five zeros where there is none."""
         near = state.near
