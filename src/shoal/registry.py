@@ -236,6 +236,18 @@ _WORLDS: dict[str, Entry] = {
     "coop/allocation": Entry(
         f"{_TEAMS}.allocation:Allocation", "bids divide goods for the greatest welfare of all"
     ),
+    "coop/coverage": Entry(
+        f"{_TEAMS}.coverage:Coverage", "a swarm spreads so that its discs cover the area"
+    ),
+    "coop/flocking": Entry(
+        f"{_TEAMS}.flocking:Flocking", "a swarm heads one way, keeps together and keeps apart"
+    ),
+    "coop/foraging": Entry(
+        f"{_TEAMS}.foraging:Foraging", "a swarm collects items that take several robots at once"
+    ),
+    "coop/navigation": Entry(
+        f"{_TEAMS}.navigation:Navigation", "each robot to its own goal, past obstacles and others"
+    ),
 }
 
 ENVIRONMENTS: dict[str, Entry] = Worlds(_WORLDS)
