@@ -4,7 +4,7 @@ r"""Who in a trained team does how much: what is lost without an agent, and its 
     D_i   = v(N) - v(N \ {i})
     phi_i = sum over S without i of  |S|! (N - |S| - 1)! / N!  (v(S + i) - v(S))
 
-Difference rewards: Wolpert and Tumer 2002, "Optimal payoff functions for members of collectives".
+Difference rewards: Wolpert and Tumer 2001, "Optimal payoff functions for members of collectives".
 The Shapley value (Shapley 1953) shares v(N) - v(no one) among all, also where two agents can each
 stand in for the other and neither is missed alone.
 """

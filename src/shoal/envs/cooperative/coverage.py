@@ -5,7 +5,7 @@
     r_i = (1 - local_ratio) covered + local_ratio own_i
 
 The task is that of Cortes et al. 2004, "Coverage control for mobile sensing networks", with a
-uniform density; `own` is the difference reward of Wolpert and Tumer 2002, "Optimal payoff functions
+uniform density; `own` is the difference reward of Wolpert and Tumer 2001, "Optimal payoff functions
 for members of collectives". Both are counted on a lattice of points.
 """
 
