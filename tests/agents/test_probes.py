@@ -103,7 +103,8 @@ FAMILIES = {
         hidden=(16,), discount=DISCOUNT, learning_rate=0.01, entropy_weight=0.003, td_lambda=0.5
     ),
     "maddpg": maddpg(**DETERMINISTIC),
-    "facmac": facmac(**DETERMINISTIC),
+    # In turns, as vdn; and a mixture of one who acts learns slowly where it must be monotonic.
+    "facmac": facmac(**DETERMINISTIC, n_step=4, monotonic=False),
     # Wide noise: with narrow noise nearly half of all seeds stop at the first choice in common.
     "openai_es": openai_es(population=64, hidden=(8,), sigma=1.0, learning_rate=0.05),
 }
