@@ -56,9 +56,7 @@ SPREAD = [
 ]
 CONTINUOUS_ACTIONS = {"continuous_actions": True}
 CONTINUOUS = [
-    Training(
-        algorithm, "mpe/simple_spread", 2000 * K, 2, beside, world={"continuous_actions": True}
-    )
+    Training(algorithm, "mpe/simple_spread", 2000 * K, 2, beside, world=CONTINUOUS_ACTIONS)
     for algorithm, beside in (
         *(("maddpg", "XuanCe -9.6"), ("matd3", "XuanCe -11.1"), ("iddpg", "XuanCe -11.7")),
         ("facmac", ""),

@@ -17,7 +17,8 @@ README = HERE.parent / "README.md"
 
 def main() -> None:
     """Replaces what stands between the two comments."""
-    sections = [_long_runs(), _learning(), _policy_gradients(), _peers()]
+    sections = [_long_runs(), _learning(), _matrix_games(), _teams()]
+    sections += [_policy_gradients(), _peers()]
     sections += [_environment(), _training(), _time_to_return()]
     sections += [_sweep(), _hosts(), _suites()]
     sections += [_equilibria(), _batches(), _trees(), _self_play()]
@@ -94,6 +95,70 @@ def _learning() -> str:
         "data](benchmarks/learning/mpe.csv)."
     )
     return f"{note}\n\n{_table(['', *algorithms, 'hand-written', 'random'], body)}"
+
+
+BEST = {"coop/two_step": 8, "coop/qtran": 8, "coop/climbing": 275, "coop/penalty": 250}
+
+
+def _matrix_games() -> str:
+    rows = [r for r in _rows("cooperative/results.csv") if r["environment"] in BEST]
+    if not rows:
+        return ""
+    found: dict[tuple[str, str], list[float]] = {}
+    for r in rows:
+        forgives = "hysteresis" in r["settings"]
+        name = f"{r['algorithm']}, hysteresis 0.1" if forgives else r["algorithm"]
+        found.setdefault((name, r["environment"]), []).append(float(r["return"]))
+
+    def cell(name: str, world: str) -> str:
+        returns = found.get((name, world))
+        if not returns:
+            return ""
+        best = sum(x > BEST[world] - 0.5 for x in returns)
+        return f"{best} of {len(returns)} ({np.median(returns):,.0f})"
+
+    body = [
+        [name, *(cell(name, world) for world in BEST)]
+        for name in dict.fromkeys(name for name, _ in found)
+    ]
+    note = (
+        "**Cooperative games**: on how many seeds, from 0 up, the final greedy actions are the best "
+        "ones, and in brackets the median return "
+        "([data](benchmarks/cooperative/results.csv), `benchmarks/cooperative.py`). In the first "
+        "two all actions are tried alike and errors squared, so that what a mixer cannot say is "
+        "not learned; the others have their presets."
+    )
+    head = ["", *(f"{world.removeprefix('coop/')}, best {best}" for world, best in BEST.items())]
+    return f"{note}\n\n{_table(head, body)}"
+
+
+def _teams() -> str:
+    rows = [r for r in _rows("cooperative/results.csv") if r["environment"] not in BEST]
+    if not rows:
+        return ""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for r in rows:
+        actions = "continuous" if "continuous_actions" in r["settings"] else "discrete"
+        world = f"{r['environment'].partition('/')[2]}, {actions}"
+        key = (world, r["algorithm"], r["steps"], r["beside"])
+        found.setdefault(key, []).append(float(r["return"]))
+    body = [
+        [
+            algorithm,
+            world,
+            f"{int(steps):,}",
+            ", ".join(f"{x:,.2f}" for x in returns),
+            f"**{np.mean(returns):,.2f}**",
+            beside,
+        ]
+        for (world, algorithm, steps, beside), returns in found.items()
+    ]
+    note = (
+        "**Teams.** Return per agent over 25 steps, final parameters, greedy, 100 episodes of each "
+        "seed, from 0 up ([data](benchmarks/cooperative/results.csv), "
+        "`benchmarks/cooperative.py`). XuanCe's are of 10 M steps."
+    )
+    return f"{note}\n\n{_table(['', '', 'steps', 'seeds', 'mean', 'others'], body)}"
 
 
 def _policy_gradients() -> str:
