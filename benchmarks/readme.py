@@ -122,8 +122,8 @@ def _matrix_games() -> str:
         for name in dict.fromkeys(name for name, _ in found)
     ]
     note = (
-        "**Cooperative games**: on how many seeds, from 0 up, the final greedy actions are the best "
-        "ones, and in brackets the median return "
+        "**Cooperative games**: on how many seeds, from 0 up, the final greedy actions are the "
+        "best ones, and in brackets the median return "
         "([data](benchmarks/cooperative/results.csv), `benchmarks/cooperative.py`). In the first "
         "two all actions are tried alike and errors squared, so that what a mixer cannot say is "
         "not learned; the others have their presets."
