@@ -217,8 +217,8 @@ class SwarmWorld(Env):
 
     def global_state(self, state: SwarmState) -> Float[Array, "S"]:
         """A summary of the same size at any N: the swarm's mean velocity and speed as shares of
-        `max_speed`, its polarisation, how many touch a robot; how many robots are in each of
-        `BLOCKS`^2 blocks, as shares of the mean; and the step's metrics."""
+        `max_speed`, its polarisation, how many touch a robot; how many robots are in each of the
+        blocks of the square, as shares of the mean; and the step's metrics."""
         speed = jnp.hypot(*state.velocity.T).mean() / self.max_speed
         drift = state.velocity.mean(0) / self.max_speed
         order = jnp.stack([*drift, speed, polarisation(state.velocity), state.near.touching.mean()])
@@ -248,7 +248,7 @@ class SwarmWorld(Env):
 
 
 def polarisation(velocity: Float[Array, "N 2"]) -> Float[Array, ""]:
-    """How far robots head the same way: the length of the mean of v / |v|, from 0 to 1. Who stands
+    """How far robots head the same way: the length of their mean heading, from 0 to 1. Who stands
     has no heading, and counts as 0."""
     speed = jnp.hypot(*velocity.T)[:, None]
     heading = jnp.where(speed > 1e-6, velocity / jnp.maximum(speed, 1e-6), 0.0)
