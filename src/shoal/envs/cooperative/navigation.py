@@ -45,7 +45,7 @@ class Navigation(SwarmWorld):
     steps; `distance`, how far goals are, in metres."""
 
     sensor: Literal["neighbours", "lidar"] = eqx.field(static=True, default="neighbours")
-    """What robots see of the others and of obstacles: lists of the nearest, or ranges of rays."""
+    """How robots see others and obstacles, as lists of the nearest or as the ranges of rays."""
     rays: Count = eqx.field(static=True, default=12)
     """Rays of the lidar, the first one to the right, the others anticlockwise."""
     obstacles_per_robot: NonNegative = eqx.field(static=True, default=0.25)
