@@ -68,10 +68,10 @@ WHAT = {"games": GAMES, "spread": SPREAD, "continuous": CONTINUOUS}
 def main() -> None:
     """Fills the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", default=list(WHAT), choices=WHAT, metavar="WHAT")
+    parser.add_argument("what", nargs="*", choices=WHAT, metavar="WHAT")
     options = parser.parse_args()
     prepare()
-    fill(TABLE, [training for name in options.what for training in WHAT[name]])
+    fill(TABLE, [training for name in options.what or WHAT for training in WHAT[name]])
 
 
 if __name__ == "__main__":

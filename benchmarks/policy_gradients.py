@@ -86,7 +86,7 @@ def main() -> None:
     """Fills the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     choices = [*WHAT, *peers.TRAININGS]
-    parser.add_argument("what", nargs="*", default=list(WHAT), choices=choices, metavar="WHAT")
+    parser.add_argument("what", nargs="*", choices=choices, metavar="WHAT")
     parser.add_argument("--peer-python", help="that has the peer")
     options = parser.parse_args()
     compared = [name for name in options.what if name in peers.TRAININGS]
@@ -95,7 +95,7 @@ def main() -> None:
     for name in compared:
         peers.compare(name, options.peer_python)
     prepare()
-    fill(TABLE, [t for name in options.what for t in WHAT.get(name, ())], together=False)
+    fill(TABLE, [t for name in options.what or WHAT for t in WHAT.get(name, ())], together=False)
 
 
 if __name__ == "__main__":

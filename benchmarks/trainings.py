@@ -38,13 +38,14 @@ class Training(NamedTuple):
 
 
 def fill(table: Path, trainings: Iterable[Training], together: bool = True) -> None:
-    """Trains what the table lacks: the seeds from 0 up of a training in one program, or one after
-    the other."""
+    """Trains what the table lacks: the seeds from 0 up of a training in one program, or, where some
+    are there already, one after the other."""
     for training in trainings:
         known = {tuple(row[column] for column in COLUMNS[:5]) for row in rows.read(table)}
         seeds = [seed for seed in range(training.seeds) if training.key(seed) not in known]
-        for first in seeds[:1] if together else seeds:
-            count = len(seeds) if together else 1
+        whole = together and seeds == list(range(training.seeds))
+        for first in seeds[:1] if whole else seeds:
+            count = len(seeds) if whole else 1
             for row in _measure(training, first, count):
                 rows.append(table, COLUMNS, row)
                 found = (row[c] for c in ("algorithm", "environment", "settings", "seed", "return"))

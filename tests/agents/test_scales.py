@@ -120,7 +120,19 @@ def test_a_replay_holds_what_was_seen_as_it_was(name):
     assert set(times.tolist()) <= {0.0, 1.0, 2.0, 3.0, 4.0, 6.0}
 
     batch, _, _ = replay.sample(jax.random.key(1), 40, chunk=(6, 4))
-    seen = batch.under(state.algorithm.scales)
+    seen = batch.under(state.algorithm.scales, pixels=0)
     expected = jnp.where(batch.active[..., None], state.algorithm.scales.see(batch.obs), 0)
     np.testing.assert_allclose(seen.obs, expected, rtol=1e-5)
     assert np.abs(seen.obs).max() < 5
+
+
+def test_a_state_that_is_all_observations_is_scaled_as_they_are():
+    """As acting sees it, where critics of everyone's observations remember."""
+    algorithm = make_algorithm("qmix", normalise_observations=True, **OFF_POLICY)
+    learner = OnDevice(algorithm, Constant(), num_envs=4, unroll=6)
+    state, _ = jax.jit(learner.update)(learner.init(jax.random.key(0)))
+    batch, _, _ = state.algorithm.replay.sample(jax.random.key(1), 40, chunk=(6, 4))
+    seen = batch.under(state.algorithm.scales, pixels=0)
+    assert state.algorithm.scales.state is None and float(jnp.abs(batch.state).max()) > 50
+    np.testing.assert_array_equal(seen.state, seen.obs.reshape(*seen.state.shape))
+    np.testing.assert_array_equal(seen.next_state, seen.next_obs.reshape(*seen.state.shape))

@@ -149,3 +149,12 @@ def test_rounded_sums_never_lead_to_what_may_not_begin():
     weight = jnp.tile(jnp.array([0.0, 0.1, 0.0, 1e-6]), 25_000).at[-1].set(0.0)
     row, share = jax.jit(_by_weight, static_argnums=1)(jax.random.key(0), 200_000, weight)
     assert (weight[row] > 0).all() and (row < 100_000).all() and (share > 0).all()
+
+
+def test_an_error_that_is_not_finite_harms_its_own_sequence_alone():
+    replay = filled(1, True)
+    broken = jnp.array([jnp.nan, jnp.inf])
+    replay = replay.prioritise(jnp.array([3, 4]), broken).add(chunk(1))
+    assert np.isfinite(replay.priority).all() and (replay.priority[T * B : 2 * T * B] == 1).all()
+    draw = drawn(replay, 6000)
+    assert np.isfinite(draw.odds).all() and not {3, 4} & set(draw.first.tolist())

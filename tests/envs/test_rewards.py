@@ -82,3 +82,25 @@ def test_they_are_environments():
 def test_a_discount_above_one_is_a_clear_mistake():
     with pytest.raises(UserError, match="discount is"):
         Guided(TwoStepGame(), discount=1.5)
+
+
+def test_in_several_steps_a_difference_may_lead_elsewhere():
+    """The safe branch pays 7 whatever is done, so that nobody makes a difference there."""
+    env = TwoStepGame(best=6.5)
+    wrapped = DifferenceRewards(env)
+    safe, risky = [(0, 0), (0, 0)], [(1, 0), (1, 1)]
+    assert rewards(env, safe).sum() > rewards(env, risky).sum()
+    assert rewards(wrapped, safe).sum() == 0 < rewards(wrapped, risky).sum()
+
+
+def test_the_innermost_environment_says_what_was_paid():
+    wrapped = DifferenceRewards(DifferenceRewards(Climbing()))
+    assert [name for name, _ in wrapped.spec.metrics].count("paid") == 1
+    state, _ = wrapped.reset(KEY)
+    assert wrapped.step(KEY, state, jnp.array([0, 0]))[1].metrics["paid"] == 11
+
+
+@pytest.mark.parametrize("default", [7, 0.5, -1])
+def test_a_default_that_is_no_action_is_a_clear_mistake(default):
+    with pytest.raises(UserError, match="expected an action of coop/climbing"):
+        DifferenceRewards(Climbing(), default=default)

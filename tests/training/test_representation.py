@@ -46,3 +46,8 @@ def test_who_can_say_that_the_best_is_the_best():
 def test_what_cannot_be_fitted_is_a_clear_mistake(mixer, payoffs, complaint):
     with pytest.raises(UserError, match=complaint):
         representational_gap(mixer, payoffs)
+
+
+def test_a_game_that_pays_nothing_is_fitted_too():
+    fit = representational_gap("vdn", [[0, 0], [0, 0]], steps=300, starts=2)
+    assert abs(fit.values).max() < 1e-2 and fit.loss == 0

@@ -10,7 +10,7 @@ from shoal.core.algorithm import Carry, Trajectory
 from shoal.core.env import EnvSpec, cut_now
 from shoal.core.sequence import starts_of
 from shoal.core.spaces import legal_actions
-from shoal.nn.critics import StateAction, global_state, pixels_of, state_inputs
+from shoal.nn.critics import StateAction, everyone, global_state, pixels_of, state_inputs
 
 
 class Experience(eqx.Module):
@@ -83,8 +83,9 @@ class Experience(eqx.Module):
             carry=steps.extras,
         )
 
-    def under(self, scales: Scales | None) -> "Experience":
-        """What was stored as it was, under the scale of today."""
+    def under(self, scales: Scales | None, pixels: int) -> "Experience":
+        """What was stored as it was, under the scale of today; so many numbers of an observation
+        are images."""
         if scales is None:
             return self
         obs = jnp.where(self.active[..., None], scales.see(self.obs), 0.0)
@@ -93,7 +94,10 @@ class Experience(eqx.Module):
         batch = eqx.tree_at(lambda b: (b.obs, b.next_obs), self, (obs, next_obs))
         if batch.state is None or batch.next_state is None:
             return batch
-        states = tuple(scales.see_state(s) for s in (batch.state, batch.next_state))
+        if scales.state is None:  # the state is all observations
+            states = everyone(obs, pixels), everyone(next_obs, pixels)
+        else:
+            states = scales.see_state(batch.state), scales.see_state(batch.next_state)
         return eqx.tree_at(lambda b: (b.state, b.next_state), batch, states)
 
     @property

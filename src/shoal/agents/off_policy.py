@@ -93,7 +93,8 @@ class OffPolicy(Networks, Optimising, Algorithm):
     capacity: Count = eqx.field(static=True, default=2**17)
     """Environment steps that the replay holds, all devices together."""
     batch_size: Count = eqx.field(static=True, default=256)
-    """Environment steps in a gradient step, all devices together."""
+    """Environment steps in a gradient step, all devices together. With `n_step` those of which
+    targets are made; each target takes so many."""
     sequence_length: Natural = eqx.field(static=True, default=0)
     """Steps in a row that are sampled together; 0 for one step, or with a GRU a whole rollout."""
     burn_in: Natural = eqx.field(static=True, default=0)
@@ -233,20 +234,22 @@ class OffPolicy(Networks, Optimising, Algorithm):
         stride = 1 if length - self.burn_in < rollout or not self.recurrent else length
         updates = self._gradient_steps(rollout * num_envs * num_shards())
         rate = self.rate(trajectory.progress)
-        # Where there are no priorities the replay is a constant of the loop.
-        remembering = replay if self.prioritised else None
+        pixels = pixels_of(state.spec)
 
-        def update(loop: tuple[Learned, Replay | None], key: PRNGKeyArray):
-            (learned, memory), (key_sample, key_step) = loop, jax.random.split(key)
-            batch, first, odds = (memory or replay).sample(
+        # Of the replay only priorities change, if there are any.
+        def update(loop: tuple[Learned, Array | None], key: PRNGKeyArray):
+            (learned, priority), (key_sample, key_step) = loop, jax.random.split(key)
+            memory = dataclasses.replace(replay, priority=priority)
+            batch, first, odds = memory.sample(
                 key_sample, count, chunk=(rollout, num_envs), length=length, stride=stride
             )
-            if memory is not None:
+            if self.prioritised:
                 importance = odds ** -self._importance(trajectory.progress)
                 batch = dataclasses.replace(batch, importance=importance)
-            learned, metrics = self.step(learned, batch.under(state.scales), key_step, rate)
+            batch = batch.under(state.scales, pixels)
+            learned, metrics = self.step(learned, batch, key_step, rate)
             errors = metrics.pop("errors", None)
-            if memory is not None:
+            if self.prioritised:
                 if errors is None:
                     raise UserError(f"prioritised: {type(self).__name__} reports no errors")
                 memory = memory.prioritise(first, self._priority(errors))
@@ -258,24 +261,26 @@ class OffPolicy(Networks, Optimising, Algorithm):
                 for name, old in learned.target.items()
             }
             learned = Learned(learned.params, target, learned.optimizers, updates)
-            return (learned, memory), metrics
+            return (learned, memory.priority), metrics
 
-        def train(loop: tuple[Learned, Replay | None]):
+        def train(loop: tuple[Learned, Array | None]):
             keys = jax.random.split(key, updates)
             loop, metrics = jax.lax.scan(update, loop, keys)
             return loop, jax.tree.map(jnp.mean, metrics)
 
-        def wait(loop: tuple[Learned, Replay | None]):
+        def wait(loop: tuple[Learned, Array | None]):
             shapes = jax.eval_shape(train, loop)[1]
             return loop, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
-        collected = replay.chunks * (rollout * num_envs * num_shards())
-        ready = (collected >= self.learning_starts) & (replay.chunks * rollout >= length)
-        (learned, memory), metrics = cond(ready, train, wait, (state.learned, remembering))
+        # In chunks, of which there are fewer than an integer can count.
+        wanted = -(-self.learning_starts // (rollout * num_envs * num_shards()))
+        ready = (replay.chunks >= wanted) & (replay.chunks >= -(-length // rollout))
+        (learned, priority), metrics = cond(ready, train, wait, (state.learned, replay.priority))
+        replay = dataclasses.replace(replay, priority=priority)
         scales = state.scales and state.scales.update(steps.timestep)
         # Of a plain type: what an update gives must fit the program that it came from.
         progress = jnp.asarray(trajectory.progress, jnp.float32)
-        after = OffPolicyState(learned, memory or replay, scales, progress, state.spec)
+        after = OffPolicyState(learned, replay, scales, progress, state.spec)
         return after, metrics | skip_counts(learned.optimizers) | self.schedules(state.progress)
 
     def _gradient_steps(self, collected: int) -> int:
@@ -295,6 +300,11 @@ class OffPolicy(Networks, Optimising, Algorithm):
         require(
             learned >= 1,
             f"burn_in is {self.burn_in}, expected less than the {rollout} steps of a rollout",
+        )
+        require(
+            self.n_step <= min(learned, rollout),
+            f"n_step is {self.n_step}, expected at most the {min(learned, rollout)} steps in a row "
+            f"that are learned from rollouts of {rollout}",
         )
         return learned + self.burn_in
 

@@ -78,8 +78,9 @@ class Rollouts(Networks, Optimising, Algorithm):
     """Parts of a pass."""
     minibatch_of: Literal["auto", "environments", "steps"] = eqx.field(static=True, default="auto")
     """What is shared out among minibatches: environments, with all their steps in order, or single
-    steps, which recurrent networks cannot learn from. Auto is steps where a minibatch would have
-    fewer than 8 environments and nothing is recurrent."""
+    steps, which recurrent networks cannot learn from; those that make no whole part are left out of
+    a pass. Auto is steps where a minibatch would have fewer than 8 environments and nothing is
+    recurrent."""
 
     # What an algorithm says.
 
@@ -240,10 +241,11 @@ class Rollouts(Networks, Optimising, Algorithm):
         if self._by_steps(everywhere):
             size = steps * num_envs
             require(
-                size % count == 0,
-                f"minibatches is {count}, expected a divisor of the {size} steps of a rollout",
+                count <= size,
+                f"minibatches is {count}, expected at most the {size} steps of a rollout",
             )
-            rows = jax.random.permutation(key, size).reshape(count, 1, -1)
+            # Other steps are left over in each pass.
+            rows = jax.random.permutation(key, size)[: size - size % count].reshape(count, 1, -1)
             return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[rows], batch), carry
         rows = jax.random.permutation(key, num_envs).reshape(count, -1)
         cut = jax.tree.map(lambda x: jnp.moveaxis(x[:, rows], 1, 0), batch)

@@ -54,6 +54,8 @@ def run(arguments: Arguments) -> int:
             report["settings"] = [setting.to_json() for setting in settings]
         print(json.dumps(report))
     elif swept:
+        if where:
+            print(f"in {heading(report['environment'])}{where}")
         print_table(run.config, report["members"], options.episodes)
     else:
         _print(run.config, report, options, where)

@@ -13,6 +13,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from shoal.core.errors import require
 
+LEAST = 1e-6  # the priority of what cannot be learned from
+
 
 class Draw(NamedTuple):
     """Sequences that were drawn."""
@@ -68,8 +70,10 @@ class Replay(eqx.Module):
         return Replay(jax.tree.map(write, self.data, chunk), self.chunks + 1, priority)
 
     def prioritise(self, first: Int[Array, "M"], priority: Float[Array, "M"]) -> "Replay":
-        """The same with other priorities, positive, of the sequences that begin there."""
+        """The same with other priorities, positive, of the sequences that begin there. Where one
+        is not finite the sequence is hardly drawn again."""
         assert self.priority is not None
+        priority = jnp.where(jnp.isfinite(priority), priority, LEAST)
         return Replay(self.data, self.chunks, self.priority.at[first].set(priority))
 
     def sample(
@@ -92,9 +96,10 @@ class Replay(eqx.Module):
         require(
             length <= steps, f"sequences of {length} steps, expected at most the {steps} collected"
         )
-        ring = self._slots(steps, num_envs) * steps
-        filled = jnp.minimum(self.chunks * steps, ring)
-        oldest = jnp.where(filled == ring, self.chunks * steps % ring, 0)
+        slots = self._slots(steps, num_envs)
+        ring, full = slots * steps, self.chunks >= slots
+        filled = jnp.minimum(self.chunks, slots) * steps
+        oldest = jnp.where(full, self.chunks % slots * steps, 0)
         starts = (filled - length) // stride + 1
         if self.priority is None:
             key_start, key_env = jax.random.split(key)

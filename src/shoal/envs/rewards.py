@@ -1,4 +1,4 @@
-r"""Environments whose rewards say more of what each agent did, and leave what is best as it is.
+r"""Environments with other rewards, which say more of what is good or of what each agent did.
 
     shaped        r_i + gamma Phi_i(s') - Phi_i(s),             Phi = 0 behind a true end
     difference    G_i(s, a) - G_i(s, (a_-i, c)),                G_i the mean reward of i's team
@@ -6,8 +6,9 @@ r"""Environments whose rewards say more of what each agent did, and leave what i
 A potential guides a learner: every return is shifted by Phi of the state that it begins in,
 whatever is done (Ng, Harada and Russell 1999, ICML). A difference reward leaves out what the team
 would have been paid had the agent done c instead: what raises the agent's reward of a step raises
-its team's by as much, with less noise from others (Wolpert and Tumer 2001). What later steps owe to
-this one is not in it.
+its team's by as much, with less noise from others (Wolpert and Tumer 2001). That holds of one step:
+what later steps owe to this one is not in it, and in games of several steps something else may then
+be best.
 """
 
 import abc
@@ -21,8 +22,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
+from shoal.core.errors import require
 from shoal.core.limits import Fraction
 from shoal.core.picture import Picture
+from shoal.core.spaces import Discrete
 from shoal.math.shaping import shaped_reward
 
 PAID = "paid"  # the metric that keeps what the environment itself pays
@@ -42,8 +45,10 @@ class Rewarded(Env):
 
     @property
     def spec(self) -> EnvSpec:
-        spec = self.env.spec
-        return dataclasses.replace(spec, metrics=(*spec.metrics, (PAID, "sum")))
+        spec, kind = self.env.spec, type(self).__name__
+        metrics = dict(spec.metrics) | {PAID: "sum"}
+        name = f"{spec.name}, {kind}"  # another than that by which the inner one is made
+        return dataclasses.replace(spec, name=name, metrics=tuple(metrics.items()))
 
     def reset(self, key: PRNGKeyArray) -> tuple[Any, TimeStep]:
         state, timestep = self.env.reset(key)
@@ -54,7 +59,7 @@ class Rewarded(Env):
         return after, self._show(timestep, self.reward(key, state, action, after, timestep))
 
     def _show(self, timestep: TimeStep, reward: Float[Array, "N"]) -> TimeStep:
-        metrics = timestep.metrics | {PAID: timestep.reward.mean()}
+        metrics = {PAID: timestep.reward.mean()} | timestep.metrics  # of the innermost
         return dataclasses.replace(timestep, reward=reward, metrics=metrics)
 
     def scripted(self, state: Any) -> Action | None:
@@ -89,6 +94,15 @@ class DifferenceRewards(Rewarded):
 
     default: tuple[int | float, ...] | int | float = eqx.field(static=True, default=0)
     """The action that the agent's own is compared with: the number of a choice, or a point."""
+
+    def __post_init__(self):
+        space, one = self.env.spec.action, np.asarray(self.default)
+        require(
+            bool(np.all(one == one.astype(int)) and np.all((one >= 0) & (one < min(space.sizes))))
+            if isinstance(space, Discrete)
+            else one.ndim == 0 or one.shape == space.shape,
+            f"default is {self.default}, expected an action of {self.env.spec.name}, {space}",
+        )
 
     def reward(
         self, key: PRNGKeyArray, state: Any, action: Action, after: Any, timestep: TimeStep

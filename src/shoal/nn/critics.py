@@ -26,7 +26,12 @@ def global_state(timestep: TimeStep, pixels: int = 0) -> Float[Array, "*B S"]:
     numbers of an observation are images, and everyone's come first."""
     if timestep.global_state is not None:
         return timestep.global_state
-    parts = jnp.split(timestep.obs, [pixels], -1)
+    return everyone(timestep.obs, pixels)
+
+
+def everyone(obs: Float[Array, "*B N D"], pixels: int) -> Float[Array, "*B S"]:
+    """All observations in a row, the images of each, which come first in it, before the rest."""
+    parts = jnp.split(obs, [pixels], -1)
     return jnp.concatenate([x.reshape(*x.shape[:-2], -1) for x in parts], -1)
 
 

@@ -20,7 +20,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.core.algorithm import Policy
 from shoal.core.env import Env, TimeStep
-from shoal.core.errors import require
+from shoal.core.errors import UserError, require
+from shoal.envs.host.world import World
 from shoal.games.cooperative.characteristic import CharacteristicFunction, memberships
 from shoal.games.cooperative.values import shapley_weights
 from shoal.math.statistics import student_interval
@@ -62,7 +63,7 @@ class Contributions:
 
 def contributions(
     policy: Policy,
-    env: Env,
+    env: World,
     *,
     team: int = 0,
     episodes: int = 200,
@@ -83,9 +84,11 @@ def contributions(
         greedy: whether the policy's agents take the likeliest action.
 
     Raises:
-        UserError: there is no such team, it has more than 10 agents, or there are fewer than 2
-            episodes.
+        UserError: the environment is one of Python's, there is no such team, it has more than 10
+            agents, or there are fewer than 2 episodes.
     """
+    if not isinstance(env, Env):
+        raise UserError(f"{env.spec.name} is not compiled: coalitions are played in one program")
     spec = env.spec
     agents = np.flatnonzero(np.array(spec.teams) == team)
     require(len(agents) > 0, f"team is {team}, expected one of {sorted(set(spec.teams))}")

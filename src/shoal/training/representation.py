@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.agents.cooperative.iql import QLearning
-from shoal.core.errors import UserError, unknown
+from shoal.core.errors import UserError, require, unknown
 from shoal.nn.mixers import Choice, NoMixer
 from shoal.registry import ALGORITHMS, make, make_algorithm
 
@@ -60,6 +60,7 @@ def representational_gap(
     Raises:
         UserError: an algorithm without a mixer, or payoffs that are no such tensor.
     """
+    require(steps >= 1 and starts >= 1, f"steps is {steps} and starts {starts}, expected 1 or more")
     if isinstance(mixer, str):
         if mixer not in ALGORITHMS:
             raise unknown("algorithm", mixer, MIXERS)
@@ -72,7 +73,8 @@ def representational_gap(
         name = type(mixer).__name__
         raise UserError(f"{name} mixes no values: take one of {', '.join(MIXERS)}")
     actions = jnp.asarray(np.indices(sizes).reshape(len(sizes), -1).T)
-    target, scale = game.payoffs.reshape(-1), jnp.abs(game.payoffs).max()
+    target, most = game.payoffs.reshape(-1), jnp.abs(game.payoffs).max()
+    scale = jnp.where(most > 0, most, 1.0)
     legal = jnp.arange(max(sizes)) < jnp.array(sizes)[:, None]
     all_act, state = jnp.ones(actions.shape, bool), jnp.ones((len(actions), spec.state_size))
     static = eqx.filter(made, eqx.is_array, inverse=True)

@@ -83,7 +83,9 @@ class Run:
         algorithm = _made("algorithm", registry.make_algorithm, self.config.algorithm, self.config)
         policies = act_in(env.spec, self.policies, algorithm, self.env.spec)
         fields = dict(fields_of(env))
-        config = dataclasses.replace(self.config, environment_fields=fields)
+        config = dataclasses.replace(
+            self.config, environment=env.spec.name, environment_fields=fields
+        )
         return dataclasses.replace(
             self, config=config, env=env, policy=policies[0], policies=policies
         )

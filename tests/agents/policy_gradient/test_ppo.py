@@ -195,7 +195,7 @@ def test_a_region_of_no_size_is_refused(name):
         ippo(**{name: 0.0})
 
 
-def test_steps_that_do_not_divide_are_one_line():
-    algorithm = ippo(hidden=(4,), minibatches=5)
-    with pytest.raises(UserError, match="minibatches is 5, expected a divisor of the 32 steps"):
+def test_more_minibatches_than_steps_are_one_line():
+    algorithm = ippo(hidden=(4,), minibatches=33)
+    with pytest.raises(UserError, match="minibatches is 33, expected at most the 32 steps"):
         learned(algorithm)

@@ -394,3 +394,11 @@ def test_the_command_line_says_what_is_wrong_in_a_line(words, said, capsys):
     assert run(["train", *words.split()]) == 2
     error = capsys.readouterr().err
     assert said in error and error.startswith("shoal: ") and error.count("\n") == 1
+
+
+def test_markets_of_a_batch_do_not_disturb_each_other():
+    """Those that are solved soon wait, where more steps would divide by what has vanished."""
+    values = np.random.default_rng(1).uniform(1e-3, 1, (20_000, 2, 2))
+    shares = nash(values)
+    assert np.isfinite(shares).all() and (shares >= 0).all()
+    np.testing.assert_allclose(shares.sum(1), 1, atol=1e-9)

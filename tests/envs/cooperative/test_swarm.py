@@ -257,7 +257,11 @@ def test_foraging_pays_those_within_reach_of_an_item_that_enough_reach():
     assert start.found.crowd.tolist() == [3, 1] and start.found.collected.tolist() == [1, 0]
     assert np.allclose(pay(env, start, start), [1 / 3, 1 / 3, 1 / 3, 0])
     assert measure(env, start)["collected"] == 0.25
-    after, _ = step(env, jax.random.key(0), start, jnp.zeros(4, jnp.int32))
+    still = jnp.zeros(4, jnp.int32)
+    first, shown = step(env, jax.random.key(0), start, still)
+    assert np.allclose(first.places, start.places)  # nothing was paid for it yet
+    assert np.allclose(shown.reward, [1 / 3, 1 / 3, 1 / 3, 0])
+    after, _ = step(env, jax.random.key(0), first, still)
     assert not np.allclose(after.places[0], start.places[0])  # the collected one is elsewhere
     assert np.allclose(after.places[1], start.places[1])
     three = shoal.make("coop/foraging", num_agents=4, needed=4)

@@ -139,6 +139,11 @@ class QLearning(Exploring, OffPolicy):
             self.n_step == 1 or self.td_lambda == 0,
             f"n_step is {self.n_step} and td_lambda {self.td_lambda}, expected one of them",
         )
+        require(
+            self.td_lambda == 0 or self.recurrent > 0 or self.sequence_length > 1,
+            f"td_lambda is {self.td_lambda}, which does nothing in sequences of one step: give a "
+            "sequence_length too",
+        )
         check_choices(spec)
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> Params:

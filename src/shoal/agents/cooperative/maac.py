@@ -47,12 +47,12 @@ class MAAC(SAC):
     """How many critics there are; the lowest counts in targets."""
 
     def check(self, spec: EnvSpec) -> None:
-        super().check(spec)
         require(
             isinstance(spec.action, Discrete),
-            f"maac chooses among discrete actions and {spec.name} has others: use masac, or the "
-            "environment's discrete actions",
+            f"maac chooses among discrete actions and {spec.name} has others: use masac or mappo, "
+            "or the environment's discrete actions",
         )
+        super().check(spec)
         require(
             not (self.crossq and self.critic == "attention"),
             "crossq is of plain critics, and critic is attention: use critic global",

@@ -82,20 +82,25 @@ def nash(values: Float[np.ndarray, "B N M"]) -> Float[np.ndarray, "B N M"]:
 
     of which all but the prices is eliminated, until `nash_gap` is below `GAP`.
     """
-    x = np.full(values.shape, 1.0 / values.shape[-2])
+    best = np.full(values.shape, 1.0 / values.shape[-2])
+    x, left = best.copy(), np.arange(len(values))  # which markets are not solved yet
     u = (values * x).sum(-1, keepdims=True)
     p = 1.1 * (values / u).max(-2, keepdims=True)
     s = p - values / u
     for _ in range(_STEPS):
-        if nash_gap(values, x, p[..., 0, :]).max() < GAP:
-            break
+        far = nash_gap(values, x, p[..., 0, :]) >= GAP
+        best[left[~far]] = x[~far]
+        # Beyond that their slacks vanish, and there is no step any more.
+        values, x, u, p, s, left = (y[far] for y in (values, x, u, p, s, left))
+        if not len(left):
+            return best
         mu = 0.1 * (x * s).mean((-1, -2), keepdims=True)
         dx, dp, ds = _newton(values, x, s, p, u, mu)
         step = np.minimum(_room(x, dx), _room(s, ds))
         x, p, s = x + step * dx, p + step * dp, s + step * ds
         x = x / x.sum(-2, keepdims=True)
         u = (values * x).sum(-1, keepdims=True)
-    return x
+    raise RuntimeError(f"no Nash welfare within {GAP} of the best after {_STEPS} steps")
 
 
 def _newton(v: np.ndarray, x: np.ndarray, s: np.ndarray, p: np.ndarray, u: np.ndarray, mu):

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from shoal.core.errors import require
 from shoal.core.limits import Fraction, Positive
 from shoal.core.picture import Circle, Shape
 from shoal.envs.cooperative.neighbours import Near
@@ -25,6 +26,7 @@ from shoal.envs.particle import palette
 
 SPACING = 1.1  # the controller keeps neighbours so far apart, over sqrt(area of one robot)
 GAIN, BRAKE = 4.0, 0.5
+MOST = 2048  # points of the lattice in a row
 
 
 class Cover(NamedTuple):
@@ -44,14 +46,27 @@ class Coverage(SwarmWorld):
     resolution: Positive = eqx.field(static=True, default=4.0)
     """Points of the lattice a metre."""
 
+    def __post_init__(self):
+        super().__post_init__()
+        require(
+            self.points <= MOST,
+            f"resolution is {self.resolution}, which makes {self.points} points a side, expected "
+            f"at most {MOST}",
+        )
+
+    @property
+    def points(self) -> int:
+        """Points of the lattice in a row."""
+        return max(round(self.side * self.resolution), 1)
+
     name = "coop/coverage"
     torus = False
     metric_reductions = (("covered", "last"), ("collisions", "sum"))
 
     def find(self, position: Float[Array, "N 2"], places: Float[Array, "M 2"], near: Near) -> Cover:
-        points = max(round(self.side * self.resolution), 1)
+        points = self.points
         step = self.side / points
-        reach = math.floor(self.reach / step + 0.5)
+        reach = min(math.floor(self.reach / step + 0.5), points)
         window = np.arange(-reach, reach + 1)
         x, y = ((jnp.floor(p / step).astype(jnp.int32)[:, None] + window) for p in position.T)
         dx, dy = ((i + 0.5) * step - p[:, None] for i, p in zip((x, y), position.T))

@@ -73,7 +73,8 @@ class Foraging(SwarmWorld):
         return points[: self.num_agents], points[self.num_agents :]
 
     def next_places(self, key: PRNGKeyArray, state: SwarmState) -> Float[Array, "M 2"]:
-        gone = state.found.collected[:, None] > 0
+        # Who stands at an item from the beginning is paid for it by the first step.
+        gone = (state.found.collected[:, None] > 0) & (state.time > 0)
         return jnp.where(gone, self.scatter(key, self.num_items), state.places)
 
     def find(self, position: Float[Array, "N 2"], places: Float[Array, "M 2"], near: Near) -> Items:

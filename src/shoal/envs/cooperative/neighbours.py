@@ -54,7 +54,8 @@ def find_near(
         none = jnp.zeros((len(places), count))
         flat = jnp.zeros((*none.shape, 2))
         return Near(none.astype(jnp.int32), flat, none + jnp.inf, flat[:, 0], none[:, 0])
-    cells = max(int(side / (sight * HAIR)), 1)
+    # More cells than points would only be empty.
+    cells = max(min(int(side / (sight * HAIR)), math.ceil(math.sqrt(len(points)))), 1)
     order, first, length = _runs(places, points, side, cells, torus)
     x, y = points[order].T
     weight = jnp.broadcast_to(jnp.asarray(weight, jnp.float32), points.shape[:1])[order]

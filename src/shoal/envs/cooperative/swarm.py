@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from shoal.core.env import Action, Env, EnvSpec, TimeStep
 from shoal.core.errors import require
-from shoal.core.limits import Count, Fraction, NonNegative, Positive
+from shoal.core.limits import Count, Fraction, NonNegative, Positive, check_fields
 from shoal.core.picture import Picture, Shape
 from shoal.core.spaces import Box, Discrete
 from shoal.envs.cooperative.neighbours import Near, find_near
@@ -81,6 +81,7 @@ class SwarmWorld(Env):
     """Seconds a step."""
 
     def __post_init__(self):
+        check_fields(self)  # before anything is worked out of them
         require(
             self.sight >= 2 * self.robot_radius,
             f"sight is {self.sight}, expected at least a robot's diameter, {2 * self.robot_radius}",
