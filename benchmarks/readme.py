@@ -113,7 +113,7 @@ def _matrix_games() -> str:
     def cell(name: str, world: str) -> str:
         returns = found.get((name, world))
         if not returns:
-            return ""
+            return "not run"
         best = sum(x > BEST[world] - 0.5 for x in returns)
         return f"{best} of {len(returns)} ({np.median(returns):,.0f})"
 
