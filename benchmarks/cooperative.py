@@ -4,6 +4,10 @@
     python benchmarks/cooperative.py games         # matrix games whose best return is known
     python benchmarks/cooperative.py spread        # mpe/simple_spread, discrete
     python benchmarks/cooperative.py continuous    # mpe/simple_spread, continuous
+    python benchmarks/cooperative.py speaker tag   # mpe/simple_speaker_listener, mpe/simple_tag
+    python benchmarks/cooperative.py foraging      # Jumanji's, by an interpreter that has it
+    python benchmarks/cooperative.py smax          # JaxMARL's, likewise
+    python benchmarks/cooperative.py allocation    # goods for bidders, against the exact optimum
 
 A row holds the greedy return of the final parameters, per agent, over 100 episodes (one of a game
 whose episodes are alike). Seeds from 0 up, on which nothing was chosen, are trained in one program.
@@ -55,6 +59,7 @@ SPREAD = [
     )
 ]
 CONTINUOUS_ACTIONS = {"continuous_actions": True}
+MARKET = {"num_agents": 8, "num_goods": 12, "rounds": 20}
 CONTINUOUS = [
     Training(algorithm, "mpe/simple_spread", 2000 * K, 2, beside, world=CONTINUOUS_ACTIONS)
     for algorithm, beside in (
@@ -62,7 +67,44 @@ CONTINUOUS = [
         ("facmac", ""),
     )
 ]
-WHAT = {"games": GAMES, "spread": SPREAD, "continuous": CONTINUOUS}
+DISCRETE = (*VALUES, *OTHERS)
+SPEAKER, TAG = (
+    [
+        *(Training(algorithm, name, 2000 * K, 2) for algorithm in DISCRETE),
+        *(Training(algorithm, name, 2000 * K, 2, world=CONTINUOUS_ACTIONS) for algorithm in kin),
+    ]
+    for name, kin in (
+        ("mpe/simple_speaker_listener", ("maddpg", "matd3", "iddpg", "facmac")),
+        ("mpe/simple_tag", ("maddpg", "matd3", "iddpg")),  # of several teams: not for facmac
+    )
+)
+# Food is eaten by two at once, all is seen and time ends after 100 steps, as by default.
+LARGE = {"generator": {"grid_size": 15, "fov": 15, "num_agents": 4, "num_food": 5}}
+FORAGING = [
+    Training(algorithm, "jumanji:LevelBasedForaging-v0", steps, 2, world=world)
+    for world in ({}, LARGE)
+    for algorithm, steps in (
+        *(("mappo", 5000 * K), ("vdn", 2000 * K)),
+        *(("qmix", 2000 * K), ("pqn_vdn", 2000 * K)),
+    )
+]
+SMAX = [
+    Training(algorithm, "jaxmarl:HeuristicEnemySMAX", 2000 * K, 2, world={"scenario": scenario})
+    for scenario in ("3m", "2s3z")
+    for algorithm in ("mappo", "vdn", "qmix", "pqn_vdn")
+]
+ALLOCATION = [
+    Training("mappo", "coop/allocation", 3000 * K, 1, world=MARKET | world, episodes=1000)
+    for world in (
+        *({"welfare": welfare} for welfare in ("nash", "utilitarian", "egalitarian")),
+        {"welfare": "utilitarian", "divisible": False},
+    )
+]
+WHAT = {
+    **{"games": GAMES, "spread": SPREAD, "continuous": CONTINUOUS},
+    **{"speaker": SPEAKER, "tag": TAG, "foraging": FORAGING, "smax": SMAX},
+    "allocation": ALLOCATION,
+}
 
 
 def main() -> None:

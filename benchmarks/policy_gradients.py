@@ -76,8 +76,8 @@ TEAMS = [
     Training("mappo", SPREAD, 1000 * K, 3, "XuanCe -11.6 at 10 M", INDEPENDENT, CONTINUOUS),
     Training("happo", SPREAD, 1000 * K, 3, "", INDEPENDENT, CONTINUOUS),
     Training("hatrpo", SPREAD, 1000 * K, 3, "", INDEPENDENT, CONTINUOUS),
-    Training("isac", SPREAD, 1000 * K, 1, world=CONTINUOUS),
-    Training("masac", SPREAD, 1000 * K, 1, "XuanCe -12.8 at 10 M", world=CONTINUOUS),
+    Training("isac", SPREAD, 1000 * K, 3, world=CONTINUOUS),
+    Training("masac", SPREAD, 1000 * K, 3, "XuanCe -12.8 at 10 M", world=CONTINUOUS),
 ]
 WHAT = {"classic": CLASSIC, "mujoco": MUJOCO, "teams": TEAMS}
 

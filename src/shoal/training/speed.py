@@ -19,6 +19,7 @@ from shoal.training.on_device import auto_reset
 from shoal.training.program import Program, stack
 
 REPEATS = 5
+CALL = 600_000  # steps of agents in one call of a program
 UNROLL = 128  # steps between two draws of random numbers, as in training
 
 
@@ -57,8 +58,8 @@ def training_speed(
 def environment_work(env: Env, num_envs: int) -> Work:
     """What `environment_speed` times."""
     require(num_envs >= 1, f"num_envs is {num_envs}, expected at least 1")
-    rollouts = max(1, 200_000 // (num_envs * UNROLL))
     space, num_agents = env.spec.action, env.spec.num_agents
+    rollouts = max(1, CALL // (num_envs * num_agents * UNROLL))
 
     def act(key: jax.Array) -> jax.Array:
         """Drawing in each step would cost more than the physics: one draw, rolled on."""
