@@ -5,8 +5,8 @@
 
 Policies are trained with 20 robots in coop/coverage and play at equal density with 20, 80 and
 1,000, greedily and not trained again, seeds from 0 up. `scripted` is the hand-written controller,
-`random` draws actions. Returns are means over robots; intervals are Student's t over episodes. Speed
-is of one environment with random actions, without a policy.
+`random` draws actions. Returns are means over robots; intervals are Student's t over episodes.
+Speed is of one environment with random actions, without a policy.
 """
 
 import argparse
