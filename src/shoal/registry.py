@@ -122,6 +122,11 @@ ALGORITHMS: dict[str, Entry] = {
         "value decomposition: any value with the agents' best actions, by duelling",
         discrete=True,
     ),
+    "qfix": Entry(
+        f"{_COOPERATIVE}.qfix:qfix",
+        "value decomposition: any value with the agents' best actions, by a thin correction",
+        discrete=True,
+    ),
     "qtran": Entry(
         f"{_COOPERATIVE}.qtran:qtran",
         "value decomposition: a joint value, and agents' values that keep its best action",

@@ -48,6 +48,7 @@ ALGORITHMS = {
         {**OFF_POLICY, "recurrent": 3, "embed": 2, "hypernet": 3, "central_hidden": (4,)},
     ),
     "qplex": ("qplex", {**OFF_POLICY, "hypernet": 3, "advantage_hidden": (3,)}),
+    "qfix": ("qfix", {**OFF_POLICY, "hypernet": 3, "fix_hidden": (3,)}),
     "qtran": ("qtran", {**OFF_POLICY, "joint_hidden": (4,), "normalise_observations": True}),
     "pqn_vdn": ("pqn_vdn", {**ON_POLICY, "normalise_observations": True}),
     "pqn_iql, recurrent": ("pqn_iql", {**ON_POLICY, "recurrent": 3}),

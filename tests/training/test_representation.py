@@ -30,14 +30,15 @@ def test_who_can_say_that_the_best_is_the_best():
     assert representational_gap("vdn", QTRAN, starts=2).loss == 8
     monotonic = representational_gap("qmix", QTRAN, steps=500, starts=2)
     assert monotonic.loss >= 8 and monotonic.error > 5
-    complete = representational_gap("qplex", QTRAN, starts=8)
-    assert complete.loss == 0 and complete.error < 0.5 and complete.greedy == (0, 0)
+    for name in ("qplex", "qfix"):
+        complete = representational_gap(name, QTRAN, starts=8)
+        assert complete.loss == 0 and complete.error < 0.5 and complete.greedy == (0, 0)
 
 
 @pytest.mark.parametrize(
     "mixer, payoffs, complaint",
     [
-        ("iql", QTRAN, "QLearning mixes no values: take one of vdn, qmix, qplex"),
+        ("iql", QTRAN, "QLearning mixes no values: take one of vdn, qmix, qplex, qfix"),
         ("mappo", QTRAN, "mixes no values"),
         ("qplx", QTRAN, "did you mean 'qplex'"),
         ("vdn", [1.0, 2.0], "payoffs have shape"),

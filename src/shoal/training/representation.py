@@ -21,7 +21,7 @@ from shoal.core.errors import UserError, require, unknown
 from shoal.nn.mixers import Choice, NoMixer
 from shoal.registry import ALGORITHMS, make, make_algorithm
 
-MIXERS = ("vdn", "qmix", "qplex")
+MIXERS = ("vdn", "qmix", "qplex", "qfix")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def representational_gap(
     """Fits the mixer of an algorithm, and each agent's values, to all joint actions.
 
     Args:
-        mixer: `"vdn"`, `"qmix"`, `"qplex"`, or such an algorithm with other widths.
+        mixer: `"vdn"`, `"qmix"`, `"qplex"`, `"qfix"`, or such an algorithm with other widths.
         payoffs: a tensor with an axis for each of 2 to 6 agents.
         steps: of Adam, from each of the starts.
         starts: fits from different numbers, of which the one of least error counts.

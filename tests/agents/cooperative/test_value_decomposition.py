@@ -10,6 +10,7 @@ import pytest
 from probes import Probe
 
 from shoal.agents.cooperative.iql import iql
+from shoal.agents.cooperative.qfix import FixedMix, SumMix, qfix
 from shoal.agents.cooperative.qplex import QPLEX, DuplexMix
 from shoal.agents.cooperative.qtran import qtran
 from shoal.agents.cooperative.vdn import vdn
@@ -19,6 +20,7 @@ from shoal.core.env import EnvSpec
 from shoal.core.spaces import Discrete
 from shoal.envs.cooperative.two_step import TwoStepGame
 from shoal.nn.mixers import Choice, Mixer
+from shoal.nn.mlp import FeedForward
 from shoal.registry import make_algorithm
 from shoal.training.on_device import OnDevice
 
@@ -115,10 +117,31 @@ def joint_values(mixer: Mixer, q, state):
     return np.asarray(values), np.asarray(q).argmax(-1) @ np.array([9, 3, 1])
 
 
-@pytest.mark.parametrize("name", ["vdn", "qplex"])
+def test_a_fixed_sum_by_hand():
+    n = 2
+    keys = jax.random.split(jax.random.key(0))
+    w = FeedForward(S + n * A, (HIDDEN,), 1, key=keys[0])
+    mix = moved(FixedMix(SumMix(), w, FeedForward(S, (HIDDEN,), 1, key=keys[1]), A), 3)
+    q, state = np.asarray(normal(1, 40, n, A)), np.asarray(normal(2, 40, S))
+    action = np.asarray(jax.random.randint(jax.random.key(3), (40, n), 0, A))
+    chosen = np.take_along_axis(q, action[..., None], -1)[..., 0]
+    raw = perceptron(mix.w, np.concatenate([state, np.eye(A)[action].reshape(40, n * A)], 1))[:, 0]
+    weight = np.where(raw > 0, raw, np.exp(np.minimum(raw, 0)) - 1)
+    fall = (q.max(-1) - chosen).sum(1)
+    expected = chosen.sum(1) - weight * fall + perceptron(mix.b, state)[:, 0]
+    assert raw.min() < 0 < raw.max()
+    choice = Choice(jnp.asarray(chosen), jnp.asarray(q.max(-1)), jnp.asarray(action), None)
+    np.testing.assert_allclose(mix(choice, jnp.asarray(state)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["vdn", "qplex", "sum", "monotonic"])
 def test_the_best_for_each_is_the_best_for_all(name):
     """Every joint action of three agents is tried, on 200 random tables of values."""
-    mixer = duplex(0, 0, 0) if name == "qplex" else vdn().mixer(spec(0, 0, 0), jax.random.key(0))
+    made = {"vdn": vdn(), "sum": qfix(), "monotonic": qfix(fixee="monotonic")}
+    if name == "qplex":
+        mixer = duplex(0, 0, 0)
+    else:
+        mixer = moved(made[name].mixer(spec(0, 0, 0), jax.random.key(0)), 7)
     values, greedy = joint_values(mixer, normal(3, 200, 3, A), normal(4, 200, S))
     of_greedy = values[np.arange(200), greedy]
     np.testing.assert_allclose(of_greedy, values.max(1), rtol=1e-5, atol=1e-5)
@@ -304,6 +327,7 @@ def test_weighted_qmix_by_hand(weighting):
 NAMES = {
     "wqmix": dict(embed=2, hypernet=3, central_hidden=(5,), weighting="central"),
     "qplex": dict(heads=2, hypernet=3, advantage_hidden=(3,)),
+    "qfix": dict(embed=2, hypernet=3, fix_hidden=(3,), fixee="monotonic"),
     "qtran": dict(joint_hidden=(5,)),
 }
 
@@ -398,6 +422,7 @@ SMALL = {
     "qmix": dict(embed=16, hypernet=32),
     "wqmix": dict(embed=16, hypernet=32, central_hidden=(32, 32), alpha=0.1),
     "qplex": dict(hypernet=32, learning_rate=5e-3),
+    "qfix": dict(hypernet=32),
     "qtran": dict(joint_hidden=(32, 32)),
 }
 
@@ -410,6 +435,7 @@ SMALL = {
         ("qmix", {}, 0),
         ("wqmix", {}, 8),
         ("qplex", {}, 8),
+        ("qfix", {}, 8),
         ("qtran", {}, 8),
     ],
 )
@@ -419,7 +445,7 @@ def test_who_dares_together(name, settings, best):
     assert greedy_return(Coordinate(), algorithm) == best
 
 
-@pytest.mark.parametrize("name", ["qplex", "qtran"])
+@pytest.mark.parametrize("name", ["qplex", "qfix", "qtran"])
 def test_the_two_step_game(name):
     """8, where a sum of values settles for 7."""
     assert greedy_return(TwoStepGame(), make_algorithm(name, **LEARNING | SMALL[name])) == 8
