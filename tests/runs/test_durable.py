@@ -60,12 +60,14 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert events == [f".tmp-{os.getpid()}-a.md", "replace", tmp_path.name]
 
 
-def test_links_are_followed_and_pipes_are_written_to(tmp_path):
+def test_links_are_replaced_and_pipes_are_written_to(tmp_path):
     there, link = tmp_path / "there", tmp_path / "link"
     there.mkdir()
     link.symlink_to(there / "page.html")
+    (there / "page.html").write_text("another's")
     write_atomic(link, "page")
-    assert link.is_symlink() and (there / "page.html").read_text() == "page"
+    assert not link.is_symlink() and link.read_text() == "page"
+    assert (there / "page.html").read_text() == "another's"
     read, write = os.pipe()
     write_atomic(Path(f"/dev/fd/{write}"), "page")
     assert os.read(read, 9) == b"page"

@@ -194,6 +194,50 @@ def test_a_second_process_is_refused_until_the_first_dies(tmp_path):
     RunDirectory(path).lock()
 
 
+def test_a_lock_that_was_deleted_still_holds(tmp_path):
+    first, second = RunDirectory(tmp_path), RunDirectory(tmp_path)
+    first.lock()
+    (tmp_path / "lock").unlink()
+    with pytest.raises(UserError, match="is in use by another process"):
+        second.lock()
+    first.close()
+    second.lock()
+    second.close()
+
+
+def test_a_file_system_that_locks_files_alone(tmp_path, monkeypatch):
+    flock = run_directory.fcntl.flock
+
+    def on_files(descriptor, how):
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(descriptor, how)
+
+    monkeypatch.setattr(run_directory.fcntl, "flock", on_files)
+    first = RunDirectory(tmp_path)
+    first.lock()
+    with pytest.raises(UserError, match=f"in use by process {os.getpid()}"):
+        RunDirectory(tmp_path).lock()
+    first.close()
+
+
+@pytest.mark.parametrize("name", ["lock", "replay.html", "eval.json", "checkpoints/step_8", "old"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_nothing_but_files_is_opened(tmp_path, name, kind):
+    run, secret = tmp_path / "run", tmp_path / "secret"
+    secret.write_text("mine")
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    (run / name).symlink_to(secret) if kind == "link" else os.mkfifo(run / name)
+    said = f"{name} is {'a link' if kind == 'link' else 'neither'}"
+    with pytest.raises(UserError, match=said):
+        RunDirectory.open(run)
+    (run / "config.json").unlink()
+    with pytest.raises(UserError, match=said):
+        RunDirectory.create(run)
+    assert secret.read_text() == "mine"
+
+
 def test_a_lock_that_is_not_signed_still_holds(tmp_path, monkeypatch):
     first, second = RunDirectory(tmp_path), RunDirectory(tmp_path)
     monkeypatch.setattr(os, "write", refuses)  # a full disk
@@ -284,6 +328,13 @@ def test_a_reader_leaves_out_a_line_that_is_still_being_written(tmp_path):
     assert rows(tmp_path / "metrics.jsonl") == [{"step": 1}]
 
 
+def test_a_damaged_row_costs_that_row(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"st\xff": 2}\n[3]\n' + b"[" * 10**5 + b'\n{"step": 5}\n')
+    with pytest.warns(RuntimeWarning, match="damaged rows, left out: 3"):
+        assert rows(path) == [{"step": 1}, {"step": 5}]
+
+
 def test_a_resumed_log_equals_an_uninterrupted_one(tmp_path):
     whole, cut = MetricsLog(tmp_path / "whole.jsonl"), MetricsLog(tmp_path / "cut.jsonl")
     for step in range(9):
@@ -320,18 +371,21 @@ def test_truncation_never_lengthens_the_log_or_splits_a_row(log):
     assert log.path.read_bytes() == b""
 
 
-def test_a_full_disk_drops_rows_whole_counts_them_and_warns_once(log):
+def test_rows_that_a_full_disk_refuses_are_written_once_there_is_room(log):
     log.append({"step": 0})
-    with pytest.warns(RuntimeWarning, match=r"being dropped: .*metrics\.jsonl: File too") as caught:
+    with pytest.warns(
+        RuntimeWarning, match=r"in memory: .*metrics\.jsonl: File too"
+    ) as caught:
         with file_size_limit(20):
             for step in (1, 2, 3):
                 log.append({"step": step})  # begins to fit, then does not
             offset = log.offset()
         assert len(caught) == 1
-    assert log.dropped == 3
+    assert log.waiting == 3
     assert rows(log.path) == [{"step": 0}]
     log.append({"step": 4})
-    assert log.path.read_bytes() == b'{"step": 0}\n{"step": 4}\n'
+    assert rows(log.path) == [{"step": step} for step in range(5)]
+    assert log.waiting == 0 and log.offset() == log.path.stat().st_size
     log.truncate_to(offset)
     assert rows(log.path) == [{"step": 0}]
 
@@ -341,8 +395,9 @@ def test_a_device_that_takes_nothing_never_raises():
     with pytest.warns(RuntimeWarning, match="No space left on device"):
         log.append({"step": 1})
     log.append({"step": 2})
-    assert (log.offset(), log.dropped) == (0, 2)
-    log.close()
+    assert (log.offset(), log.waiting) == (0, 2)
+    with pytest.warns(RuntimeWarning, match="lacks the last 2 rows"):
+        log.close()
 
 
 def test_rows_that_the_disk_did_not_keep_are_before_no_offset(log, monkeypatch):
@@ -353,9 +408,9 @@ def test_rows_that_the_disk_did_not_keep_are_before_no_offset(log, monkeypatch):
     with monkeypatch.context() as patch, pytest.warns(RuntimeWarning, match="No space left"):
         patch.setattr(os, "fsync", refuses)
         assert log.offset() == kept
-    assert log.dropped == 2
+    assert log.waiting == 2
     log.append({"step": 4})
-    assert rows(log.path) == [{"step": 1}, {"step": 4}]
+    assert rows(log.path) == [{"step": step} for step in (1, 2, 3, 4)]
     assert log.offset() == log.path.stat().st_size
 
 
@@ -371,5 +426,4 @@ def test_a_torn_row_that_cannot_be_removed_is_removed_later(log, monkeypatch):
     assert rows(log.path) == [{"step": 1}]
     assert log.path.stat().st_size > torn  # what a kill at this moment would leave
     log.append({"step": 4})
-    assert rows(log.path) == [{"step": 1}, {"step": 4}]
-    assert log.dropped == 2
+    assert rows(log.path) == [{"step": step} for step in (1, 2, 3, 4)]

@@ -9,8 +9,12 @@ from shoal.cli.arguments import Arguments
 from shoal.cli.elsewhere import check_fields, elsewhere, split
 from shoal.cli.parse import read
 from shoal.cli.sweep import check_member, describe_member, print_table, settings_of
+from shoal.core.limits import Natural
 from shoal.core.names import heading
 from shoal.runs.run_directory import RunDirectory
+
+
+WHICH = ("best", "checkpoint", "env")  # options that say which policy is loaded, and for what
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Options:
     """Which of the run's seeds or settings, from 0; all if not given."""
     best: bool = False
     """Use the parameters that scored best during training, not the last ones."""
+    checkpoint: Natural | None = None
+    """Use the checkpoint of this step, not the newest one."""
     env: str | None = None
     """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
     json: bool = False
@@ -43,8 +49,9 @@ def run(arguments: Arguments) -> int:
 
     from shoal.training.run import evaluate_run, load
 
-    run, where = elsewhere(load(Path(directory), best=options.best, env=options.env), own)
-    how = {k: getattr(options, k) for k in ("episodes", "seed", "greedy", "member")}
+    given = vars(options)
+    run, where = elsewhere(load(Path(directory), **{k: given[k] for k in WHICH}), own)
+    how = {k: given[k] for k in ("episodes", "seed", "greedy", "member")}
     report = evaluate_run(run, **how)
     report["environment_fields"] = run.config.environment_fields
     swept = list(run.config.sweep) if options.member is None else []

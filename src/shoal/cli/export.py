@@ -28,6 +28,8 @@ class Options:
     """Which of the run's seeds or settings, from 0."""
     best: bool = False
     """Use the parameters that scored best during training, not the last ones."""
+    checkpoint: Natural | None = None
+    """Use the checkpoint of this step, not the newest one."""
     env: str | None = None
     """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
     licence: str = "not stated"

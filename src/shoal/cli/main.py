@@ -71,3 +71,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stderr.close()
         return 1
+    except OSError as error:  # of the disk, such as one that is full
+        where = f": {error.filename}" if error.filename else ""
+        print(f"shoal: {error.strerror or error}{where}", file=sys.stderr)
+        return 1

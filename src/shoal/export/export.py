@@ -78,6 +78,7 @@ def export_run(
     out: Path | str | None = None,
     member: int = 0,
     best: bool = False,
+    checkpoint: int | None = None,
     licence: str = "not stated",
     force: bool = False,
     env: World | str | None = None,
@@ -91,6 +92,7 @@ def export_run(
         out: the file; `policy.FORMAT` or `policy_AGENT.FORMAT` in the run's directory if not given.
         member: which of the run's seeds or settings, from 0.
         best: the best evaluated parameters, not the last ones.
+        checkpoint: those of the checkpoint of that step.
         licence: under which others may use the policy; the card says so.
         force: whether to write over files that are there.
         env: needed only for an environment that has no name: it, or the address of what makes it.
@@ -103,11 +105,12 @@ def export_run(
     _check_format(format)
     path = Path(out) if out is not None else directory / f"{_stem(agent)}.{format}"
     _check_free(path, force)
-    run = load(directory, best=best, env=env)
+    run = load(directory, best=best, checkpoint=checkpoint, env=env)
     most = len(run.policies)
     require(0 <= member < most, f"member is {member}, expected 0 to {most - 1}")
     function = policy_function(run.policies[member], run.env, agent)
-    facts = policy_card(run, function, agent=agent, member=member, best=best, licence=licence)
+    which = "best" if best else checkpoint
+    facts = policy_card(run, function, agent=agent, member=member, which=which, licence=licence)
     files = Exported(path, path.with_suffix(".card.json"), path.with_suffix(".md"))
     others = _described_before(files, facts, force)
     data = FORMATS[format](function, facts)

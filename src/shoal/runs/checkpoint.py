@@ -6,8 +6,8 @@
 
 A checkpoint is written under a temporary name, forced to the disk and then renamed: whatever
 interrupts it, a directory called `step_<n>` is complete. Reading does not rely on that but
-verifies, because disks and people change files too; a checkpoint that fails is passed over for the
-one before it. Nothing that is read is ever run.
+verifies, because disks and people change files too. A run that goes on passes over a checkpoint
+that fails for the one before it; who only reads is told. Nothing that is read is ever run.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from shoal.core.errors import Failure, UserError, in_a_line, require
-from shoal.runs.durable import TEMPORARY, json_digest, read_json, sync
+from shoal.runs.durable import TEMPORARY, json_digest, read_json, size_of_file, sync
 from shoal.runs.tensor_file import (
     PyTree,
     describe,
@@ -131,27 +131,45 @@ def save_named(
     return save(_series(root, name), step, state, config_hash=config_hash, extra=extra, keep=1)
 
 
-def load(root: Path, template: PyTree, *, config_hash: str, name: str | None = None) -> Loaded:
-    """The newest good checkpoint of `root`, or of its series `name`.
+def load(
+    root: Path,
+    template: PyTree,
+    *,
+    config_hash: str,
+    name: str | None = None,
+    step: int | None = None,
+    fall_back: bool = False,
+) -> Loaded:
+    """The newest checkpoint of `root`, or of its series `name`.
 
     Args:
         template: the tree to fill, as `jax.eval_shape` gives it. Its shapes and types bound what
             is read before any of it is.
+        step: of that step instead.
+        fall_back: whether one that is damaged is passed over for the one before it.
 
     Raises:
-        UserError: there is none, or none is good; the line has the reason for each.
+        UserError: there is none, or none is good; the line has the reason for each. Without
+            `fall_back` it names the steps of the others.
     """
     root = _series(root, name)
     structure = structure_of(template)
     reasons: dict[Path, str] = {}
+    _check_step(root, step)
     # Listed anew each time: a run that is still going may retire one checkpoint for another.
-    while untried := [path for path in _checkpoints(root) if path not in reasons]:
+    while untried := [
+        path
+        for path in _checkpoints(root)
+        if path not in reasons and step in (None, _order(path)[0])
+    ]:
         path = untried[-1]
         try:
             manifest = _verify(path, structure, config_hash)
             state = read_tensors(path / _STATE, structure)
         except (OSError, ValueError, RecursionError, SafetensorError) as error:
             reasons[path] = _line(error)
+            if not fall_back and path.is_dir():  # it has not been retired meanwhile
+                raise UserError(_refused(root, path, reasons[path])) from error
             continue
         step, instead = manifest["step"], f"step {manifest['step']} is read instead"
         skipped = [f"skipped checkpoint {p}: {reason}; {instead}" for p, reason in reasons.items()]
@@ -159,6 +177,21 @@ def load(root: Path, template: PyTree, *, config_hash: str, name: str | None = N
         return Loaded(state, step, manifest["extra"], path, warnings)
     why = "; ".join(f"{path.name}: {reason}" for path, reason in reasons.items())
     raise UserError(f"no usable checkpoint in {root}: {why or 'there is none'}")
+
+
+def _check_step(root: Path, step: int | None) -> None:
+    """Raises `UserError` where there are checkpoints, but none of that step."""
+    known = sorted({_order(path)[0] for path in _checkpoints(root)})
+    if step is not None and known and step not in known:
+        there = ", ".join(map(str, known))
+        raise UserError(f"{root} has no checkpoint of step {step}: choose one of {there}")
+
+
+def _refused(root: Path, path: Path, reason: str) -> str:
+    """Why a checkpoint is not read, and what could be instead."""
+    steps = sorted({_order(other)[0] for other in _checkpoints(root)} - {_order(path)[0]})
+    instead = f": read an older one with --checkpoint {steps[-1]}" if steps else ""
+    return f"cannot read checkpoint {path}: {reason}{instead}"
 
 
 def latest_step(root: Path, name: str | None = None) -> int | None:
@@ -260,8 +293,7 @@ def _verify(path: Path, structure: PyTree, config_hash: str) -> dict[str, Any]:
     _check(step == _order(path)[0], f"its manifest is of step {step}")
     other = difference(manifest["tensors"], describe(structure))
     _check(other is None, f"it is of another kind of state: {other}")
-    size = (path / _STATE).stat().st_size
-    _check(size <= largest_size(structure), f"{_STATE} has {size} bytes, too many for the state")
+    size = size_of_file(path / _STATE, largest_size(structure))
     _check(_identity(path / _STATE) == manifest["file"], f"{_STATE} is damaged ({size} bytes)")
     return manifest
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -39,12 +40,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """Writes or replaces a file: a reader sees the old one or the new one, never half of it.
 
     Write to the path that this yields. It has the suffix of `path`, whose place it takes at the
-    end; where something is raised, nothing has changed. Links are followed.
+    end; where something is raised, nothing has changed. What a link points to stays as it is: the
+    file takes the place of the link.
     """
-    if path.exists() and not path.is_file():  # such as /dev/stdout
+    device = Path("/dev") in path.parents  # such as /dev/stdout, which may lead to a file
+    if device or (path.exists() and not path.is_file()):
         yield path
         return
-    path = Path(os.path.realpath(path))
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     try:
         yield temporary
@@ -76,10 +78,21 @@ def write_json_atomic(path: Path, obj: Any) -> None:
     write_atomic(path, json.dumps(to_json(obj), indent=2, allow_nan=False) + "\n")
 
 
+def size_of_file(path: Path, most: int) -> int:
+    """The bytes of what is to be read. Raises `OSError`, or `ValueError` for more than `most`, and
+    for what is no file: a link out of somebody's directory, or a pipe that never ends."""
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a link" if stat.S_ISLNK(found.st_mode) else "no file"
+        raise ValueError(f"{path.name} is {kind}")
+    if found.st_size > most:
+        raise ValueError(f"{path.name} is larger than {most} bytes")
+    return found.st_size
+
+
 def read_json(path: Path) -> Any:
     """Reads a JSON file of bounded size. Raises `OSError` or `ValueError`."""
-    if path.stat().st_size > _LARGEST_JSON:
-        raise ValueError(f"{path.name} is larger than {_LARGEST_JSON} bytes")
+    size_of_file(path, _LARGEST_JSON)
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

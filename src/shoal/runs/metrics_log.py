@@ -7,55 +7,53 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from shoal.runs.durable import to_json
+from shoal.core.errors import UserError
+from shoal.runs.durable import size_of_file, to_json
+
+_LARGEST = 2**40  # bytes of a log
+_LONGEST = 2**24  # and of one row
 
 
 class MetricsLog:
     """Appends rows to a file. NaN and infinities are written as null.
 
-    A row is in the file whole or not at all. One that cannot be written (a full disk) is dropped
-    and counted in `dropped`, with one warning. A checkpoint keeps `offset()`; a resumed run calls
-    `truncate_to` with it, so that no row is there twice.
+    A row is in the file whole or not at all. Those that a full disk refuses, or takes and then
+    fails to keep, wait in memory, and are written in their order once there is room. A checkpoint
+    keeps `offset()`; a resumed run calls `truncate_to` with it, so that no row is there twice.
     """
 
     def __init__(self, path: Path):
         """Opens the log, and cuts the torn last line that a killed process may have left."""
         self.path = path
-        self.dropped = 0
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._file = os.open(path, flags, 0o666)
         self._end = 0  # whole lines end here
-        self._synced_end = 0  # and these are on the disk
-        self._unsynced_rows = 0
+        self._unsynced: list[bytes] = []  # those of them that may not be on the disk yet
+        self._waiting: list[bytes] = []  # rows that are not in the file
         self._warned = False
         self._cut(os.fstat(self._file).st_size)
 
+    @property
+    def waiting(self) -> int:
+        """How many rows the disk does not hold."""
+        return len(self._waiting)
+
     def append(self, row: Mapping[str, Any]) -> None:
-        """Writes one row, or drops it if the disk refuses."""
-        line = (json.dumps(to_json(row), allow_nan=False) + "\n").encode()
-        try:
-            self._repair()
-            written = 0
-            while written < len(line):
-                written += os.write(self._file, line[written:])
-        except OSError as error:
-            self._drop(1, error)
-            return
-        self._end += len(line)
-        self._unsynced_rows += 1
+        """Writes one row, behind those that wait; it waits too if the disk refuses."""
+        self._waiting.append((json.dumps(to_json(row), allow_nan=False) + "\n").encode())
+        self._write()
 
     def offset(self) -> int:
-        """The length of the log in bytes, once all of it is on the disk.
-
-        Rows that the disk accepted but then failed to keep are dropped, so that the answer is
-        always the end of a whole line that will still be there.
-        """
+        """The length of the log in bytes, once all of it is on the disk: the end of a whole line
+        that will still be there."""
+        self._write()
         try:
             os.fsync(self._file)
-            self._synced_end = self._end
         except OSError as error:
-            self._end = self._synced_end
-            self._drop(self._unsynced_rows, error)
-        self._unsynced_rows = 0
+            self._end -= sum(map(len, self._unsynced))
+            self._waiting = self._unsynced + self._waiting
+            self._warn(error)
+        self._unsynced = []
         return self._end
 
     def truncate_to(self, offset: int) -> None:
@@ -66,8 +64,25 @@ class MetricsLog:
             warnings.warn(f"{lost}: some rows are lost", RuntimeWarning, stacklevel=2)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file; says which rows it lacks."""
+        self._write()
+        if self._waiting:
+            lost = f"{self.path} lacks the last {len(self._waiting)} rows: the disk refused them"
+            warnings.warn(lost, RuntimeWarning, stacklevel=2)
         os.close(self._file)
+
+    def _write(self) -> None:
+        """Writes what waits, as far as the disk lets it."""
+        try:
+            self._repair()
+            while self._waiting:
+                line, written = self._waiting[0], 0
+                while written < len(line):
+                    written += os.write(self._file, line[written:])
+                self._end += len(line)
+                self._unsynced.append(self._waiting.pop(0))
+        except OSError as error:
+            self._warn(error)
 
     def _cut(self, limit: int) -> None:
         """Ends the file after the last whole line within `limit` bytes."""
@@ -75,24 +90,40 @@ class MetricsLog:
         while self._end > 0 and os.pread(self._file, 1, self._end - 1) != b"\n":
             self._end -= 1
         self._repair()
-        self._synced_end, self._unsynced_rows = self._end, 0
+        self._unsynced, self._waiting = [], []
 
     def _repair(self) -> None:
         """Removes what follows the last whole line, such as what a failed write left."""
         if os.fstat(self._file).st_size > self._end:
             os.ftruncate(self._file, self._end)
 
-    def _drop(self, rows: int, error: OSError) -> None:
-        self.dropped += rows
+    def _warn(self, error: OSError) -> None:
         if not self._warned:
             self._warned = True
-            message = f"metrics are being dropped: cannot write {self.path}: {error.strerror}"
+            message = f"metrics wait in memory: cannot write {self.path}: {error.strerror}"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a log; a torn last line is left out."""
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+    """The rows of a log; a torn last line is left out, and a damaged row with one warning.
+
+    Raises:
+        UserError: it is no file, or cannot be read.
+    """
+    try:
+        size_of_file(path, _LARGEST)
+        with open(path, "rb") as file:
+            bad = 0
+            while line := file.readline(_LONGEST):
+                try:
+                    row = json.loads(line) if line.endswith(b"\n") else None
+                except (ValueError, RecursionError):
+                    row = ""
+                if isinstance(row, dict):
+                    yield row
+                elif row is not None:
+                    bad += 1
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    if bad:
+        warnings.warn(f"{path} has damaged rows, left out: {bad}", RuntimeWarning, stacklevel=2)

@@ -6,13 +6,14 @@ checkpoints/    see `shoal.runs.checkpoint`
 lock            who is writing, for as long as that process lives
 """
 
+import contextlib
 import difflib
+import errno
 import fcntl
 import json
 import os
 import re
 import socket
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class RunDirectory:
 
     def __init__(self, path: Path):
         self.path = path
-        self._lock: int | None = None
+        self._locks: list[int] = []
 
     @classmethod
     def create(cls, path: Path) -> "RunDirectory":
@@ -47,6 +48,7 @@ class RunDirectory:
                 there, or it holds a run already.
         """
         check_place(path)
+        check_plain(path)
         run = cls(path)
         with may_fail_to(f"create {path}"):
             path.mkdir(parents=True, exist_ok=True)
@@ -72,6 +74,7 @@ class RunDirectory:
             near = difflib.get_close_matches(name, sorted(runs), n=1, cutoff=0.4)
             hint = f": did you mean {beside / near[0]}?" if near else f": it has no {_CONFIG}"
             raise UserError(f"{path} holds no run{hint}")
+        check_plain(path)
         return cls(path)
 
     @property
@@ -83,27 +86,35 @@ class RunDirectory:
         return self.path / _METRICS
 
     def lock(self) -> None:
-        """Becomes the one process that writes here, or raises `UserError` naming it."""
-        if self._lock is not None:
+        """Becomes the one process that writes here, or raises `UserError` naming it.
+
+        The directory itself is locked, so that nothing is gained by deleting `lock`, and that file
+        too: network file systems lock files alone.
+        """
+        if self._locks:
             return
         path = self.path / _LOCK
-        with may_fail_to(f"write in {self.path}"):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with may_fail_to(f"write in {self.path}"), contextlib.ExitStack() as undo:
+            undo.callback(self.close)
+            self._locks.append(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
+            create = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._locks.append(os.open(path, create, 0o666))
+            undo.pop_all()
+        directory, file = self._locks
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_where_possible(directory)
         except OSError as error:
-            os.close(descriptor)
+            self.close()
             taken = isinstance(error, BlockingIOError)
             why = f"is in use by {_holder(path)}" if taken else f"has no locks: {error.strerror}"
             raise UserError(f"{self.path} {why}") from error
-        self._lock = descriptor
-        _sign(descriptor)
+        _sign(file)
 
     def close(self) -> None:
         """Releases the lock. The file stays: removing it could take another's lock away."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        while self._locks:
+            os.close(self._locks.pop())
 
     def __enter__(self) -> "RunDirectory":
         return self
@@ -147,6 +158,20 @@ def check_place(path: Path) -> None:
     require(not path.exists() or path.is_dir(), f"{path} is a file, expected a directory")
 
 
+def check_plain(path: Path) -> None:
+    """Raises `UserError` where a run's directory holds what is neither a file nor a directory: a
+    link could lead out of it, and a pipe is read for ever."""
+    for place in (path, path / _CHECKPOINTS):
+        if not place.is_dir():
+            continue
+        with may_fail_to(f"read {place}"), os.scandir(place) as entries:
+            for entry in entries:
+                link = entry.is_symlink()
+                plain = not link and (entry.is_dir() or entry.is_file())
+                kind = "a link" if link else "neither file nor directory"
+                require(plain, f"{entry.path} is {kind}: a run's directory holds none")
+
+
 def check_empty(path: Path) -> None:
     """Raises `UserError` where there is a run already."""
     held = [name for name in (_CONFIG, _METRICS, _CHECKPOINTS) if (path / name).exists()]
@@ -157,11 +182,20 @@ def check_empty(path: Path) -> None:
     )
 
 
+def _lock_where_possible(directory: int) -> None:
+    """Locks a directory, where the file system can."""
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOTSUP):
+            raise
+
+
 def _sign(lock: int) -> None:
     """Notes who holds the lock. It holds all the same if a full disk prevents the note."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     note = {"pid": os.getpid(), "host": socket.gethostname(), "started": started}
-    with suppress(OSError):
+    with contextlib.suppress(OSError):
         os.ftruncate(lock, 0)
         os.write(lock, f"{json.dumps(note)}\n".encode())
 

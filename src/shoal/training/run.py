@@ -353,13 +353,25 @@ def resume(
         return _run(trainer, trainer.policies(state))
 
 
-def load(directory: Path | str, *, best: bool = False, env: World | str | None = None) -> Run:
-    """Loads a run: its last parameters, or the best evaluated ones. `env` is as for `resume`."""
+def load(
+    directory: Path | str,
+    *,
+    best: bool = False,
+    checkpoint: int | None = None,
+    env: World | str | None = None,
+) -> Run:
+    """Loads a run: its last parameters, those of the checkpoint of that step, or the best evaluated
+    ones. `env` is as for `resume`.
+
+    Raises:
+        UserError: the last checkpoint is damaged; the line names the one before it.
+    """
+    require(not best or checkpoint is None, "best and checkpoint are both given: take one of them")
     run = RunDirectory.open(Path(directory))
     config = read_config(run)
     prepare(config.deterministic)
     trainer = Trainer(config, *rebuild(config, env), run)
-    return _run(trainer, trainer.load_best()[0] if best else trainer.load())
+    return _run(trainer, trainer.load_best()[0] if best else trainer.load(checkpoint))
 
 
 def evaluate(

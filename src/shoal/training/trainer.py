@@ -8,6 +8,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -150,7 +151,7 @@ class Trainer:
         rows = self._rows(counters, last)
         counters.row_updates, counters.row_seconds, counters.row_sums = 0, 0.0, None
         if self._evaluation_due(counters.updates):
-            self._add_evaluation(rows, state, counters)
+            self._add_evaluation(rows, state, counters, reporter)
         for row in rows:
             log.append(row)
             board.write(row)
@@ -209,7 +210,9 @@ class Trainer:
         key = jax.random.fold_in(jax.random.key(self.config.seed), updates)
         return jax.random.fold_in(key, 0x5E0A1)  # apart from every training key
 
-    def _add_evaluation(self, rows: list[Json], state: State, counters: Counters) -> None:
+    def _add_evaluation(
+        self, rows: list[Json], state: State, counters: Counters, reporter: Reporter
+    ) -> None:
         policies = self.program.policies(state)
         greedy, sampled = self._stage.play(policies, self._evaluation_key(counters.updates))
         assessed = [self.env.assess(p) for p in apart(policies, len(self.members))]
@@ -217,8 +220,12 @@ class Trainer:
             row |= found
         new = score(self.env.spec, rows, assessed)
         if is_better(new, counters.best):
-            counters.best = new
-            self._write(eqx.filter(policies, eqx.is_array), counters, name="best")
+            better = dataclasses.replace(counters, best=new)
+            try:
+                self._write(eqx.filter(policies, eqx.is_array), better, name="best")
+                counters.best = new
+            except checkpoint.CheckpointError as error:
+                reporter.note(f"warning: {error}; `best` stays as it was")
 
     def write_evaluation(self, state: State) -> None:
         """Writes `eval.json`: the final parameters, greedy and sampled, over seeds and episodes."""
@@ -230,7 +237,12 @@ class Trainer:
             {**settings, "return": float(greedy.mean[k].mean())}
             for k, settings in enumerate(self.members)
         ]
-        write_json_atomic(self.directory.path / "eval.json", report)
+        path = self.directory.path / "eval.json"
+        try:
+            write_json_atomic(path, report)
+        except OSError as error:
+            mend = f"once it can be, end the run with: shoal resume {self.directory.path}"
+            raise Failure(f"cannot write {path}: {error.strerror}; {mend}") from error
 
     # Checkpoints.
 
@@ -266,24 +278,24 @@ class Trainer:
             f"{self.directory.checkpoints / 'diverged'}"
         )
 
-    def _read(self, template: PyTree, name: str | None = None) -> checkpoint.Loaded:
-        """The newest good checkpoint; that it is an older one, or of another version of a library,
-        is said on standard error."""
+    def _read(self, template: PyTree, **which: Any) -> checkpoint.Loaded:
+        """A checkpoint; that it is an older one, or of another version of a library, is said on
+        standard error."""
         root, config_hash = self.directory.checkpoints, self.config.hash
-        loaded = checkpoint.load(root, template, config_hash=config_hash, name=name)
+        loaded = checkpoint.load(root, template, config_hash=config_hash, **which)
         for warning in loaded.warnings:
             print(f"warning: {warning}", file=sys.stderr, flush=True)
         return loaded
 
     def _restore(self) -> tuple[State, Counters]:
-        loaded = self._read(self.program.template(self.keys))
+        loaded = self._read(self.program.template(self.keys), fall_back=True)
         counters = Counters(**loaded.extra)
         counters.best = self._best(counters.best)
         return self.program.place(loaded.state), counters
 
-    def load(self) -> list[Policy]:
-        """The policies of the last good checkpoint."""
-        loaded = self._read(self.program.template(self.keys))
+    def load(self, step: int | None = None) -> list[Policy]:
+        """The policies of the last checkpoint, or of the one of that step."""
+        loaded = self._read(self.program.template(self.keys), step=step)
         return self.policies(self.program.place(loaded.state))
 
     def load_best(self) -> tuple[list[Policy], float | None]:
@@ -291,7 +303,7 @@ class Trainer:
         none yet."""
         template = self.program.policies_template(self.keys)
         shapes, structure = eqx.partition(template, is_shape)
-        kept = self._read(shapes, "best")
+        kept = self._read(shapes, name="best")
         policies = eqx.combine(jax.device_put(kept.state), structure)
         return apart(policies, len(self.members)), kept.extra["best"]
 
