@@ -8,6 +8,7 @@ from shoal.cli.arguments import Arguments
 from shoal.cli.elsewhere import check_fields, elsewhere, split
 from shoal.cli.parse import read
 from shoal.cli.sweep import check_member, describe_member
+from shoal.core.errors import may_fail_to
 from shoal.core.limits import Natural
 from shoal.core.names import heading
 from shoal.runs.run_directory import RunDirectory
@@ -51,11 +52,12 @@ def run(arguments: Arguments) -> int:
     given = dict(vars(options))
     loaded = load(Path(directory), best=given.pop("best"), env=given.pop("env"))
     loaded, where = elsewhere(loaded, own)
-    if options.format == "heat-map":
-        path = _save_heat_map(loaded, where, options)
-    else:
-        given["episodes"] = 5 if options.episodes is None else options.episodes
-        path = loaded.save_replay(given.pop("out"), **given)
+    given["episodes"] = 5 if options.episodes is None else options.episodes
+    with may_fail_to(f"write {options.out or directory}"):
+        if options.format == "heat-map":
+            path = _save_heat_map(loaded, where, options)
+        else:
+            path = loaded.save_replay(given.pop("out"), **given)
     several = len(loaded.policies) > 1
     print(f"{path} ({describe_member(loaded.config, options.member)})" if several else path)
     return 0

@@ -26,8 +26,8 @@ from shoal.runs.durable import replacing
 if TYPE_CHECKING:
     from shoal.training.heat_maps import HeatMaps
 
-MAPS, COLUMNS = 12, 4  # agents with a map each; panels in a row
-WRITTEN, NAMED = 6, 24  # rows and columns of a matrix whose numbers are written, and whose names
+MAPS, COLUMNS = 12, (5, 4, 3)  # agents with a map each; panels in a row: what leaves least empty
+WRITTEN, NAMED = 6, 24  # columns of a matrix whose numbers are written; rows, of which names too
 SIDE, FOOT = 2.9, 1.2  # inches of a panel, and of the title and the scale together
 GRAYS = LinearSegmentedColormap.from_list("grays", [PAPER, INK])
 WHEN = {"last": "share of episodes at whose end it does", "mean": "share of steps in which it does"}
@@ -53,10 +53,10 @@ def figure(maps: HeatMaps, title: str) -> Figure:
     """The maps, the matrix of agents and goals if there are goals, and one scale for all maps."""
     shown = maps_of(maps)
     count = len(shown) + (maps.served is not None)
-    columns = min(count, COLUMNS)
+    columns = count if count <= COLUMNS[1] else min(COLUMNS, key=lambda c: -count % c)
     rows = -(-count // columns)
     title = f"{title}: where agents go, {maps.episodes:,} episodes"
-    drawn = canvas(max(SIDE * columns, 5.0), SIDE * rows + FOOT, title)
+    drawn = canvas(max(SIDE * columns, 6.4), SIDE * rows + FOOT, title)
     grid = drawn.add_gridspec(rows + 1, columns, height_ratios=[1.0] * rows + [0.05])
     spots = [drawn.add_subplot(grid[divmod(i, columns)]) for i in range(count)]
     top = max(float(each.visits.max()) for each in shown) or 1.0
@@ -76,7 +76,7 @@ def maps_of(maps: HeatMaps) -> list[Map]:
         kinds = list(zip(maps.teams, maps.roles))
         names = group_names(maps.agents, kinds, "group")
         each = [
-            (f"{name}, mean of {len(group)}", maps.visits[group].mean(0))
+            (f"{name}: mean of {len(group)} agents", maps.visits[group].mean(0))
             for name, group in zip(names, members(kinds))
         ]
     return [Map(*pair, _shades(DISTINCT[i % len(DISTINCT)])) for i, pair in enumerate(each)]
@@ -101,7 +101,7 @@ def _draw_map(axes: Axes, shown: Map, maps: HeatMaps, top: float) -> None:
 
 
 def _draw_matrix(axes: Axes, maps: HeatMaps) -> None:
-    """Numbers with their intervals where there is room, else a scale."""
+    """Numbers where there is room, and their intervals where there is more; else a scale."""
     served = maps.served
     assert served is not None, "who calls knows that there are goals"
     top = 1.0 if maps.counts == "last" else float(served.mean.max()) or 1.0
@@ -116,13 +116,17 @@ def _draw_matrix(axes: Axes, maps: HeatMaps) -> None:
         axis.set_tick_params(labelsize=8, rotation=90 if upright else 0)
         if len(names) > NAMED:
             axis.set_ticks([])
-    if max(served.mean.shape) > WRITTEN:
+    rows, columns = served.mean.shape
+    if columns > WRITTEN or rows > NAMED:
         bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, format=percent)
         quiet(bar.ax)
         return
-    for i, j in np.ndindex(served.mean.shape):
+    digits = 0 if maps.counts == "last" else 1
+    for i, j in np.ndindex(rows, columns):
         mean, low, high = (float(x[i, j]) for x in (served.mean, served.low, served.high))
-        said = f"{percent(mean)}\n{percent(low)} to {percent(high)}"
+        said = f"{mean:.{digits}%}"
+        if rows <= WRITTEN:
+            said += f"\n{low:.{digits}%} to {high:.{digits}%}"
         color = PAPER if mean > 0.5 * top else INK
         axes.text(j, i, said, ha="center", va="center", fontsize=7.5, color=color)
 

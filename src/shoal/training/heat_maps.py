@@ -6,6 +6,7 @@ first for the edges of the grid, then for its cells.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from shoal.core.algorithm import Policy
 from shoal.core.env import Env, EnvState, Places
 from shoal.core.errors import UserError, require
 from shoal.envs.host.world import World
+from shoal.math.statistics import wilson_interval
 from shoal.runs.durable import check_ours, to_json, write_atomic
 from shoal.training.contributions import Share
 from shoal.training.evaluation import BATCH, Step, acting, watch_play
@@ -107,19 +109,16 @@ def heat_maps(
     sizes = [BATCH] * (episodes // BATCH) + [episodes % BATCH] * (episodes % BATCH > 0)
     keys = jax.random.split(jax.random.key(seed), len(sizes))
 
-    def play(*grid: float) -> list[_Seen]:
-        square = jnp.array(grid)
-        return [
-            jax.device_get(_play(policy, env, square, key, size, bins, greedy))
-            for key, size in zip(keys, sizes)
-        ]
+    def play(*grid: float) -> Iterator[_Seen]:
+        for key, size in zip(keys, sizes):
+            yield jax.device_get(_play(policy, env, jnp.array(grid), key, size, bins, greedy))
 
     edges = np.min([seen.edges for seen in play(0.0, 0.0, 1.0)], 0)
     finite = bool(np.isfinite(edges).all())
     require(finite, f"agents of {spec.name} that acted were nowhere, or where no number says")
     side = float((-edges[2:] - edges[:2]).max()) or 1.0
     left, bottom = ((edges[:2] - edges[2:] - side) / 2).tolist()
-    played = play(left, bottom, side)
+    played = list(play(left, bottom, side))
     visits = np.sum([seen.visits for seen in played], 0).reshape(-1, bins, bins)
     goals = np.min([seen.goal_edges for seen in played], 0)
     still = np.all(-goals[:, 2:] - goals[:, :2] < STILL * side, -1, keepdims=True)
@@ -140,11 +139,14 @@ def heat_maps(
 
 
 def _served(played: list["_Seen"], counts: str) -> Share:
-    """The mean over episodes; 0 in those in which an agent never acted."""
+    """The mean over episodes, with 0 for those in which an agent never acted, and its interval:
+    Wilson's of what did or did not happen, Student's of shares of steps."""
     times = np.concatenate([seen.served for seen in played]).astype(float)
     steps = np.concatenate([seen.steps for seen in played])[..., None]
-    share = times if counts == "last" else times / np.maximum(steps, 1)
-    found = Share.of(np.moveaxis(share, 0, -1))
+    if counts == "last":
+        mean = times.mean(0)
+        return Share(mean, *map(np.asarray, wilson_interval(mean, len(times))))
+    found = Share.of(np.moveaxis(times / np.maximum(steps, 1), 0, -1))
     return Share(found.mean, np.maximum(found.low, 0.0), np.minimum(found.high, 1.0))
 
 
