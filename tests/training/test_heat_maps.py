@@ -261,7 +261,8 @@ def test_the_picture_says_what_it_shows():
     *maps, matrix, scale = drawn.axes
     assert [axes.get_title("left") for axes in maps] == ["a", "b", "c"]
     assert all(axes.get_aspect() == 1 for axes in maps)
-    assert {text.get_text() for axes in maps for text in axes.texts} == {"flag"}  # the ball moves
+    texts = [[text.get_text() for text in axes.texts] for axes in maps]
+    assert texts == [["flag"], ["flag"], ["never acted", "flag"]]  # the ball moves
     assert [t.get_text() for t in matrix.get_yticklabels()] == ["a", "b", "c"]
     assert matrix.texts[0].get_text() == "100%\n61% to 100%"
     assert "episodes at whose end" in matrix.get_xlabel() and "in a cell" in scale.get_xlabel()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MAPS, COLUMNS = 12, (5, 4, 3)  # agents with a map each; panels in a row: what leaves least empty
 WRITTEN, NAMED = 6, 24  # columns of a matrix whose numbers are written; rows, of which names too
 SIDE, FOOT = 2.9, 1.2  # inches of a panel, and of the title and the scale together
-GRAYS = LinearSegmentedColormap.from_list("grays", [PAPER, INK])
+GRAYS = LinearSegmentedColormap.from_list("grays", [PAPER, SOFT])
 WHEN = {"last": "share of episodes at whose end it does", "mean": "share of steps in which it does"}
 
 
@@ -91,6 +91,9 @@ def _draw_map(axes: Axes, shown: Map, maps: HeatMaps, top: float) -> None:
     axes.imshow(shown.visits, cmap=shown.colors, vmin=0.0, vmax=top, **style)
     axes.locator_params(nbins=5)
     _dress(axes, shown.name)
+    if not shown.visits.any():
+        place = {"ha": "center", "va": "center", "transform": axes.transAxes}
+        axes.text(0.5, 0.5, "never acted", color=SOFT, fontsize=9, **place)
     places = [] if maps.goal_places is None else maps.goal_places.tolist()
     for name, (x, y) in zip(maps.goals, places):
         if np.isfinite(x):
@@ -127,7 +130,7 @@ def _draw_matrix(axes: Axes, maps: HeatMaps) -> None:
         said = f"{mean:.{digits}%}"
         if rows <= WRITTEN:
             said += f"\n{low:.{digits}%} to {high:.{digits}%}"
-        color = PAPER if mean > 0.5 * top else INK
+        color = PAPER if mean > 0.75 * top else INK
         axes.text(j, i, said, ha="center", va="center", fontsize=7.5, color=color)
 
 
