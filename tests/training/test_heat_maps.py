@@ -200,6 +200,13 @@ def test_particle_goals_by_hand(name, agents, landmarks, goal, goals, serves):
     assert (None if places.serves is None else places.serves.tolist()) == serves
 
 
+def test_a_large_world_is_read_as_a_small_one_is():
+    env = shoal.make("mpe/simple_spread", num_agents=6)
+    spots = [(0.3 * i, 0.0) for i in range(6)]
+    places = env.locate(_state(env, spots[::-1], spots))
+    assert places.serves.tolist() == np.eye(6, dtype=bool)[::-1].tolist()
+
+
 def test_swarms_by_hand():
     env = Navigation(num_agents=3, obstacles_per_robot=0.0)
     goals = jnp.array([[1.0, 1.0], [0.5, 0.5], [0.2, 1.2]])
