@@ -14,7 +14,7 @@ __version__: str
 
 if TYPE_CHECKING:
     from shoal.core.algorithm import Algorithm, Policy
-    from shoal.core.env import Env, EnvSpec, TimeStep
+    from shoal.core.env import Env, EnvSpec, Places, TimeStep
     from shoal.core.errors import UserError
     from shoal.envs.check import check_environment
     from shoal.envs.game.world import as_world
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shoal.training.backend import record
     from shoal.training.contributions import Contributions, contributions
     from shoal.training.empirical_game import EmpiricalGame, empirical_game
+    from shoal.training.heat_maps import HeatMaps, heat_maps
     from shoal.training.representation import representational_gap
     from shoal.training.run import Evaluation, Run, evaluate, load, resume, train
 
@@ -34,6 +35,7 @@ _HOME = {
     "Policy": "shoal.core.algorithm",
     "Env": "shoal.core.env",
     "EnvSpec": "shoal.core.env",
+    "Places": "shoal.core.env",
     "TimeStep": "shoal.core.env",
     "UserError": "shoal.core.errors",
     "make": "shoal.registry",
@@ -51,6 +53,8 @@ _HOME = {
     "export_run": "shoal.export.export",
     "from_gymnasium": "shoal.envs.host.world",
     "from_pettingzoo": "shoal.envs.host.world",
+    "HeatMaps": "shoal.training.heat_maps",
+    "heat_maps": "shoal.training.heat_maps",
     "load": "shoal.training.run",
     "record": "shoal.training.backend",
     "representational_gap": "shoal.training.representation",
@@ -66,6 +70,8 @@ __all__ = [
     "Env",
     "EnvSpec",
     "Evaluation",
+    "HeatMaps",
+    "Places",
     "Policy",
     "Run",
     "TimeStep",
@@ -80,6 +86,7 @@ __all__ = [
     "export_run",
     "from_gymnasium",
     "from_pettingzoo",
+    "heat_maps",
     "load",
     "make",
     "make_algorithm",

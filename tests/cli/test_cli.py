@@ -124,6 +124,46 @@ def test_an_environment_that_is_not_alike_is_a_clear_mistake(
     assert complaint in error(capsys, "eval", str(finished), *words)
 
 
+def test_a_heat_map_and_its_numbers(
+    capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path
+) -> None:
+    words = ("render", str(finished), "--format", "heat-map", "--episodes", "20")
+    assert run([*words, "--env.horizon", "3"]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path == finished / "heat_map.png" and path.read_bytes().startswith(b"\x89PNG")
+    numbers = json.loads(path.with_suffix(".json").read_text())
+    assert numbers["agents"] == ["agent_0"] and numbers["goals"] == ["landmark 0"]
+    assert numbers["episodes"] == 20 and numbers["counts"] == "last"
+    cells = [cell for row in numbers["visits"][0] for cell in row]
+    assert sum(cells) == pytest.approx(1) and all(round(60 * c, 6).is_integer() for c in cells)
+    assert 0 <= numbers["served"]["low"][0][0] <= numbers["served"]["mean"][0][0] <= 1
+    assert run([*words, "--out", str(tmp_path / "map.png")]) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["map.json", "map.png"]
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (("--format", "heatmap"), "did you mean 'heat-map'?"),
+        (("--format", "heat-map", "--episodes", "1"), "episodes is 1, expected at least 2"),
+        (("--format", "heat-map", "--out", "map.jpg"), "map.jpg, expected NAME.png"),
+        (("--format", "heat-map", "--episodes", "2", "--out", "no/map.png"), "cannot write no/map"),
+        (("--out", "no/replay.html"), "cannot write no/replay.html: No such file"),
+    ],
+)
+def test_a_picture_that_cannot_be_made_is_a_clear_mistake(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    finished: Path,
+    words: tuple[str, ...],
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert complaint in error(capsys, "render", str(finished), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
     before = (finished / "metrics.jsonl").read_bytes()
     assert run(["resume", str(finished), "--pictures", "False"]) == 0

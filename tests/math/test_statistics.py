@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from shoal.math.statistics import bootstrap_interval, iqm, scores, summary
+from shoal.math.statistics import bootstrap_interval, iqm, scores, summary, wilson_interval
 
 
 def test_seeds_are_averaged_over_their_episodes_and_a_single_seed_is_not():
@@ -38,6 +38,13 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
     assert 0.90 < np.mean((low < 0) & (high > 0)) < 0.965
     low, high = bootstrap_interval(samples, level=0.5)
     assert 0.45 < np.mean((low < 0) & (high > 0)) < 0.55
+
+
+def test_wilsons_interval_agrees_with_scipy():
+    for happened, count in ((0, 7), (3, 10), (40, 41), (25, 25)):
+        expected = stats.binomtest(happened, count).proportion_ci(0.9, method="wilson")
+        found = wilson_interval(np.array([happened / count]), count, level=0.9)
+        np.testing.assert_allclose(np.ravel(found), expected, atol=1e-12)
 
 
 def test_summary():

@@ -1,25 +1,30 @@
-"""shoal render DIR: watch what a run's policy does."""
+"""shoal render DIR: watch what a run's policy does, or see where its agents go."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from shoal.cli.arguments import Arguments
 from shoal.cli.elsewhere import check_fields, elsewhere, split
 from shoal.cli.parse import read
 from shoal.cli.sweep import check_member, describe_member
+from shoal.core.errors import may_fail_to
 from shoal.core.limits import Natural
+from shoal.core.names import heading
 from shoal.runs.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from shoal.training.run import Run
 
 
 @dataclass(frozen=True)
 class Options:
-    """Make a replay of a run's policy."""
+    """Make a replay of a run's policy, or maps of where its agents go."""
 
-    format: Literal["html", "gif", "mp4"] = "html"
+    format: Literal["html", "gif", "mp4", "heat-map"] = "html"
     """What to make; mp4 needs the `video` extra."""
-    episodes: int = 5
-    """Episodes to show."""
+    episodes: int | None = None
+    """Episodes to show, 5 if not given; to count in a heat map, 1000 if not given."""
     seed: int = 0
     """Seed of the episodes."""
     greedy: bool = True
@@ -31,12 +36,12 @@ class Options:
     env: str | None = None
     """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
     out: Path | None = None
-    """The file to write; replay.FORMAT in the run's directory if not given."""
+    """The file to write; replay.FORMAT or heat_map.png in the run's directory if not given."""
 
 
 def run(arguments: Arguments) -> int:
     """Renders and says where."""
-    usage = "shoal render DIR [--format html|gif|mp4] [--env.FIELD VALUE]"
+    usage = "shoal render DIR [--format html|gif|mp4|heat-map] [--env.FIELD VALUE]"
     own, rest = split(arguments)
     (directory,), options = read(rest, ["DIR"], Options, usage)
     check_fields(directory, own)
@@ -46,8 +51,30 @@ def run(arguments: Arguments) -> int:
 
     given = dict(vars(options))
     loaded = load(Path(directory), best=given.pop("best"), env=given.pop("env"))
-    loaded, _ = elsewhere(loaded, own)
-    path = loaded.save_replay(given.pop("out"), **given)
+    loaded, where = elsewhere(loaded, own)
+    given["episodes"] = 5 if options.episodes is None else options.episodes
+    with may_fail_to(f"write {options.out or directory}"):
+        if options.format == "heat-map":
+            path = _save_heat_map(loaded, where, options)
+        else:
+            path = loaded.save_replay(given.pop("out"), **given)
     several = len(loaded.policies) > 1
     print(f"{path} ({describe_member(loaded.config, options.member)})" if several else path)
     return 0
+
+
+def _save_heat_map(run: "Run", where: str, options: Options) -> Path:
+    """The picture's path; its numbers lie beside it."""
+    from shoal.training.heat_maps import heat_maps
+
+    maps = heat_maps(
+        run.policies[options.member],
+        run.env,
+        episodes=1000 if options.episodes is None else options.episodes,
+        seed=options.seed,
+        greedy=options.greedy,
+    )
+    number = f"_{options.member}" if options.member else ""
+    path = options.out or run.directory / f"heat_map{number}.png"
+    title = f"{heading(run.config.algorithm)} in {heading(run.config.environment)}{where}"
+    return maps.save(path, title=title)

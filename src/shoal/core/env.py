@@ -4,7 +4,7 @@ N agents, A actions (or action dimensions), S numbers of global state.
 """
 
 import abc
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -149,6 +149,21 @@ def to_act_on(timestep: TimeStep) -> TimeStep:
     return eqx.tree_at(lambda t: (t.obs, t.active, t.metrics), timestep, (obs, active, {}))
 
 
+class Places(eqx.Module):
+    """Where the agents of one state are, and which of G goals each of them serves there."""
+
+    agents: Float[Array, "*B N 2"]
+    """In world units, as in pictures."""
+    serves: Bool[Array, "*B N G"] | None = None
+    """`None` where there are no goals."""
+    goals: Float[Array, "*B G 2"] | None = None
+    """Where the goals are, if each is in one place."""
+    names: tuple[str, ...] = eqx.field(static=True, default=())
+    """Of the goals."""
+    counts: Literal["last", "mean"] = eqx.field(static=True, default="last")
+    """How an episode reduces `serves`: what holds at its end, or the share of its steps."""
+
+
 class Env(eqx.Module):
     """An environment. Numbers are leaves (so that a task distribution is a leading axis);
     structure, such as the number of agents, is static."""
@@ -178,6 +193,11 @@ class Env(eqx.Module):
         """Exact measures of a policy by name, such as how far it is from an equilibrium: the lower
         the better, and `best` goes by the first. None unless an environment has some."""
         return {}
+
+    def locate(self, state: EnvState) -> Places | None:
+        """Where agents are and which goals they serve, for `shoal.heat_maps`. `None` where agents
+        have no places."""
+        return None
 
     def draw(self, state: EnvState) -> Picture:
         """What one (unbatched, concrete) state looks like; nothing unless a world overrides it."""

@@ -22,15 +22,16 @@ def are_rivals(spec: EnvSpec) -> bool:
 def team_names(spec: EnvSpec) -> tuple[str, ...]:
     """A name for each team, in the order of their numbers: what the names of its agents begin with,
     such as `adversary`, if no other team's do; else its only agent's, or `team_0`."""
-    return _names(spec.agents, spec.teams, "team")
+    return group_names(spec.agents, spec.teams, "team")
 
 
 def role_names(spec: EnvSpec) -> tuple[str, ...]:
     """A name for each role, in the order of their numbers; see `team_names`."""
-    return _names(spec.agents, spec.roles, "role")
+    return group_names(spec.agents, spec.roles, "role")
 
 
-def _names(agents: Sequence[str], numbers: Sequence[int], word: str) -> tuple[str, ...]:
+def group_names(agents: Sequence[str], numbers: Sequence[Any], word: str) -> tuple[str, ...]:
+    """A name for each group of agents of one number; see `team_names`."""
     groups = [[agents[i] for i in places] for places in members(numbers)]
     stems = [{_stem(agent) for agent in group} for group in groups]
     every = [stem for found in stems for stem in found]
@@ -49,9 +50,9 @@ def _stem(name: str) -> str:
     return name.rstrip("0123456789").rstrip("_- ")
 
 
-def members(numbers: Iterable[int]) -> list[list[int]]:
+def members(numbers: Iterable[Any]) -> list[list[int]]:
     """The agents of each team or role, in the order of their numbers."""
-    found: dict[int, list[int]] = {}
+    found: dict[Any, list[int]] = {}
     for agent, number in enumerate(numbers):
         found.setdefault(number, []).append(agent)
     return [found[number] for number in sorted(found)]

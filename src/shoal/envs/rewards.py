@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from shoal.core.env import Action, Env, EnvSpec, TimeStep
+from shoal.core.env import Action, Env, EnvSpec, Places, TimeStep
 from shoal.core.errors import require
 from shoal.core.limits import Fraction
 from shoal.core.picture import Picture
@@ -64,6 +64,9 @@ class Rewarded(Env):
 
     def scripted(self, state: Any) -> Action | None:
         return self.env.scripted(state)
+
+    def locate(self, state: Any) -> Places | None:
+        return self.env.locate(state)
 
     def draw(self, state: Any) -> Picture:
         return self.env.draw(state)

@@ -65,6 +65,21 @@ def student_interval(
     return x.mean(-1) - half, x.mean(-1) + half
 
 
+def wilson_interval(
+    share: Float[np.ndarray, "*P"], count: int, *, level: float = LEVEL
+) -> tuple[Float[Numbers, "*P"], Float[Numbers, "*P"]]:
+    """Wilson's score interval (1927) of how likely something is that happened in that share of
+    `count` independent trials. It has a width at 0 and 1 too.
+
+        (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+    """
+    z = float(scipy.special.ndtri((1 + level) / 2))
+    middle = share + z**2 / (2 * count)
+    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    whole = 1 + z**2 / count
+    return np.maximum((middle - half) / whole, 0.0), np.minimum((middle + half) / whole, 1.0)
+
+
 def summary(
     returns: Float[np.ndarray, "K E"], *, seed: int = 0, level: float = LEVEL
 ) -> dict[str, float]:

@@ -33,16 +33,16 @@ MOST = 10
 
 @dataclass(frozen=True)
 class Share:
-    """A mean over episodes for each agent, and its 95 % interval."""
+    """Means over episodes, such as one for each agent, and their 95 % intervals."""
 
-    mean: Float[np.ndarray, "n"]
-    low: Float[np.ndarray, "n"]
-    high: Float[np.ndarray, "n"]
+    mean: Float[np.ndarray, "*n"]
+    low: Float[np.ndarray, "*n"]
+    high: Float[np.ndarray, "*n"]
 
     @staticmethod
-    def of(x: Float[np.ndarray, "n E"]) -> "Share":
+    def of(x: Float[np.ndarray, "*n E"]) -> "Share":
         low, high = student_interval(x)
-        return Share(x.mean(1), np.asarray(low), np.asarray(high))
+        return Share(x.mean(-1), np.asarray(low), np.asarray(high))
 
 
 @dataclass(frozen=True)

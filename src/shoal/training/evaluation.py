@@ -1,6 +1,6 @@
 """What a policy is worth: full episodes on environments of their own."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from shoal.core.algorithm import Policy
 from shoal.core.distributions import action_distribution
-from shoal.core.env import Env, TimeStep, settle, to_act_on
+from shoal.core.env import Env, EnvState, TimeStep, settle, to_act_on
 from shoal.core.errors import require
 from shoal.core.spaces import ActionSpace, Box
 
@@ -33,30 +33,57 @@ class Returns(eqx.Module):
 def play(env: Env, act: Any, carry: Any, key: PRNGKeyArray, episodes: int) -> Returns:
     """Plays `episodes` episodes side by side with `act(env_state, timestep, carry, key)`, which
     returns (action, carry). What happens after an episode's end is not counted."""
-    key_reset, key_steps = jax.random.split(key)
-    state, timestep = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
     reductions = dict(env.spec.metrics)
 
-    def step(loop, key):
-        state, timestep, carry, alive, returns, metrics = loop
-        key_act, key_step = jax.random.split(key)
-        action, carry = act(state, to_act_on(timestep), carry, key_act)
-        keys = jax.random.split(key_step, episodes)
-        state, after = jax.vmap(env.step)(keys, state, action)
-        timestep = settle(timestep, after)
-        returns = returns + jnp.where(alive[:, None], timestep.reward, 0.0)
+    def watch(seen: Any, step: Step) -> Any:
+        returns, metrics, length = seen
+        returns = returns + jnp.where(step.alive[:, None], step.after.reward, 0.0)
         metrics = {
-            k: _reduce(reductions[k], metrics[k], timestep.metrics[k], alive) for k in metrics
+            k: _reduce(reductions[k], metrics[k], step.after.metrics[k], step.alive)
+            for k in metrics
         }
-        return (state, timestep, carry, alive & ~timestep.done, returns, metrics), alive
+        return returns, metrics, length + step.alive
 
     zero = {k: jnp.full(episodes, -jnp.inf if r == "max" else 0.0) for k, r in reductions.items()}
-    start = (jnp.ones(episodes, bool), jnp.zeros_like(timestep.reward), zero)
-    keys = jax.random.split(key_steps, env.spec.horizon)
-    loop, alive = jax.lax.scan(step, (state, timestep, carry, *start), keys)
-    length = alive.sum(0)
-    metrics = {k: v / length if reductions[k] == "mean" else v for k, v in loop[5].items()}
-    return Returns(loop[4], metrics)
+    nothing = jnp.zeros((episodes, env.spec.num_agents)), zero, jnp.zeros(episodes, jnp.int32)
+    returns, metrics, length = watch_play(env, act, carry, key, episodes, watch, nothing)
+    metrics = {k: v / length if reductions[k] == "mean" else v for k, v in metrics.items()}
+    return Returns(returns, metrics)
+
+
+class Step(NamedTuple):
+    """A step of E episodes that are played side by side."""
+
+    before: TimeStep
+    """What was acted on."""
+    state: EnvState
+    """After the step."""
+    after: TimeStep
+    alive: Bool[Array, "E"]
+    """Which episodes had not ended before it: what happens in others is not counted."""
+
+
+def watch_play(
+    env: Env, act: Any, carry: Any, key: PRNGKeyArray, episodes: int, watch: Any, seen: Any
+) -> Any:
+    """Plays as `play` does, and folds the steps as they are made: `seen = watch(seen, step)`, so
+    that nothing grows with the length of an episode."""
+    key_reset, key_steps = jax.random.split(key)
+    state, timestep = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
+
+    def step(loop, key):
+        state, timestep, carry, alive, seen = loop
+        key_act, key_step = jax.random.split(key)
+        before = to_act_on(timestep)
+        action, carry = act(state, before, carry, key_act)
+        keys = jax.random.split(key_step, episodes)
+        state, after = jax.vmap(env.step)(keys, state, action)
+        after = settle(timestep, after)
+        seen = watch(seen, Step(before, state, after, alive))
+        return (state, after, carry, alive & ~after.done, seen), None
+
+    start = (state, timestep, carry, jnp.ones(episodes, bool), seen)
+    return jax.lax.scan(step, start, jax.random.split(key_steps, env.spec.horizon))[0][4]
 
 
 def _reduce(how: str, old: Array, new: Array, alive: Array) -> Array:
@@ -72,6 +99,11 @@ def evaluate_policy(
     policy: Policy, env: Env, key: PRNGKeyArray, episodes: int, greedy: bool = True
 ) -> Returns:
     """Plays with a policy: its likeliest actions if `greedy`, else samples. Traceable."""
+    return play(env, *acting(policy, episodes, greedy), key, episodes)
+
+
+def acting(policy: Policy, episodes: int, greedy: bool) -> tuple[Any, Any]:
+    """A policy as the `act` of `play`, and its carry for so many episodes."""
     carry = jax.tree.map(
         lambda x: jnp.broadcast_to(x, (episodes, *x.shape)), policy.initial_carry()
     )
@@ -81,7 +113,7 @@ def evaluate_policy(
         distribution, carry = policy(timestep, carry, key_policy)
         return (distribution.mode() if greedy else distribution.sample(key_sample)), carry
 
-    return play(env, act, carry, key, episodes)
+    return act, carry
 
 
 def has_script(env: Env) -> bool:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from shoal.core.env import Places
 from shoal.core.errors import require
 from shoal.core.limits import Count, Positive
 from shoal.core.picture import Shape
@@ -102,6 +103,11 @@ class Foraging(SwarmWorld):
     def measure(self, state: SwarmState) -> dict[str, Array]:
         collected = state.found.collected.sum() / self.num_agents
         return {"collected": collected, "collisions": state.near.touching.mean()}
+
+    def locate(self, state: SwarmState) -> Places:
+        """Who collects an item: they come and go, so that they are one goal, counted each step."""
+        collects = state.found.near.touching[:, None] > 0
+        return Places(state.position, collects, names=("an item",), counts="mean")
 
     def wish(self, state: SwarmState) -> Float[Array, "N 2"]:
         """To the nearest item, where those who wait at one already make it nearer; to the

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from shoal.core.env import Places
 from shoal.core.errors import require
 from shoal.core.limits import Count, Fraction, NonNegative, Positive
 from shoal.core.picture import Circle, Line, Shape
@@ -169,6 +170,13 @@ class Navigation(SwarmWorld):
             "collisions": self.touched(state).mean(),
             "distance": distance.mean(),
         }
+
+    def locate(self, state: SwarmState) -> Places:
+        """Who is at whose goal."""
+        goals = state.places[: self.num_agents]
+        x, y = (state.position[:, None] - goals).transpose(2, 0, 1)
+        names = tuple(f"goal of {name}" for name in self.spec.agents)
+        return Places(state.position, jnp.hypot(x, y) < self.goal_radius, goals, names)
 
     def wish(self, state: SwarmState) -> Float[Array, "N 2"]:
         """To the goal, off whatever is near and past it on the right."""

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from shoal.core.env import Action, Env, EnvSpec, TimeStep
+from shoal.core.env import Action, Env, EnvSpec, Places, TimeStep
 from shoal.core.errors import require
 from shoal.core.limits import Count, Fraction, NonNegative, Positive, check_fields
 from shoal.core.picture import Picture, Shape
@@ -229,6 +229,9 @@ class SwarmWorld(Env):
         return jnp.concatenate(
             [order, crowd.reshape(-1), jnp.stack([*self._metrics(state).values()])]
         )
+
+    def locate(self, state: SwarmState) -> Places:
+        return Places(state.position)
 
     def draw(self, state: SwarmState) -> Picture:
         return draw_swarm(self, state)

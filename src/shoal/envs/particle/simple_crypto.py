@@ -12,7 +12,7 @@ from shoal.core.env import Action
 from shoal.core.picture import Shape
 from shoal.envs.particle import palette
 from shoal.envs.particle.drawing import ring
-from shoal.envs.particle.scene import Number, Scene
+from shoal.envs.particle.scene import Number, Scene, Vector
 from shoal.envs.particle.scripted import steer
 from shoal.envs.particle.world import Body, ParticleState, ParticleWorld, landmark
 
@@ -81,6 +81,10 @@ class SimpleCrypto(ParticleWorld):
         bit, key = scene.goal
         words = {EVE: scene.message[ALICE].argmax(), BOB: bit, ALICE: (bit + key) % BITS}
         return steer(self, scene, scene.agents, words)
+
+    def destinations(self, scene: Scene) -> dict[str, Vector]:
+        """None: landmarks stand for bits."""
+        return {}
 
     def goal_marks(self, scene: Scene) -> list[Shape]:
         """A ring around the landmark that stands for the bit."""

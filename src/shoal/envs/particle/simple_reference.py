@@ -5,14 +5,14 @@ mixed with the mean over both by `local_ratio` (`mpe2.simple_reference_v3`).
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from shoal.core.env import Action
 from shoal.core.limits import Fraction
 from shoal.core.picture import Shape
 from shoal.envs.particle import palette
 from shoal.envs.particle.drawing import agent_colors, ring
-from shoal.envs.particle.scene import Number, Scene, choose, distance
+from shoal.envs.particle.scene import Number, Scene, Vector, choose, distance
 from shoal.envs.particle.scripted import steer
 from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorld, landmark
 
@@ -79,6 +79,13 @@ class SimpleReference(ParticleWorld):
             "goals_reached": reached.sum(),
             "success": reached.all(),
         }
+
+    def destinations(self, scene: Scene) -> dict[str, Vector]:
+        return {f"goal of agent_{i}": scene.pick(scene.goal[1 - i]) for i in range(2)}
+
+    def serves(self, away: Float[Array, "N G"]) -> Bool[Array, "N G"]:
+        """Both may be where both should go."""
+        return away < REACHED
 
     def goal_marks(self, scene: Scene) -> list[Shape]:
         """Around each goal a ring in the colour of the agent that should go there."""

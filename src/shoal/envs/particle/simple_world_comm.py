@@ -132,6 +132,11 @@ class SimpleWorldComm(Pursuit):
         followers, hunted = scene.indices[1:first], scene.indices[first:]
         return chain([predator(LEADER, True)], each(predator, followers), each(prey, hunted))
 
+    def destinations(self, scene: Scene) -> dict[str, Vector]:
+        """The food."""
+        first = self.num_obstacles
+        return {f"food {i}": scene.landmarks[first + i] for i in range(self.num_food)}
+
     def _caught(self, side: Sides) -> Many:
         """How many predators touch each prey."""
         reach = self.adversary_size + self.agent_size

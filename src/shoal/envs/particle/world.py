@@ -12,16 +12,17 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from shoal.core.env import Action, Env, EnvSpec, TimeStep
+from shoal.core.env import Action, Env, EnvSpec, Places, TimeStep
 from shoal.core.limits import Count, Fraction, NonNegative, Positive
 from shoal.core.picture import Picture, Shape
 from shoal.core.spaces import Box, Discrete
 from shoal.envs.particle import palette
 from shoal.envs.particle.drawing import default_goal_marks, draw_world
 from shoal.envs.particle.physics import MOVES, advance
-from shoal.envs.particle.scene import Many, Number, Scene, chain
+from shoal.envs.particle.scene import Many, Number, Scene, Vector, chain
 
 UNROLLED = 10  # a world of at most so many bodies is stepped body by body, a larger one on arrays
 REACHED = 0.1  # who is this near to a place is there: what `success` means, not what is paid
@@ -106,6 +107,20 @@ class ParticleWorld(Env):
         """For each random choice of an episode, among how many it is made."""
         return ()
 
+    def destinations(self, scene: Scene) -> dict[str, Vector]:
+        """Where agents should go, by name: to the landmark that an episode chooses, or where it
+        chooses none to all that nobody bumps into."""
+        if self.goals == (len(self.landmarks),):
+            return {"goal": scene.pick(scene.goal[0])}
+        places = zip(self.landmarks, scene.landmarks)
+        return {body.name: place for body, place in places if not body.collides}
+
+    def serves(self, away: Float[Array, "N G"]) -> Bool[Array, "N G"]:
+        """Who is at which destination, by how far it is: of a team the nearest, if it is there."""
+        teams = np.array([body.team for body in self.agents])
+        own = (teams[:, None] == teams)[..., None]
+        return (away < REACHED) & (away <= jnp.where(own, away, jnp.inf).min(1))
+
     # What follows from it.
 
     @property
@@ -182,6 +197,15 @@ class ParticleWorld(Env):
     def goal_marks(self, scene: Scene) -> list[Shape]:
         """What shows the goals of an episode in a picture, drawn over the landmarks."""
         return default_goal_marks(self, scene.goal, scene.landmarks)
+
+    def locate(self, state: ParticleState) -> Places:
+        agents = state.position[: len(self.agents)]
+        wanted = self.destinations(self.scene(state))
+        if not wanted:
+            return Places(agents)
+        goals = jnp.stack(list(wanted.values()))
+        x, y = (agents[:, None] - goals).transpose(2, 0, 1)
+        return Places(agents, self.serves(jnp.hypot(x, y)), goals, tuple(wanted))
 
     def draw(self, state: ParticleState) -> Picture:
         return draw_world(self, state)
