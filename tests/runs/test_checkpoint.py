@@ -41,7 +41,8 @@ def commit(root: Path, step: int, keep: int = 3, **changes) -> Path:
 
 
 def recover(root: Path, config_hash: str = RUN, name: str | None = None) -> checkpoint.Loaded:
-    return load(root, jax.eval_shape(lambda: numbered(0)), config_hash=config_hash, name=name)
+    template = jax.eval_shape(lambda: numbered(0))
+    return load(root, template, config_hash=config_hash, name=name, fall_back=True)
 
 
 def assert_is_step(loaded: checkpoint.Loaded, step: int) -> None:
@@ -265,6 +266,22 @@ def test_every_truncation_and_extension_is_caught(root, name):
     assert_is_step(damaged(path, bytes(len(good)), root), 1)
     path.unlink()
     assert_is_step(recover(root), 1)
+
+
+def test_a_reader_refuses_a_damaged_checkpoint_and_names_the_one_before(root):
+    commit(root, 3)
+    template = jax.eval_shape(lambda: numbered(0))
+    (root / "step_3" / "manifest.json").unlink()
+    with pytest.raises(UserError) as error:
+        load(root, template, config_hash=RUN)
+    assert str(error.value) == (
+        f"cannot read checkpoint {root / 'step_3'}: No such file or directory (manifest.json): "
+        "read an older one with --checkpoint 2"
+    )
+    assert_is_step(load(root, template, config_hash=RUN, step=2), 2)
+    assert_is_step(load(root, template, config_hash=RUN, step=1), 1)
+    with pytest.raises(UserError, match="no checkpoint of step 7: choose one of 1, 2, 3"):
+        load(root, template, config_hash=RUN, step=7)
 
 
 def test_the_warning_names_the_checkpoint_and_the_reason(root):

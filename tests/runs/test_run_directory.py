@@ -373,9 +373,7 @@ def test_truncation_never_lengthens_the_log_or_splits_a_row(log):
 
 def test_rows_that_a_full_disk_refuses_are_written_once_there_is_room(log):
     log.append({"step": 0})
-    with pytest.warns(
-        RuntimeWarning, match=r"in memory: .*metrics\.jsonl: File too"
-    ) as caught:
+    with pytest.warns(RuntimeWarning, match=r"in memory: .*metrics\.jsonl: File too") as caught:
         with file_size_limit(20):
             for step in (1, 2, 3):
                 log.append({"step": step})  # begins to fit, then does not

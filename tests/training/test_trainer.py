@@ -115,15 +115,19 @@ def test_load_gives_the_last_policy(finished: runs.Run) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("read", [runs.load, runs.resume])
-def test_who_reads_an_older_checkpoint_says_which_and_why(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], read
+def test_who_goes_on_from_an_older_checkpoint_says_which_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start(tmp_path / "run", total_steps=80)
     state = tmp_path / "run" / "checkpoints" / "step_80" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"damaged .*: read an older one with --checkpoint 0"):
+        runs.load(tmp_path / "run")
+    policy = runs.load(tmp_path / "run", checkpoint=0).policy
+    fresh = PPO(**SMALL).init(Simple().spec, jax.random.split(jax.random.key(0), 3)[0])
+    jax.tree.map(np.testing.assert_array_equal, policy.network, fresh.params["actor"].network)
     capsys.readouterr()
-    read(tmp_path / "run")
+    runs.resume(tmp_path / "run")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         f"warning: skipped checkpoint {state.parent}: state.safetensors is damaged"

@@ -14,9 +14,6 @@ from shoal.core.names import heading
 from shoal.runs.run_directory import RunDirectory
 
 
-WHICH = ("best", "checkpoint", "env")  # options that say which policy is loaded, and for what
-
-
 @dataclass(frozen=True)
 class Options:
     """Evaluate a run's policy on fresh episodes."""
@@ -50,7 +47,9 @@ def run(arguments: Arguments) -> int:
     from shoal.training.run import evaluate_run, load
 
     given = vars(options)
-    run, where = elsewhere(load(Path(directory), **{k: given[k] for k in WHICH}), own)
+    run, where = elsewhere(
+        load(Path(directory), **{k: given[k] for k in ("best", "checkpoint", "env")}), own
+    )
     how = {k: given[k] for k in ("episodes", "seed", "greedy", "member")}
     report = evaluate_run(run, **how)
     report["environment_fields"] = run.config.environment_fields

@@ -31,6 +31,8 @@ class Options:
     """Take the likeliest action (True) or draw (False)."""
     best: bool = False
     """Use the parameters that scored best during training, not the last ones."""
+    checkpoint: Natural | None = None
+    """Use the checkpoint of this step, not the newest one."""
     member: Natural = 0
     """Which of the run's seeds or settings, from 0."""
     env: str | None = None
@@ -50,7 +52,7 @@ def run(arguments: Arguments) -> int:
     from shoal.training.run import load
 
     given = dict(vars(options))
-    loaded = load(Path(directory), best=given.pop("best"), env=given.pop("env"))
+    loaded = load(Path(directory), **{k: given.pop(k) for k in ("best", "checkpoint", "env")})
     loaded, where = elsewhere(loaded, own)
     given["episodes"] = 5 if options.episodes is None else options.episodes
     with may_fail_to(f"write {options.out or directory}"):

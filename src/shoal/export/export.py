@@ -109,7 +109,7 @@ def export_run(
     most = len(run.policies)
     require(0 <= member < most, f"member is {member}, expected 0 to {most - 1}")
     function = policy_function(run.policies[member], run.env, agent)
-    which = "best" if best else checkpoint
+    which = "best" if best else "last" if checkpoint is None else checkpoint
     facts = policy_card(run, function, agent=agent, member=member, which=which, licence=licence)
     files = Exported(path, path.with_suffix(".card.json"), path.with_suffix(".md"))
     others = _described_before(files, facts, force)

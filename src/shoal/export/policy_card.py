@@ -6,7 +6,7 @@ of it; the page says it to a reader.
 
 import inspect
 import math
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -42,7 +42,7 @@ def policy_card(
     *,
     agent: str | None = None,
     member: int = 0,
-    best: bool = False,
+    which: Literal["last", "best"] | int = "last",
     licence: str = "not stated",
 ) -> Json:
     """All that the card says, but for the files.
@@ -52,12 +52,15 @@ def policy_card(
         function: what is exported.
         agent: the one whose policy it is; all if not given.
         member: which of the run's members.
-        best: whether it has the best evaluated parameters, not the last ones.
+        which: whether it has the last parameters, the best evaluated ones, or those of a step.
         licence: under which others may use the policy.
     """
     config, spec = run.config, run.env.spec
     directory = RunDirectory.open(run.directory)
-    steps = checkpoint.latest_step(directory.checkpoints, "best" if best else None)
+    named = {"last": "last", "best": "best evaluated"}
+    steps = which
+    if isinstance(which, str):
+        steps = checkpoint.latest_step(directory.checkpoints, None if which == "last" else which)
     return {
         "policy": f"{config.algorithm} in {config.environment}",
         "algorithm": {"name": config.algorithm, "fields": config.algorithm_fields},
@@ -77,9 +80,9 @@ def policy_card(
             "steps_planned": config.total_steps,
             "member": config.members()[member],
             "seeds": config.seeds,
-            "which": "best evaluated" if best else "last",
+            "which": named[which] if isinstance(which, str) else "of an earlier checkpoint",
         },
-        "evaluation": _scores(run, best),
+        "evaluation": _scores(run, which == "last"),
         **{key: directory.read_config().get(key, {}) for key in ("versions", "hardware")},
         "licence": licence,
     }
@@ -141,9 +144,9 @@ def _kind(name: str) -> str:
     return name if name in MEANINGS else name.rpartition("_")[0]
 
 
-def _scores(run: Run, best: bool) -> Json:
+def _scores(run: Run, last: bool) -> Json:
     """Of the last parameters of all seeds, with 95 % intervals; or why there are none."""
-    if best:
+    if not last:
         return {"missing": "the run's evaluation is of its last parameters, this file has others"}
     report = run.evaluation
     if report is None:
