@@ -25,6 +25,11 @@ from shoal.runs.run_directory import (
     write_json_atomic,
 )
 
+CONFIG = {
+    **{"algorithm": "mappo", "algorithm_fields": {}, "environment": "mpe/simple"},
+    **{"environment_fields": {}, "total_steps": 1000, "num_envs": 8, "unroll": 5},
+}
+
 
 @contextmanager
 def file_size_limit(size: int):
@@ -45,7 +50,7 @@ def refuses(*args) -> None:
 
 
 def test_a_new_run_is_created_and_opened(tmp_path):
-    config = {"algorithm": "mappo", "hidden": (64, 64), "rate": 0.1, "none": None}
+    config = CONFIG | {"hidden": (64, 64), "rate": 0.1, "none": None}
     with RunDirectory.create(tmp_path / "runs" / "a") as run:
         run.write_config(config)
         assert run.checkpoints == tmp_path / "runs" / "a" / "checkpoints"
@@ -114,7 +119,7 @@ def test_an_unwritable_parent_is_a_clear_error():
     user = os.geteuid()
     try:
         (parent / "there").mkdir()
-        (parent / "there" / "config.json").write_text("{}")
+        (parent / "there" / "config.json").write_text(json.dumps(CONFIG))
         (parent / "there").chmod(0o555)
         parent.chmod(0o555)
         if user == 0:
@@ -122,7 +127,7 @@ def test_an_unwritable_parent_is_a_clear_error():
         with pytest.raises(UserError, match=r"cannot create .*: Permission denied"):
             RunDirectory.create(parent / "new")
         run = RunDirectory.open(parent / "there")
-        assert run.read_config() == {}  # readers need no lock
+        assert run.read_config() == CONFIG  # readers need no lock
         with pytest.raises(UserError, match=r"cannot write in .*: Permission denied"):
             run.lock()
     finally:
@@ -173,7 +178,7 @@ time.sleep(60)
 def test_a_second_process_is_refused_until_the_first_dies(tmp_path):
     path = tmp_path / "a"
     with RunDirectory.create(path) as run:
-        run.write_config({})
+        run.write_config(CONFIG)
     command = [sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "locked\n"
@@ -183,7 +188,7 @@ def test_a_second_process_is_refused_until_the_first_dies(tmp_path):
             opened.lock()
         with pytest.raises(UserError, match=f"in use by process {holder.pid}"):
             RunDirectory.create(path)
-        assert opened.read_config() == {}  # reading goes on
+        assert opened.read_config() == CONFIG  # reading goes on
         holder.kill()
         holder.wait()
     opened.lock()  # a dead process holds nothing

@@ -7,7 +7,9 @@ import dataclasses
 import math
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import UserError, unknown
+
+MOST = 2**53  # of what is counted: up to here a float is exact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +23,16 @@ class Limits:
 
     def admit(self, value: int | float) -> bool:
         enough = self.low < value if self.above else self.low <= value
-        return enough and value <= self.high and math.isfinite(value)
+        return enough and value <= self.high and (isinstance(value, int) or math.isfinite(value))
+
+    def wanted(self, value: int | float) -> str:
+        """What a value that is not admitted should be."""
+        return f"at most {MOST}" if value > self.high == MOST else self.text
 
 
-Count = Annotated[int, Limits("at least 1", 1)]
-Several = Annotated[int, Limits("at least 2", 2)]
-Natural = Annotated[int, Limits("0 or more", 0)]
+Count = Annotated[int, Limits("at least 1", 1, MOST)]
+Several = Annotated[int, Limits("at least 2", 2, MOST)]
+Natural = Annotated[int, Limits("0 or more", 0, MOST)]
 Positive = Annotated[float, Limits("a positive number", 0, above=True)]
 NonPositive = Annotated[float, Limits("0 or less", -math.inf, 0)]
 NonNegative = Annotated[float, Limits("0 or more", 0)]
@@ -54,7 +60,15 @@ def check_value(name: str, value: Any, kind: Any) -> None:
         raise unknown(name, str(value), get_args(kind))
     if get_origin(kind) is Annotated and isinstance(value, int | float):
         _, limits = get_args(kind)
-        require(limits.admit(value), f"{name} is {value}, expected {limits.text}")
+        if not limits.admit(value):
+            raise UserError(f"{name} is {_short(value)}, expected {limits.wanted(value)}")
+
+
+def _short(value: int | float) -> str:
+    """A number of any length in a few characters."""
+    if isinstance(value, int) and abs(value) > 10**15:
+        return f"about 10^{int(math.log10(abs(value)))}"
+    return str(value)
 
 
 _READ = {int: int, float: float, bool: {"True": True, "False": False}.__getitem__}

@@ -50,8 +50,6 @@ class SeedRun(NamedTuple):
 def read_seeds(run: Path, at_steps: int | None = None) -> list[SeedRun]:
     """The seeds of one run, each with its settings of a sweep. Raises `UserError`."""
     config = RunDirectory.open(run).read_config()
-    missing = {"algorithm", "environment", "algorithm_fields", "total_steps"} - set(config)
-    require(not missing, f"{run / 'config.json'} is not a run's: it lacks {', '.join(missing)}")
     ended = (run / "eval.json").is_file()
     if at_steps is None and not ended:
         raise UserError(f"{run} has not finished: continue it with `shoal resume {run}`")

@@ -3,10 +3,15 @@
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 
+from shoal.core.errors import require
 from shoal.core.limits import Count, NonNegative, Seed, check_fields
 from shoal.runs.durable import Json
+from shoal.runs.fields import check_values
+
+MOST_MEMBERS = 1_000_000  # trained together; far more than any memory holds
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,8 @@ class Config:
     seed: Seed = 0
     seeds: Count = 1
     sweep: dict[str, list[int | float]] = field(default_factory=dict)
-    devices: int = 1  # that share the environments of one member
-    member_devices: int = 1  # groups of them, among which members are shared out
+    devices: Count = 1  # that share the environments of one member
+    member_devices: Count = 1  # groups of them, among which members are shared out
     deterministic: bool = False
     evaluations: Count = 10
     eval_episodes: Count = 1000
@@ -33,6 +38,11 @@ class Config:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        members = self.seeds * math.prod(map(len, self.sweep.values()))
+        require(
+            1 <= members <= MOST_MEMBERS,
+            f"seeds and sweeps make {members} members, expected 1 to {MOST_MEMBERS:,}",
+        )
 
     def members(self) -> list[Json]:
         """The settings of each of the K runs that are trained together: every seed with every
@@ -47,11 +57,25 @@ class Config:
 
     @staticmethod
     def from_json(data: Json) -> "Config":
-        names = {f.name for f in dataclasses.fields(Config)}
-        return Config(**{k: v for k, v in data.items() if k in names})
+        """What `to_json` gave, beside which there may be more.
+
+        Raises:
+            UserError: a setting is missing, or is not what it must be.
+        """
+        known = {f.name: f for f in dataclasses.fields(Config)}
+        missing = [n for n, f in known.items() if n not in data and not _has_default(f)]
+        require(not missing, f"it lacks {', '.join(missing)}")
+        given = {name: value for name, value in data.items() if name in known}
+        check_values(Config, given, "config.json")
+        return Config(**given)
 
     @property
     def hash(self) -> str:
         """Of all that shapes a state or its numbers; a checkpoint of another hash is foreign."""
         text = json.dumps(self.to_json(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _has_default(field: dataclasses.Field) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing

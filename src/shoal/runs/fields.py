@@ -21,6 +21,7 @@ from shoal.core.errors import UserError, in_a_line, require, unknown
 from shoal.runs.durable import Json
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_WORDS_OF = {dict: "an object", list: "a list"}
 
 
 def fields_of(thing: Any) -> Json:
@@ -81,7 +82,7 @@ def _object(value: Any, place: str, home: str) -> Any:
             raise UserError(f"{place}: {unknown(f'field of {kind.__name__}', name, valid)}")
     fields = from_fields(value["fields"], place=place, home=home)
     converted = {f.name for f in _saved(kind) if "converter" in f.metadata}
-    _check_types(kind, {n: x for n, x in fields.items() if n not in converted}, place)
+    check_values(kind, {n: x for n, x in fields.items() if n not in converted}, place)
     try:
         return kind(**fields)
     except (TypeError, ValueError) as error:
@@ -106,10 +107,12 @@ def _class(address: str, place: str, home: str) -> type:
 
 def check_types(thing: Any, place: str) -> None:
     """Raises `UserError` for the first field that is not of its type, as far as that is plain."""
-    _check_types(type(thing), {f.name: getattr(thing, f.name) for f in _saved(thing)}, place)
+    check_values(type(thing), {f.name: getattr(thing, f.name) for f in _saved(thing)}, place)
 
 
-def _check_types(kind: type, values: Json, place: str) -> None:
+def check_values(kind: type, values: Json, place: str) -> None:
+    """Raises `UserError` for the first of a class's fields that is not of its type, as far as that
+    is plain."""
     try:
         hints = get_type_hints(kind, include_extras=True)
     except NameError:  # a type that only a type checker imports
@@ -129,6 +132,12 @@ def _is_of(value: Any, kind: Any) -> bool:
     if origin is tuple and isinstance(value, tuple):
         each = inner[:1] * len(value) if inner[-1:] == (...,) else inner
         return len(each) == len(value) and all(_is_of(x, k) for x, k in zip(value, each))
+    if origin is list:
+        return isinstance(value, list) and all(_is_of(x, inner[0]) for x in value)
+    if origin is dict:
+        pairs = value.items() if isinstance(value, dict) else ()
+        typed = all(_is_of(k, inner[0]) and _is_of(v, inner[1]) for k, v in pairs)
+        return isinstance(value, dict) and typed
     if origin is tuple or kind is type(None):
         return value is None and origin is not tuple
     if kind in (int, float) and isinstance(value, jax.Array | np.ndarray):
@@ -147,6 +156,8 @@ def _say(kind: Any) -> str:
         return _say(inner[0])
     if kind in _WORDS:
         return _WORDS[kind]
+    if get_origin(kind) in _WORDS_OF:
+        return _WORDS_OF[get_origin(kind)]
     return kind.__name__ if isinstance(kind, type) and not inner else str(kind)
 
 

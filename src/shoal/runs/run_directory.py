@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.core.errors import UserError, may_fail_to, require
+from shoal.runs.config import Config
 from shoal.runs.durable import read_json, sync, write_json_atomic
 from shoal.runs.metrics_log import MetricsLog, read_metrics
 
@@ -130,6 +131,10 @@ class RunDirectory:
         except (OSError, ValueError) as error:
             raise UserError(f"cannot read {path}: {error}") from error
         require(isinstance(config, dict), f"cannot read {path}: it is not a JSON object")
+        try:
+            Config.from_json(config)
+        except UserError as error:
+            raise UserError(f"{path} is not a run's configuration: {error}") from error
         return config
 
     def write_config(self, config: dict[str, Any]) -> None:

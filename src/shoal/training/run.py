@@ -415,12 +415,7 @@ def evaluate_run(
 
 def read_config(run: RunDirectory) -> Config:
     """The configuration of a run; `UserError` where it was written by something else."""
-    try:
-        return Config.from_json(run.read_config())
-    except TypeError as error:
-        raise UserError(
-            f"{run.path / 'config.json'} is not a run's configuration: {error}"
-        ) from error
+    return Config.from_json(run.read_config())
 
 
 def rebuild(config: Config, env: World | str | None = None) -> tuple[list[Learner], World]:
