@@ -57,10 +57,11 @@ def policy_card(
     """
     config, spec = run.config, run.env.spec
     directory = RunDirectory.open(run.directory)
-    named = {"last": "last", "best": "best evaluated"}
-    steps = which
-    if isinstance(which, str):
-        steps = checkpoint.latest_step(directory.checkpoints, None if which == "last" else which)
+    if isinstance(which, int):
+        steps, said = which, "of an earlier checkpoint"
+    else:
+        steps = checkpoint.latest_step(directory.checkpoints, "best" if which == "best" else None)
+        said = {"last": "last", "best": "best evaluated"}[which]
     return {
         "policy": f"{config.algorithm} in {config.environment}",
         "algorithm": {"name": config.algorithm, "fields": config.algorithm_fields},
@@ -80,7 +81,7 @@ def policy_card(
             "steps_planned": config.total_steps,
             "member": config.members()[member],
             "seeds": config.seeds,
-            "which": named[which] if isinstance(which, str) else "of an earlier checkpoint",
+            "which": said,
         },
         "evaluation": _scores(run, which == "last"),
         **{key: directory.read_config().get(key, {}) for key in ("versions", "hardware")},
