@@ -273,10 +273,15 @@ SUITES: dict[str, Entry] = {
 }
 
 
+def is_own_code(name: str) -> bool:
+    """Whether a name is the address of code that is neither Shoal's nor of a suite."""
+    return is_address(name) and name.partition(":")[0] not in SUITES
+
+
 def full_name(name: str) -> str:
     """An environment's name as runs remember it: an address becomes good in any folder."""
     suite, colon, _ = name.partition(":")
-    if suite in SUITES or not is_address(name):
+    if not is_own_code(name):
         return name
     if colon and difflib.get_close_matches(suite, SUITES, n=1, cutoff=0.75):
         raise unknown("suite", suite, SUITES)

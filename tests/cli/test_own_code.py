@@ -227,7 +227,13 @@ def test_every_verb_from_no_more_than_the_directory(
         assert str(kept[field.replace("-", "_")]).endswith(value)
     capsys.readouterr()
     assert run(["eval", out, "--episodes", "3", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["episodes"] == 3
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["episodes"] == 3
+    files = {str(here / word.partition(":")[0]) for word in CASES[case][:2] if ".py:" in word}
+    files |= {f"{here}/own.py"} if case == "torso" else set()
+    assert {line for line in printed.err.splitlines() if line.endswith(" run")} == {
+        f"shoal: {out}/config.json has {file} run" for file in files
+    }
     assert run(["resume", out, "--pictures", "False"]) == 0
     assert run(["render", out, "--episodes", "1"]) == 0
     assert run(["export", out, "--format", "stablehlo"]) == 0
@@ -235,6 +241,28 @@ def test_every_verb_from_no_more_than_the_directory(
     loaded = shoal.load(out)
     assert loaded.env.spec.name == config["environment"]
     assert evaluate_run(loaded, episodes=2)["return"]["mean"] <= 4
+
+
+def test_code_that_came_with_a_run_is_run_on_request_only(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, ran = tmp_path / "gift", tmp_path / "ran"
+    words = ["train", "own.py:Reinforce", "robot.py:make_simple", *TINY, "--pictures", "False"]
+    assert run([*words, "--out", str(out)]) == 0
+    for name in ("own.py", "robot.py"):
+        (out / name).write_text((here / name).read_text() + f"\nopen({str(ran)!r}, 'a').close()")
+    config = (out / "config.json").read_text().replace(str(here), str(out))
+    (out / "config.json").write_text(config)
+    for verb in ("eval", "render", "resume", "export"):
+        capsys.readouterr()
+        assert run([verb, str(out)]) == 2
+        assert f"wants code run that came with it, {out}/own.py" in capsys.readouterr().err
+    for words in (["compare", str(out)], ["compare", str(out), "--yardstick", "observed"]):
+        run(words)
+    assert run(["report", str(out), "--out", str(tmp_path / "page.html")]) == 0
+    assert not ran.exists()
+    run(["eval", str(out), "--episodes", "2", "--trust"])  # of another configuration by now
+    assert ran.exists()
 
 
 def test_python_takes_addresses_and_hyper_parameters(here: Path, tmp_path: Path) -> None:

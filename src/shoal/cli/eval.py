@@ -32,6 +32,8 @@ class Options:
     """Use the checkpoint of this step, not the newest one."""
     env: str | None = None
     """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
+    trust: bool = False
+    """Whether code in DIR that its config.json names may be run."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -48,7 +50,7 @@ def run(arguments: Arguments) -> int:
 
     given = vars(options)
     run, where = elsewhere(
-        load(Path(directory), **{k: given[k] for k in ("best", "checkpoint", "env")}), own
+        load(Path(directory), **{k: given[k] for k in ("best", "checkpoint", "env", "trust")}), own
     )
     how = {k: given[k] for k in ("episodes", "seed", "greedy", "member")}
     report = evaluate_run(run, **how)

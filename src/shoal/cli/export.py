@@ -32,6 +32,8 @@ class Options:
     """Use the checkpoint of this step, not the newest one."""
     env: str | None = None
     """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
+    trust: bool = False
+    """Whether code in DIR that its config.json names may be run."""
     licence: str = "not stated"
     """Under which others may use the policy, for the card."""
     force: bool = False

@@ -37,6 +37,8 @@ class Options:
     """Which of the run's seeds or settings, from 0."""
     env: str | None = None
     """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
+    trust: bool = False
+    """Whether code in DIR that its config.json names may be run."""
     out: Path | None = None
     """The file to write; replay.FORMAT or heat_map.png in the run's directory if not given."""
 
@@ -52,7 +54,9 @@ def run(arguments: Arguments) -> int:
     from shoal.training.run import load
 
     given = dict(vars(options))
-    loaded = load(Path(directory), **{k: given.pop(k) for k in ("best", "checkpoint", "env")})
+    loaded = load(
+        Path(directory), **{k: given.pop(k) for k in ("best", "checkpoint", "env", "trust")}
+    )
     loaded, where = elsewhere(loaded, own)
     given["episodes"] = 5 if options.episodes is None else options.episodes
     with may_fail_to(f"write {options.out or directory}"):

@@ -18,6 +18,8 @@ class Options:
     """Whether to make curve.png and replay.html at the end."""
     env: str | None = None
     """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
+    trust: bool = False
+    """Whether code in DIR that its config.json names may be run."""
     track: str | None = None
     """wandb, mlflow, trackio or none, instead of those that the run was started with."""
 
@@ -31,5 +33,8 @@ def run(arguments: Arguments) -> int:
     track = None if options.track is None else choose(options.track)
     from shoal.training.run import resume
 
-    finish(resume(path, env=options.env, quiet=False, track=track), options.pictures)
+    finish(
+        resume(path, env=options.env, quiet=False, track=track, trust=options.trust),
+        options.pictures,
+    )
     return 0

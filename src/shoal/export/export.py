@@ -82,6 +82,7 @@ def export_run(
     licence: str = "not stated",
     force: bool = False,
     env: World | str | None = None,
+    trust: bool = False,
 ) -> Exported:
     """Writes the policy of a run, its card and its page; the card is inside an ONNX file too.
 
@@ -96,6 +97,7 @@ def export_run(
         licence: under which others may use the policy; the card says so.
         force: whether to write over files that are there.
         env: needed only for an environment that has no name: it, or the address of what makes it.
+        trust: whether code in the run's directory that its configuration names may be run.
 
     Raises:
         UserError: as for `export_policy`, or the run has no such member or no checkpoint.
@@ -105,7 +107,7 @@ def export_run(
     _check_format(format)
     path = Path(out) if out is not None else directory / f"{_stem(agent)}.{format}"
     _check_free(path, force)
-    run = load(directory, best=best, checkpoint=checkpoint, env=env)
+    run = load(directory, best=best, checkpoint=checkpoint, env=env, trust=trust)
     most = len(run.policies)
     require(0 <= member < most, f"member is {member}, expected 0 to {most - 1}")
     function = policy_function(run.policies[member], run.env, agent)

@@ -56,6 +56,8 @@ def scripted_reference(environment: str, fields: dict[str, Any]) -> ReferenceSco
     from shoal.training.backend import backend_of
     from shoal.training.run import evaluate
 
+    if registry.is_own_code(environment):
+        raise NoReference("it is code of one's own, which is not run to compare")
     try:
         env = registry.make(environment, **from_fields(fields))
     except UserError as error:

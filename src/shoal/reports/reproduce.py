@@ -34,9 +34,12 @@ def command(config: Json) -> str:
 
 
 def _changed(make: Any, name: str, fields: Json) -> Json:
-    """The fields that are not the default; all where the name is not in the registry."""
+    """The fields that are not the default; all where the name is not in the registry, and of code
+    of one's own, which is not run for it."""
     from shoal.runs.fields import fields_of
 
+    if registry.is_own_code(name):
+        return fields
     try:
         default = fields_of(make(name))
     except UserError:

@@ -29,6 +29,7 @@ from shoal.training.devices import prepare, share_out
 from shoal.training.elsewhere import act_in
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
 from shoal.training.machine import check_memory, hardware, versions
+from shoal.training.own_code import admit
 from shoal.training.scoring import evaluation_report, evaluation_summaries
 from shoal.training.trainer import Trainer, Watcher
 
@@ -335,15 +336,18 @@ def resume(
     quiet: bool = True,
     watchers: Sequence[Watcher] = (),
     track: Track | None = None,
+    trust: bool = False,
 ) -> Run:
     """Continues a run from its last good checkpoint, to the end that its config names.
 
     `env` is needed only for an environment that had no name: the environment, or the address of
     what makes it, which then has the fields that the run's had. The trackers that the run
     was started with go on with the same tracked run, unless `track` names others, or `"none"`.
+    `trust`: whether code in the run's directory may be run, as for `load`.
     """
     with RunDirectory.open(Path(directory)) as run:
         config = read_config(run)
+        admit(config, run.path, environment=env is None, trust=trust)
         prepare(config.deterministic)
         run.lock()
         tracking = Tracking(track, run, config, quiet)
@@ -359,16 +363,22 @@ def load(
     best: bool = False,
     checkpoint: int | None = None,
     env: World | str | None = None,
+    trust: bool = False,
 ) -> Run:
     """Loads a run: its last parameters, those of the checkpoint of that step, or the best evaluated
     ones. `env` is as for `resume`.
 
+    A run of an algorithm or environment of one's own names its file, which is imported; that it
+    will be is said on standard error. `trust` says that a file in the run's own directory may be.
+
     Raises:
-        UserError: the last checkpoint is damaged; the line names the one before it.
+        UserError: the last checkpoint is damaged, and the line names the one before it; or code in
+            the run's directory is not trusted.
     """
     require(not best or checkpoint is None, "best and checkpoint are both given: take one of them")
     run = RunDirectory.open(Path(directory))
     config = read_config(run)
+    admit(config, run.path, environment=env is None, trust=trust)
     prepare(config.deterministic)
     trainer = Trainer(config, *rebuild(config, env), run)
     return _run(trainer, trainer.load_best()[0] if best else trainer.load(checkpoint))
