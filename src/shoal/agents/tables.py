@@ -1,10 +1,15 @@
-"""A table of the distinct observations that agents have met, for learners that approximate nothing:
-what is seen is found again by exact equality."""
+"""Tables in the place of networks: the distinct observations that agents have met, found again by
+exact equality, and a policy of what is noted beside each."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from shoal.core.algorithm import Carry, Policy
+from shoal.core.distributions import Categorical
+from shoal.core.env import TimeStep
+from shoal.core.spaces import Discrete, legal_actions
 
 
 class Distinct(eqx.Module):
@@ -50,3 +55,23 @@ class Distinct(eqx.Module):
 
         parts = jnp.moveaxis(obs, 1, 0), new.T
         return Distinct(*jax.vmap(of_agent)(self.rows, self.count, *parts))
+
+
+class Boltzmann(Policy):
+    """A softmax of tabled values over the legal actions, uniform where an agent sees what its table
+    does not have. Its mode is the action of highest value."""
+
+    met: Distinct
+    values: Float[Array, "N S A"]
+    temperature: Float[Array, ""]
+    space: Discrete
+
+    def initial_carry(self) -> Carry:
+        return None
+
+    def __call__(
+        self, timestep: TimeStep, carry: Carry, key: PRNGKeyArray | None = None
+    ) -> tuple[Categorical, Carry]:
+        values = self.met.read(self.values, timestep.obs)
+        legal = legal_actions(self.space, timestep.action_mask, timestep.reward.shape)
+        return Categorical(values / self.temperature, legal), carry
