@@ -93,7 +93,7 @@ class JAL(Algorithm):
     answer, or rho MaxQ + (1 - rho) EV. What is evaluated goes by EV."""
     rho: Fraction = 0.5
     """Weight of MaxQ in combined exploration."""
-    states: Count = eqx.field(static=True, default=64)
+    states: Count = eqx.field(static=True, default=128)
     """Distinct observations that the table of each agent holds. What comes when it is full is acted
     on at random and not learned from: the metric unknown_states is its share."""
 
