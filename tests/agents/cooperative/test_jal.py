@@ -49,7 +49,7 @@ def rollout(obs, action, reward, after, terminated=False, active=True) -> Trajec
     then = TimeStep.of(
         jnp.asarray(after, jnp.float32)[None, ..., None],
         reward=jnp.asarray(reward, jnp.float32)[None],
-        terminated=jnp.broadcast_to(terminated, now.reward.shape),
+        terminated=jnp.broadcast_to(jnp.asarray(terminated), now.reward.shape),
     )
     transition = Transition(now, jnp.asarray(action)[None], None, then)
     last = jax.tree.map(lambda x: x[0], then)
@@ -319,4 +319,4 @@ def test_its_policy_is_exported():
     np.testing.assert_array_equal(out["action"], live.mode())
     np.testing.assert_allclose(out["probs"], live.probs, atol=1e-5)
     np.testing.assert_allclose(live.probs[2], 1 / 3, atol=1e-6)
-    assert live.probs[0].max() > 0.9
+    assert np.ptp(live.probs[0], -1).min() > 0.1  # of what was met there is something to say
