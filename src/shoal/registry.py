@@ -164,6 +164,11 @@ ALGORITHMS: dict[str, Entry] = {
         "the same of a team's Q, which is the sum of its agents'",
         discrete=True,
     ),
+    "jal": Entry(
+        f"{_COOPERATIVE}.jal:jal",
+        "joint-action learners: tables of what all do, and a model of the others",
+        discrete=True,
+    ),
     "openai_es": Entry("shoal.agents.evolution.openai_es:openai_es", "evolution strategies"),
 }
 

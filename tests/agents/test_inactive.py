@@ -63,6 +63,7 @@ ALGORITHMS = {
         {**OFF_POLICY, "embed": 2, "hypernet": 3, "normalise_observations": True},
     ),
     "openai_es": ("openai_es", dict(hidden=(4,), population=4)),
+    "jal": ("jal", {}),
 }
 
 

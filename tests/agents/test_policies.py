@@ -212,7 +212,8 @@ def crosstalk(policy: Policy, timestep: TimeStep, carry) -> float:
     return max(most)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+# What is looked up in a table has no slope: test_jal.py shows it other observations instead.
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "jal"])
 def test_what_an_agent_does_depends_on_what_it_sees_alone_unless_the_class_says_so(name):
     space = Discrete((A, A)) if name in DISCRETE else Box(-1.0, 1.0, (A, A))
     algorithm, state = made(name, space, recurrent=3, normalise_observations=True)

@@ -34,6 +34,7 @@ from probes import (
 from shoal.agents.cooperative.coma import coma
 from shoal.agents.cooperative.facmac import facmac
 from shoal.agents.cooperative.iql import iql
+from shoal.agents.cooperative.jal import jal
 from shoal.agents.cooperative.maac import maac
 from shoal.agents.cooperative.maddpg import maddpg
 from shoal.agents.cooperative.pqn import pqn_iql, pqn_vdn
@@ -107,6 +108,7 @@ FAMILIES = {
     "facmac": facmac(**DETERMINISTIC, n_step=4, monotonic=False),
     # Wide noise: with narrow noise nearly half of all seeds stop at the first choice in common.
     "openai_es": openai_es(population=64, hidden=(8,), sigma=1.0, learning_rate=0.05),
+    "jal": jal(discount=DISCOUNT, temperature_start=2.0, temperature_end=0.05, count_decay=0.9),
 }
 SCALES = {"a2c": dict(updates=500), "openai_es": dict(updates=60, num_envs=64, unroll=60)}
 ACTOR_CRITICS = ["ippo", "ippo_gru", "mappo", "a2c"]
@@ -188,7 +190,7 @@ def test_best_actions_earn_all_that_can_be_earned(trained, family, probe):
     "family",
     [
         *("ippo", "mappo", "a2c", "coma", "vdn", "pqn_vdn", "sac", "masac", "maac"),
-        *("maddpg", "facmac", "openai_es"),
+        *("maddpg", "facmac", "openai_es", "jal"),
     ],
 )
 def test_the_forbidden_action_is_never_taken_and_always_where_it_is_allowed(trained, family):
@@ -204,13 +206,13 @@ def test_memory_solves_what_must_be_remembered(trained, family):
     np.testing.assert_allclose(trained(family, RememberedAction).returns, 1.0)
 
 
-@pytest.mark.parametrize("family", ["ippo", "mappo", "a2c", "vdn", "pqn_vdn", "openai_es"])
+@pytest.mark.parametrize("family", ["ippo", "mappo", "a2c", "vdn", "pqn_vdn", "openai_es", "jal"])
 def test_nothing_else_does(trained, family):
     """Chance is 0, and the mean of 256 returns of -1 or 1 deviates by 0.06."""
     assert abs(trained(family, RememberedAction).returns.mean()) < 0.3
 
 
-@pytest.mark.parametrize("family", ["ippo", "vdn", "pqn_vdn", "openai_es"])
+@pytest.mark.parametrize("family", ["ippo", "vdn", "pqn_vdn", "openai_es", "jal"])
 def test_agents_of_two_kinds_learn_side_by_side(trained, family):
     run = trained(family, Mixed)
     np.testing.assert_allclose(run.returns, 1.0)

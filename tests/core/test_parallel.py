@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec as P
 from probes import collect
 
+from shoal.agents.cooperative.jal import jal
 from shoal.agents.evolution.openai_es import openai_es
 from shoal.agents.policy_gradient.happo import happo
 from shoal.agents.policy_gradient.ppo import ippo
@@ -120,8 +121,9 @@ def test_gradients_are_averaged_and_not_added_up():
         happo(hidden=(8,), epochs=2, minibatches=1),
         trpo(hidden=(8,), epochs=2, minibatches=1, sharing="independent"),
         openai_es(hidden=(4,), population=4),
+        jal(),
     ],
-    ids=["ippo", "happo", "trpo", "openai_es"],
+    ids=["ippo", "happo", "trpo", "openai_es", "jal"],
 )
 def test_two_devices_learn_what_one_does(algorithm):
     state, trajectory = collect(algorithm, SimpleSpread(horizon=4), num_envs=4, unroll=6)
