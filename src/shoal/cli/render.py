@@ -54,9 +54,8 @@ def run(arguments: Arguments) -> int:
     from shoal.training.run import load
 
     given = dict(vars(options))
-    loaded = load(
-        Path(directory), **{k: given.pop(k) for k in ("best", "checkpoint", "env", "trust")}
-    )
+    chosen = {k: given.pop(k) for k in ("best", "checkpoint", "env", "trust")}
+    loaded = load(Path(directory), **chosen)
     loaded, where = elsewhere(loaded, own)
     given["episodes"] = 5 if options.episodes is None else options.episodes
     with may_fail_to(f"write {options.out or directory}"):

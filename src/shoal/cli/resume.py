@@ -33,8 +33,6 @@ def run(arguments: Arguments) -> int:
     track = None if options.track is None else choose(options.track)
     from shoal.training.run import resume
 
-    finish(
-        resume(path, env=options.env, quiet=False, track=track, trust=options.trust),
-        options.pictures,
-    )
+    ended = resume(path, env=options.env, quiet=False, track=track, trust=options.trust)
+    finish(ended, options.pictures)
     return 0

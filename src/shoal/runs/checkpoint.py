@@ -171,10 +171,10 @@ def load(
             if not fall_back and path.is_dir():  # it has not been retired meanwhile
                 raise UserError(_refused(root, path, reasons[path])) from error
             continue
-        step, instead = manifest["step"], f"step {manifest['step']} is read instead"
+        found, instead = manifest["step"], f"step {manifest['step']} is read instead"
         skipped = [f"skipped checkpoint {p}: {reason}; {instead}" for p, reason in reasons.items()]
         warnings = (*skipped, *_changes(manifest["versions"]))
-        return Loaded(state, step, manifest["extra"], path, warnings)
+        return Loaded(state, found, manifest["extra"], path, warnings)
     why = "; ".join(f"{path.name}: {reason}" for path, reason in reasons.items())
     raise UserError(f"no usable checkpoint in {root}: {why or 'there is none'}")
 

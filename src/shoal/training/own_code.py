@@ -45,9 +45,10 @@ def _places(value: Any) -> Iterator[str]:
     if isinstance(value, list | tuple):
         for x in value:
             yield from _places(x)
-    elif isinstance(value, str) and registry.is_own_code(value):
-        if found := _FILE.fullmatch(value) or _MODULE.fullmatch(value):
-            yield found[1]
+    if not (isinstance(value, str) and registry.is_own_code(value)):
+        return
+    if found := _FILE.fullmatch(value) or _MODULE.fullmatch(value):
+        yield found[1]
 
 
 def _came_with(directory: Path, place: str) -> bool:
