@@ -23,12 +23,15 @@ from shoal.training.devices import prepare
 
 TABLE = Path(__file__).parent / "cooperative" / "results.csv"
 K = 1000
-VALUES = ("iql", "vdn", "qmix", "wqmix", "qplex", "qtran")
+VALUES = ("iql", "vdn", "qmix", "wqmix", "qplex", "qfix", "qtran")
 OTHERS = ("ippo", "mappo", "coma", "maa2c", "maac", "maddpg", "pqn_vdn", "pqn_iql")
 FORGIVING = {"hysteresis": 0.1}
 # All actions are tried alike and errors squared: what is learned is what each is worth in the mean.
 ALIKE = {"epsilon_end": 1.0, "loss": "squared", "update_ratio": 0.05}
-OWN = {"qplex": {"learning_rate": 5e-3}, "wqmix": {"alpha": 0.1}}
+OWN = {
+    **{"qplex": {"learning_rate": 5e-3}, "qfix": {"learning_rate": 5e-3}},
+    "wqmix": {"alpha": 0.1},
+}
 
 
 def alike(name: str, algorithm: str, **settings: float) -> Training:
@@ -47,6 +50,7 @@ GAMES = [
         for algorithm, settings in (
             *((algorithm, {}) for algorithm in VALUES + OTHERS),
             *(("iql", FORGIVING), ("vdn", FORGIVING)),
+            *(("jal", {}), ("jal", {"exploration": "combined"})),
         )
     ),
 ]

@@ -106,8 +106,8 @@ def _matrix_games() -> str:
         return ""
     found: dict[tuple[str, str], list[float]] = {}
     for r in rows:
-        forgives = "hysteresis" in r["settings"]
-        name = f"{r['algorithm']}, hysteresis 0.1" if forgives else r["algorithm"]
+        known = {"hysteresis": ", hysteresis 0.1", "combined": ", combined exploration"}
+        name = r["algorithm"] + "".join(s for key, s in known.items() if key in r["settings"])
         found.setdefault((name, r["environment"]), []).append(float(r["return"]))
 
     def cell(name: str, world: str) -> str:
