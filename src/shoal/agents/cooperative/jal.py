@@ -5,8 +5,8 @@ r"""Joint-action learners: each agent has a value of what all do at once, and a 
     Pr_j(a_j | s) = C_i(s, j, a_j) / sum_b C_i(s, j, b),    C: how often i saw j do so
 
 Actions are drawn from a softmax of EV, at a temperature that falls. That comes to rest at an
-equilibrium, which need not be the best one. Optimistic exploration goes by what an action is worth
-if the others answer it best, MaxQ_i(s, a_i) = max_{a_-i} Q_i(s, a_i, a_-i).
+equilibrium, which need not be the best one. Optimistic exploration goes by MaxQ, what an action is
+worth if the others answer it best.
 Tables, no networks: a state is what the agent itself sees, met again to the last digit. In training
 all see what all did; acting needs an agent's own observation alone.
 Claus and Boutilier 1998, "The dynamics of reinforcement learning in cooperative multiagent
