@@ -9,14 +9,20 @@
     python benchmarks/cooperative.py smax          # JaxMARL's, likewise
     python benchmarks/cooperative.py allocation    # goods for bidders, against the exact optimum
 
+    python benchmarks/cooperative.py xuance --peer-python .venv-xuance/bin/python
+
 A row holds the greedy return of the final parameters, per agent, over 100 episodes (one of a game
 whose episodes are alike). Seeds from 0 up, on which nothing was chosen, are trained in one program.
 `beside` is the best return, or what XuanCe reports for 10 M steps (agi-brain/xuance-benchmarks).
+
+The last trains here and with XuanCe, in turns (peers.py). The peer's interpreter has xuance==1.4.4
+and pettingzoo==1.24.3.
 """
 
 import argparse
 from pathlib import Path
 
+import peers
 from trainings import Training, fill
 
 from shoal.training.devices import prepare
@@ -114,10 +120,13 @@ WHAT = {
 def main() -> None:
     """Fills the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", choices=WHAT, metavar="WHAT")
+    parser.add_argument("what", nargs="*", choices=[*WHAT, "xuance"], metavar="WHAT")
+    parser.add_argument("--peer-python", help="that has XuanCe")
     options = parser.parse_args()
+    if "xuance" in options.what:
+        peers.compare("xuance", TABLE.with_name("peers.csv"), options.peer_python)
     prepare()
-    fill(TABLE, [training for name in options.what or WHAT for training in WHAT[name]])
+    fill(TABLE, [training for name in options.what or WHAT for training in WHAT.get(name, ())])
 
 
 if __name__ == "__main__":

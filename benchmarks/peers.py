@@ -1,29 +1,35 @@
-"""Shoal and a peer in turns, for `policy_gradients.py`: rows of policy_gradients/peers.csv.
+"""Shoal and a peer in turns, for `policy_gradients.py` and `cooperative.py`: rows of a peers.csv.
 
 `sb3` is SAC in HalfCheetah-v5 with Stable-Baselines3's default hyper-parameters: one environment, a
 gradient step after each step. `rejax` is PPO in Gymnax's CartPole-v1, 64 seeds as one program, with
 the hyper-parameters of rejax's configs/gymnax/cartpole.yaml for more steps than its 100,000.
+`xuance` is QMIX with discrete and MADDPG with continuous actions in spread (three agents, 25 steps,
+`local_ratio` 0.5), each library with its own settings: Shoal's presets, and XuanCe's
+configs/*/mpe/simple_spread_v3.yaml for fewer steps, over which it lowers MADDPG's noise.
 
 Each training has a process of its own, and all of them one core, PyTorch one thread. Returns are
-those of the final parameters, of their likeliest actions, over 100 episodes of each seed. Seconds
-of training leave out imports, starting, compiling and evaluation; Shoal's hold its reports and
-checkpoints. `start` is what is between imports and training: it makes and compiles, with nothing
-cached. A neighbour on the machine stretches wall-clock seconds; `cpu` is the process's time.
+those of the final parameters, of their likeliest actions, over 100 episodes of each seed; in spread
+both libraries average them over agents. Seconds of training leave out imports, starting, compiling
+and evaluation; both libraries' hold their reports, Shoal's its checkpoints too. `start` is what is
+between imports and training: it makes and compiles, with nothing cached. A neighbour on the machine
+stretches wall-clock seconds; `cpu` is the process's time.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
-TABLE = Path(__file__).parent / "policy_gradients" / "peers.csv"
 COLUMNS = (
     *("comparison", "library", "algorithm", "environment", "steps", "first_seed", "seeds"),
     *("episodes", "returns", "train_cpu", "start_cpu", "train_wall", "start_wall"),
@@ -31,40 +37,43 @@ COLUMNS = (
 )
 EPISODES = 100
 SAC_STEPS, PPO_STEPS, PPO_SEEDS = 50_000, 500_000, 64
+SPREAD_STEPS = 300_800  # whole rollouts of all four
 PPO_ENVS, PPO_UNROLL, PPO_EPOCHS, PPO_MINIBATCHES, PPO_RATE = 5, 100, 5, 5, 7.5e-4
 PACKAGES = (
     *("shoal", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "mujoco", "gymnax"),
-    *("stable-baselines3", "torch", "rejax", "flax"),
+    *("stable-baselines3", "torch", "rejax", "flax", "xuance", "pettingzoo"),
 )
 
 
-def compare(comparison: str, peer_python: str) -> None:
-    """Adds the rows that are missing."""
+def compare(comparison: str, table: Path, peer_python: str | None) -> None:
+    """Adds the rows that the table lacks."""
     import rows
 
     from shoal.training.run import hardware
 
+    if peer_python is None:
+        raise SystemExit(f"{comparison} needs --peer-python, an interpreter that has the peer")
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # children inherit it
-    first_seeds = (0,) if comparison == "rejax" else (0, 1)
-    for seed in first_seeds:
-        for library in TRAININGS[comparison]:
-            known = {(r["comparison"], r["library"], r["first_seed"]) for r in rows.read(TABLE)}
-            if (comparison, library, str(seed)) in known:
+    keys = ("comparison", "algorithm", "library", "first_seed")
+    for seed in (0,) if comparison == "rejax" else (0, 1):
+        for algorithm, library in TRAININGS[comparison]:
+            key = comparison, algorithm, library, str(seed)
+            if key in {tuple(row[k] for k in keys) for row in rows.read(table)}:
                 continue
-            python = sys.executable if library == "shoal" else peer_python
-            row = {"comparison": comparison, "library": library, "first_seed": seed}
-            row |= _apart(python, comparison, library, seed)
+            row = dict(zip(keys, key))
+            row |= _apart(sys.executable if library == "shoal" else peer_python, *key)
             machine = hardware()
             row["device"] = f"{machine['device']} x {machine['devices']}"
-            rows.append(TABLE, COLUMNS, row)
+            rows.append(table, COLUMNS, row)
             print(*(row[c] for c in COLUMNS[:-2]), flush=True)
 
 
-def _apart(python: str, comparison: str, library: str, seed: int) -> Row:
+def _apart(python: str, comparison: str, algorithm: str, library: str, seed: str) -> Row:
     """One training in a process of its own, which finds no compiled program."""
-    command = [python, __file__, comparison, library, str(seed)]
+    command = [python, __file__, comparison, algorithm, library, seed]
     with tempfile.TemporaryDirectory() as cache:
-        environment = os.environ | {"XDG_CACHE_HOME": cache, "JAX_PLATFORMS": "cpu"}
+        environment = {"XDG_CACHE_HOME": cache, "JAX_PLATFORMS": "cpu", "TQDM_DISABLE": "1"}
+        environment = os.environ | environment
         said = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     if said.returncode:
         raise SystemExit(f"{library} has ended: its complaint is above")
@@ -79,7 +88,7 @@ def sac_here(seed: int) -> Row:
     import shoal
 
     settings = {
-        **{"num_envs": 1, "unroll": 1, "update_ratio": 1.0},
+        **{"preset": "none", "num_envs": 1, "unroll": 1, "update_ratio": 1.0},
         **{"learning_rate": 3e-4, "discount": 0.99, "target_rate": 0.005, "batch_size": 256},
         **{"capacity": 1_000_000, "learning_starts": 100, "hidden": (256, 256)},
     }
@@ -103,12 +112,13 @@ def sac_there(seed: int) -> Row:
     clock.mark(SAC_STEPS)
     worlds = make_vec_env("HalfCheetah-v5", 1, seed=1000 + seed)
     mean, _ = evaluate_policy(model, worlds, n_eval_episodes=EPISODES)
-    return _row("sac", "HalfCheetah-v5", model.num_timesteps, [float(mean)], clock.seconds())
+    return _row("HalfCheetah-v5", model.num_timesteps, [float(mean)], clock)
 
 
 def ppo_here(seed: int) -> Row:
     """PPO in CartPole with Shoal."""
     settings = {
+        "preset": "none",
         **{"num_envs": PPO_ENVS, "unroll": PPO_UNROLL, "epochs": PPO_EPOCHS},
         **{"minibatches": PPO_MINIBATCHES, "minibatch_of": "steps"},
         **{"learning_rate": PPO_RATE, "anneal_learning_rate": False, "max_grad_norm": 0.5},
@@ -166,7 +176,38 @@ def ppo_there(seed: int) -> Row:
     returns = jax.jit(jax.vmap(score))(
         states, jax.random.split(jax.random.PRNGKey(1000), PPO_SEEDS)
     )
-    return _row("ppo", "CartPole-v1", PPO_STEPS, returns.tolist(), clock.seconds())
+    return _row("CartPole-v1", PPO_STEPS, returns.tolist(), clock)
+
+
+def spread_here(algorithm: str, seed: int) -> Row:
+    """Spread with Shoal, its preset."""
+    import shoal
+
+    world = shoal.make("mpe/simple_spread", continuous_actions=algorithm == "maddpg")
+    return _here(algorithm, world, SPREAD_STEPS, seed, 1, {})
+
+
+def spread_there(algorithm: str, seed: int) -> Row:
+    """Spread with XuanCe, its own configuration of 16 environments."""
+    import torch
+    from xuance import get_runner
+    from xuance.environment import make_envs
+
+    torch.set_num_threads(1)
+    settings = {"running_steps": SPREAD_STEPS, "seed": seed, "env_seed": 100 * seed}
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # it writes where it is
+        clock = Clock()
+        asked = Namespace(**settings, render=False)
+        runner = get_runner(algorithm, "mpe", "simple_spread_v3", parser_args=asked)
+        agent = runner.agent
+        clock.mark(0)
+        agent.train(SPREAD_STEPS // runner.n_envs)
+        clock.mark(agent.current_step)
+        agent.config.env_seed, agent.config.parallels = 1000 + 100 * seed, 10
+        scores = agent.test(EPISODES, make_envs(agent.config))
+        agent.finish()
+    assert len(scores) == EPISODES
+    return _row("mpe/simple_spread", agent.current_step, [sum(scores) / EPISODES], clock)
 
 
 class Clock:
@@ -181,18 +222,19 @@ class Clock:
         cpu, wall = self._start
         self.marks.append((step, time.process_time() - cpu, time.perf_counter() - wall))
 
-    def seconds(self) -> Row:
-        """Of all steps at the rate between the first mark and the last, and of what was before."""
+    def seconds(self, steps: int) -> Row:
+        """Of so many steps at the rate between the first mark and the last, and of what was before
+        the first."""
         (first, *early), (last, *late) = self.marks[0], self.marks[-1]
         found = {}
         for name, a, b in zip(("cpu", "wall"), early, late):
             step = (b - a) / (last - first)
-            found |= {f"train_{name}": step * last, f"start_{name}": a - step * first}
+            found |= {f"train_{name}": step * steps, f"start_{name}": a - step * first}
         return found
 
 
 def _here(algorithm: str, world: Any, steps: int, seed: int, seeds: int, settings: Row) -> Row:
-    """A training with Shoal and a preset of nothing."""
+    """A training with Shoal."""
     import shoal
 
     with tempfile.TemporaryDirectory() as folder:
@@ -200,7 +242,6 @@ def _here(algorithm: str, world: Any, steps: int, seed: int, seeds: int, setting
         run = shoal.train(
             algorithm,
             world,
-            preset="none",
             total_steps=steps,
             seed=seed,
             seeds=seeds,
@@ -212,23 +253,19 @@ def _here(algorithm: str, world: Any, steps: int, seed: int, seeds: int, setting
         )
         report = run.evaluation
     assert report is not None
-    clock.marks.pop()  # the last report comes after the evaluation
+    made = clock.marks.pop()[0]  # the last report comes after the evaluation
     returns = [member["return"] for member in report["members"]]
-    name = run.config.environment.partition(":")[2]
-    return _row(
-        algorithm.replace("ippo", "ppo"), name, run.config.total_steps, returns, clock.seconds()
-    )
+    return _row(run.config.environment.rpartition(":")[2], made, returns, clock)
 
 
-def _row(algorithm: str, environment: str, steps: int, returns: list[float], clock: Row) -> Row:
+def _row(environment: str, steps: int, returns: list[float], clock: Clock) -> Row:
     return {
-        "algorithm": algorithm,
         "environment": environment,
         "steps": steps,
         "seeds": len(returns),
         "episodes": EPISODES,
         "returns": json.dumps([round(x, 2) for x in returns]),
-        **{name: f"{seconds:.1f}" for name, seconds in clock.items()},
+        **{name: f"{seconds:.1f}" for name, seconds in clock.seconds(steps).items()},
         "versions": json.dumps(_versions()),
     }
 
@@ -244,11 +281,17 @@ def _versions() -> dict[str, str]:
     return found
 
 
-TRAININGS: dict[str, dict[str, Callable[[int], Row]]] = {
-    "sb3": {"shoal": sac_here, "stable-baselines3": sac_there},
-    "rejax": {"shoal": ppo_here, "rejax": ppo_there},
+# In the order in which they take turns:
+TRAININGS: dict[str, dict[tuple[str, str], Callable[[int], Row]]] = {
+    "sb3": {("sac", "shoal"): sac_here, ("sac", "stable-baselines3"): sac_there},
+    "rejax": {("ppo", "shoal"): ppo_here, ("ppo", "rejax"): ppo_there},
+    "xuance": {
+        (algorithm, library): partial(train, algorithm)
+        for algorithm in ("qmix", "maddpg")
+        for library, train in (("shoal", spread_here), ("xuance", spread_there))
+    },
 }
 
 if __name__ == "__main__":
-    comparison, library, seed = sys.argv[1:]
-    print(json.dumps(TRAININGS[comparison][library](int(seed))))
+    comparison, algorithm, library, seed = sys.argv[1:]
+    print(json.dumps(TRAININGS[comparison][algorithm, library](int(seed))))

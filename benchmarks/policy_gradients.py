@@ -29,7 +29,8 @@ from trainings import Training, fill
 
 from shoal.training.devices import prepare
 
-TABLE = Path(__file__).parent / "policy_gradients" / "results.csv"
+FOLDER = Path(__file__).parent / "policy_gradients"
+PEERS = ("sb3", "rejax")
 K = 1000
 INDEPENDENT = {"sharing": "independent"}
 SPREAD = "mpe/simple_spread"
@@ -85,17 +86,14 @@ WHAT = {"classic": CLASSIC, "mujoco": MUJOCO, "teams": TEAMS}
 def main() -> None:
     """Fills the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    choices = [*WHAT, *peers.TRAININGS]
-    parser.add_argument("what", nargs="*", choices=choices, metavar="WHAT")
+    parser.add_argument("what", nargs="*", choices=[*WHAT, *PEERS], metavar="WHAT")
     parser.add_argument("--peer-python", help="that has the peer")
     options = parser.parse_args()
-    compared = [name for name in options.what if name in peers.TRAININGS]
-    if compared and not options.peer_python:
-        parser.error(f"{compared[0]} needs --peer-python")
-    for name in compared:
-        peers.compare(name, options.peer_python)
+    for name in [name for name in options.what if name in PEERS]:
+        peers.compare(name, FOLDER / "peers.csv", options.peer_python)
     prepare()
-    fill(TABLE, [t for name in options.what or WHAT for t in WHAT.get(name, ())], together=False)
+    trainings = [t for name in options.what or WHAT for t in WHAT.get(name, ())]
+    fill(FOLDER / "results.csv", trainings, together=False)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ README = HERE.parent / "README.md"
 
 def main() -> None:
     """Replaces what stands between the two comments."""
-    sections = [_long_runs(), _learning(), _matrix_games(), _teams()]
+    sections = [_long_runs(), _learning(), _matrix_games(), _teams(), _team_peers()]
     sections += [_policy_gradients(), _peers()]
     sections += [_environment(), _training(), _time_to_return()]
     sections += [_sweep(), _hosts(), _suites()]
@@ -197,28 +197,6 @@ def _peers() -> str:
     rows = _rows("policy_gradients/peers.csv")
     if not rows:
         return ""
-    rows.sort(key=lambda r: (r["comparison"], r["library"] != "shoal"))
-    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    for r in rows:
-        key = tuple(r[k] for k in ("comparison", "environment", "library"))
-        found.setdefault(key, []).append(r)
-    body = []
-    for (_, environment, library), each in found.items():
-        steps = sum(int(r["steps"]) * int(r["seeds"]) for r in each)
-        training = sum(float(r["train_cpu"]) for r in each)
-        starting = sum(float(r["start_cpu"]) for r in each)
-        returns = [x for r in each for x in json.loads(r["returns"])]
-        body.append(
-            [
-                f"{each[0]['algorithm'].upper()}, {environment}",
-                f"{int(each[0]['steps']):,} x {len(returns)}",
-                "Shoal" if library == "shoal" else f"{library} {_version(each[0])}",
-                f"{np.mean(returns):,.1f}",
-                f"{min(returns):,.1f}",
-                f"{steps / training:,.0f}",
-                f"{steps / (training + starting):,.0f}",
-            ]
-        )
     note = (
         "**Beside peers**, one after the other, with the peer's hyper-parameters on both sides: "
         "SAC in one environment with a gradient step after each step, PPO with all seeds in one "
@@ -226,8 +204,50 @@ def _peers() -> str:
         "second of the process's CPU time, evaluation left out "
         "([data](benchmarks/policy_gradients/peers.csv), `benchmarks/policy_gradients.py`)."
     )
+    return f"{note}\n\n{_beside(rows, 1)}"
+
+
+def _team_peers() -> str:
+    rows = _rows("cooperative/peers.csv")
+    if not rows:
+        return ""
+    note = (
+        "**Teams beside XuanCe**, one after the other in spread, each library with its own "
+        "settings: QMIX with discrete actions, MADDPG with continuous ones. Return per agent over "
+        "25 steps, final parameters, greedy, 100 episodes a seed; environment steps a second of "
+        "the process's CPU time, evaluation left out "
+        "([data](benchmarks/cooperative/peers.csv), `benchmarks/cooperative.py`)."
+    )
+    return f"{note}\n\n{_beside(rows, 2)}"
+
+
+def _beside(rows: list[dict[str, str]], digits: int) -> str:
+    """A table of Shoal and its peers, a line for all seeds of a library; returns have so many
+    digits."""
+    rows = sorted(rows, key=lambda r: (r["comparison"], r["algorithm"], r["library"] != "shoal"))
+    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for r in rows:
+        key = tuple(r[k] for k in ("comparison", "algorithm", "environment", "library"))
+        found.setdefault(key, []).append(r)
+    body = []
+    for (_, algorithm, environment, library), each in found.items():
+        steps = sum(int(r["steps"]) * int(r["seeds"]) for r in each)
+        training = sum(float(r["train_cpu"]) for r in each)
+        starting = sum(float(r["start_cpu"]) for r in each)
+        returns = [x for r in each for x in json.loads(r["returns"])]
+        body.append(
+            [
+                f"{algorithm.upper()}, {environment.removeprefix('mpe/')}",
+                f"{int(each[0]['steps']):,} x {len(returns)}",
+                "Shoal" if library == "shoal" else f"{library} {_version(each[0])}",
+                f"{np.mean(returns):,.{digits}f}",
+                f"{min(returns):,.{digits}f}",
+                f"{steps / training:,.0f}",
+                f"{steps / (training + starting):,.0f}",
+            ]
+        )
     head = ["", "steps x seeds", "", "mean return", "lowest seed", "steps/s", "compiling included"]
-    return f"{note}\n\n{_table(head, body)}"
+    return _table(head, body)
 
 
 def _version(row: dict[str, str]) -> str:
