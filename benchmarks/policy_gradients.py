@@ -65,6 +65,8 @@ MUJOCO = [
     host("trpo", "gymnasium:HalfCheetah-v5", 1000 * K, 2, "Tianshou 4471 at its highest"),
     host("trpo", "gymnasium:Hopper-v5", 1000 * K, 2, "Tianshou 2046 at its highest"),
     host("td3", "gymnasium:HalfCheetah-v5", 100 * K, 2, "Tianshou 5064 at 95 k, XuanCe 1653"),
+    host("sac", "gymnasium:HalfCheetah-v5", 100 * K, 2, "Tianshou 6515"),
+    host("sac", "gymnasium:Hopper-v5", 100 * K, 2, "Tianshou 2079"),
     host("sac", "gymnasium:HalfCheetah-v5", 300 * K, 2, "Tianshou 9059, XuanCe 7359"),
     host("sac", "gymnasium:Hopper-v5", 300 * K, 2, "Tianshou 3388, XuanCe 1893"),
 ]

@@ -64,6 +64,16 @@ def test_children_that_ignore_a_signal_are_killed_after_one_grace_for_all(start)
     assert [child.fate(each.returncode) for each in deaf] == ["killed by signal 9"] * 2
 
 
+def test_a_signal_to_the_whole_group_does_not_end_a_child_that_still_starts(start):
+    deaf = start("time.sleep(0.5)", DEAF, "print('here', flush=True)")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        deaf.send_signal(number)
+    assert line(deaf) == "here" and child.end(deaf, soon(60.0)) == 0
+    obedient = start("time.sleep(0.5)", OBEDIENT, "time.sleep(600)")
+    obedient.send_signal(signal.SIGTERM)
+    assert child.end(obedient, soon(60.0)) == -signal.SIGTERM  # once it has settled
+
+
 def test_a_child_has_the_users_path_and_finds_what_its_parent_does(start, monkeypatch, tmp_path):
     (tmp_path / "made_elsewhere.py").write_text("SIZE = 4\n")
     show = "print(made_elsewhere.SIZE, sorted(k for k in os.environ if 'PYTHONPATH' in k))"

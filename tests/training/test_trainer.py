@@ -159,6 +159,8 @@ def slowly(self, state, updates, *rest):
     return run(self, state, updates, *rest)
 
 Program.run = slowly
+if sys.argv[2] == "hang":
+    trainer.TensorBoard.close = lambda self: time.sleep(60)
 try:
     if resume:
         runs.resume(out)
@@ -223,6 +225,18 @@ def test_sigterm_saves_and_leaves_within_ten_seconds(uninterrupted: Path, tmp_pa
     assert rows(out) == rows(uninterrupted)
 
 
+def test_what_hangs_after_the_save_does_not_keep_the_process(tmp_path: Path) -> None:
+    """Such as workers that close slowly and a tracker that does not answer."""
+    out = tmp_path / "hung"
+    process = spawn(out, "hang", STEPS)
+    wait_for_rows(process, out, 20)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 1 and time.monotonic() - begin < 10
+    assert f"with all saved; continue with: shoal resume {out}" in said.decode()
+
+
 def test_slow_updates_are_saved_by_the_clock_and_by_a_signal(tmp_path: Path) -> None:
     """Rows are 15 s apart, looks at the clock and at signals about one second."""
     whole, out = tmp_path / "whole", tmp_path / "slow"
@@ -245,7 +259,8 @@ STUCK = """
 import os, signal, sys, time
 from shoal.training import stopping
 stopping.GRACE_SECONDS = 0.5
-with stopping.Stopper():
+with stopping.Stopper() as stopper:
+    stopper.saved = sys.argv[2]
     for _ in range(int(sys.argv[1])):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.1)
@@ -253,16 +268,16 @@ with stopping.Stopper():
 """
 
 
+@pytest.mark.parametrize("saved", ["", "continue with: shoal resume a"])
 @pytest.mark.parametrize(
     ("signals", "why"), [(1, "0.5 s after SIGTERM"), (2, "by a second signal")]
 )
-def test_a_process_that_leaves_without_saving_says_so(signals: int, why: str) -> None:
-    command = [sys.executable, "-c", STUCK, str(signals)]
+def test_a_process_that_leaves_says_what_was_saved(signals: int, why: str, saved: str) -> None:
+    command = [sys.executable, "-c", STUCK, str(signals), saved]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1
-    assert ended.stderr == (
-        f"shoal: ended {why}, without saving: what was learned since the last checkpoint is lost\n"
-    )
+    lost = "without saving: what was learned since the last checkpoint is lost"
+    assert ended.stderr == f"shoal: ended {why}, {f'with all saved; {saved}' if saved else lost}\n"
 
 
 def test_resuming_knows_the_best_that_a_killed_run_kept(tmp_path: Path) -> None:

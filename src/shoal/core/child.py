@@ -4,6 +4,7 @@ Standard library only: a child imports this first, and not every child may impor
 """
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -11,10 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Child = subprocess.Popen[bytes]
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 _USERS_PATH = "SHOAL_USERS_PYTHONPATH"  # PYTHONPATH as the user has it, on its way to a child
 
@@ -36,7 +38,19 @@ def start(module: str, *words: str, env: Mapping[str, str] | None = None, **opti
         env[_USERS_PATH] = env["PYTHONPATH"]
     env["PYTHONPATH"] = os.pathsep.join(place or os.getcwd() for place in sys.path)
     command = [sys.executable, "-P", "-m", module, *words]
-    return Child(command, env=env, **options)
+    with _held_back():
+        return Child(command, env=env, **options)
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """A child that is started meanwhile holds signals back until it settles: one that reaches the
+    whole group while it still imports is not the end of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end(child: Child, until: float = 0.0) -> int:
@@ -84,9 +98,19 @@ def settle(lifeline: int, grace: float = 0.0, *, heeds_signals: bool = False) ->
     if (path := os.environ.pop(_USERS_PATH, None)) is not None:
         os.environ["PYTHONPATH"] = path
     if not heeds_signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOPPING:
             signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     threading.Thread(target=_end_with_parent, args=(lifeline, grace), daemon=True).start()
+
+
+def end_by_signal(lifeline: int) -> None:
+    """Ends this process with its parent also while code that holds Python's lock keeps the thread
+    of `settle` waiting: the kernel sends SIGIO when the other end of a pipe is closed, which on
+    Linux ends a process. Elsewhere it is ignored. The pipe must carry no data."""
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
 
 
 def _end_with_parent(lifeline: int, grace: float) -> None:

@@ -31,6 +31,7 @@ from shoal.training.learners import Hyperparameters, make_learners, with_setting
 from shoal.training.machine import check_memory, hardware, versions
 from shoal.training.own_code import admit
 from shoal.training.scoring import evaluation_report, evaluation_summaries
+from shoal.training.stopping import Stopper
 from shoal.training.trainer import Trainer, Watcher
 
 RUN_SETTINGS = (
@@ -296,12 +297,12 @@ def start(
     learners = make_learners(config, algorithm, env)
     backend.check(learners[0], env)
     check_memory(jax.eval_shape(learners[0].init, jax.random.key(0)), len(learners))
-    with RunDirectory.create(out) as directory:
+    with Stopper() as stopper, RunDirectory.create(out) as directory:
         tracking = Tracking(trackers, directory, config, quiet)
         trainer = Trainer(config, learners, env, directory, [*watchers, tracking.watch])
         directory.write_config(config.to_json() | {"versions": versions(), "hardware": hardware()})
         with tracking:
-            state = trainer.run(quiet=quiet)
+            state = trainer.run(stopper, quiet=quiet)
         return _run(trainer, trainer.policies(state))
 
 
@@ -345,7 +346,7 @@ def resume(
     was started with go on with the same tracked run, unless `track` names others, or `"none"`.
     `trust`: whether code in the run's directory may be run, as for `load`.
     """
-    with RunDirectory.open(Path(directory)) as run:
+    with Stopper() as stopper, RunDirectory.open(Path(directory)) as run:
         config = read_config(run)
         admit(config, run.path, environment=env is None, trust=trust)
         prepare(config.deterministic)
@@ -353,7 +354,7 @@ def resume(
         tracking = Tracking(track, run, config, quiet)
         trainer = Trainer(config, *rebuild(config, env), run, [*watchers, tracking.watch])
         with tracking:
-            state = trainer.run(resume=True, quiet=quiet)
+            state = trainer.run(stopper, resume=True, quiet=quiet)
         return _run(trainer, trainer.policies(state))
 
 

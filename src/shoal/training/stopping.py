@@ -11,12 +11,16 @@ GRACE_SECONDS = 8.0
 
 class Stopper:
     """While it is entered, the first SIGINT or SIGTERM sets `requested`; a second one ends the
-    process at once. So does the end of the grace period, in which a program may still be compiling
-    and cannot be interrupted: the last checkpoint is on the disk and loses nothing but time.
+    process at once. So does the end of the grace period: a program may still be compiling, and
+    what is closed afterwards, such as workers and trackers, may hang. It is entered first and left
+    last, so that there is one clock for all of that.
+
+    `saved` says how to go on, while everything that was learned is on the disk.
     """
 
     def __init__(self) -> None:
         self.requested: signal.Signals | None = None
+        self.saved = ""
         self._main = threading.current_thread() is threading.main_thread()
         self._before: dict[int, object] = {}
         self._pipe: tuple[int, int] | None = None
@@ -49,13 +53,21 @@ class Stopper:
         """Waits for the first signal, then for the second or the end of the grace period."""
         if first := _received(read):
             why = f"{GRACE_SECONDS:g} s after {first.name}"
-            killer = threading.Timer(GRACE_SECONDS, _leave, (why,))
+            killer = threading.Timer(GRACE_SECONDS, self._leave, (why,))
             killer.daemon = True
             killer.start()
             if _received(read):
-                _leave("by a second signal")
+                self._leave("by a second signal")
             killer.cancel()
         os.close(read)
+
+    def _leave(self, why: str) -> None:
+        """Ends the process at once, and says what that costs."""
+        lost = "without saving: what was learned since the last checkpoint is lost"
+        how = f"with all saved; {self.saved}" if self.saved else lost
+        with contextlib.suppress(OSError):
+            os.write(2, f"shoal: ended {why}, {how}\n".encode())
+        os._exit(1)
 
 
 def _received(read: int) -> signal.Signals | None:
@@ -64,11 +76,3 @@ def _received(read: int) -> signal.Signals | None:
         if byte[0] in (signal.SIGINT, signal.SIGTERM):
             return signal.Signals(byte[0])
     return None
-
-
-def _leave(why: str) -> None:
-    """Ends the process at once, and says what that costs."""
-    lost = "what was learned since the last checkpoint is lost"
-    with contextlib.suppress(OSError):
-        os.write(2, f"shoal: ended {why}, without saving: {lost}\n".encode())
-    os._exit(1)

@@ -89,11 +89,13 @@ class Trainer:
         self._saved_at = self._save_seconds = 0.0
         self._slice = 1  # updates until the next look at the clock and at signals
 
-    def run(self, *, resume: bool = False, quiet: bool = False) -> State:
+    def run(
+        self, stopper: Stopper | None = None, *, resume: bool = False, quiet: bool = False
+    ) -> State:
         """Trains to the end and returns the last state.
 
         Raises:
-            Interrupted: on SIGINT or SIGTERM, after saving.
+            Interrupted: when `stopper` says so, after saving.
             Diverged: after ten updates in a row without a finite gradient, after a dump.
         """
         log = MetricsLog(self.directory.metrics)
@@ -101,8 +103,7 @@ class Trainer:
         total = self.total_updates * self.steps_per_update
         with self._workers, Reporter(total, quiet, len(self.members)) as reporter:
             try:
-                with Stopper() as stopper:
-                    return self._train(resume, log, board, reporter, stopper)
+                return self._train(resume, log, board, reporter, stopper or Stopper())
             finally:
                 log.close()
                 board.close()
@@ -117,13 +118,15 @@ class Trainer:
         state, *_ = self.program.run(state, 0)  # compiles, so that rates below are of training
         self._saved_at = time.monotonic()
         while counters.updates < self.total_updates:
+            stopper.saved = ""
             end = counters.updates + self._next_chunk(counters.updates)
             state, last = self._advance(state, counters, end)
             finished = counters.updates == self.total_updates
             if counters.updates == end:
                 self._report(state, counters, last, log, board, reporter)
-            if finished or stopper.requested or self._save_due():
-                self._save(state, counters, log, reporter)
+            due = finished or stopper.requested or self._save_due()
+            if due and self._save(state, counters, log, reporter):
+                stopper.saved = f"continue with: shoal resume {self.directory.path}"
             if stopper.requested and not finished:
                 raise Interrupted(
                     f"stopped by {stopper.requested.name} at update {counters.updates}; "
@@ -254,17 +257,20 @@ class Trainer:
         else:
             checkpoint.save_named(root, name, step, tree, config_hash=self.config.hash, extra=extra)
 
-    def _save(self, state: State, counters: Counters, log, reporter: Reporter) -> None:
-        """A disk that is full costs a warning: the last good checkpoint is still there."""
-        counters.log_bytes, start = log.offset(), time.monotonic()
+    def _save(self, state: State, counters: Counters, log, reporter: Reporter) -> bool:
+        """Whether it was saved. A disk that is full costs a warning: the last good checkpoint is
+        still there."""
+        counters.log_bytes, start, saved = log.offset(), time.monotonic(), True
         try:
             self._write(state, counters)
         except checkpoint.CheckpointError as error:
             if counters.updates == 0:
                 raise
+            saved = False
             reporter.note(f"warning: {error}; the checkpoint before it is still good")
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - start
+        return saved
 
     def _save_due(self) -> bool:
         """After the seconds that the configuration says, or more where saving takes long."""

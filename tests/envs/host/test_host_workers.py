@@ -110,6 +110,12 @@ def spin(shown: HostStep) -> HostStep:
         pass
 
 
+def hold(shown: HostStep) -> HostStep:
+    """In C, without a moment for other threads."""
+    re.match("(a+)+$", "a" * 60 + "b")
+    return shown
+
+
 def complain(shown: HostStep) -> HostStep:
     raise ValueError("bad\naction")
 
@@ -490,9 +496,12 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("how", ["exit", "killed while one hangs", "killed while one is busy"])
+HOW = ["exit", "killed while one hangs", "killed while one is busy", "killed while one holds on"]
+
+
+@pytest.mark.parametrize("how", HOW)
 def test_workers_end_with_their_parent(how, tmp_path):
-    make = make_toy(eight=hang, seven=spin)
+    make = make_toy(eight=hold if "holds" in how else hang, seven=spin)
     action = np.array([[0, 0, 0], [7 if "busy" in how else 8, 0, 0]], np.int32)
     (tmp_path / "job").write_bytes(cloudpickle.dumps((make, FACTS, action)))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -503,6 +512,42 @@ def test_workers_end_with_their_parent(how, tmp_path):
     pids = tuple(map(int, parent.stdout.split()))
     assert len(pids) == 2 and parent.returncode == (0 if how == "exit" else -signal.SIGKILL)
     assert gone(pids)
+
+
+STOPPED = """
+import sys
+import cloudpickle, numpy as np
+make, facts = cloudpickle.load(open(sys.argv[1], "rb"))
+from shoal.envs.host.vector import HostVector
+worlds = HostVector(make, facts, 2, workers=2, deadline=1.0, report=print)
+worlds.reset(np.array([1, 3]))
+print("ready", flush=True)
+for _ in range(6):
+    worlds.step(np.array([[8, 0, 0], [0, 0, 0]], np.int32))
+print("done", flush=True)
+"""
+
+
+def doze(shown: HostStep) -> HostStep:
+    time.sleep(0.3)
+    return shown
+
+
+def test_time_in_which_all_were_stopped_does_not_count(tmp_path):
+    (tmp_path / "job").write_bytes(cloudpickle.dumps((make_toy(eight=doze), FACTS)))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, str(tmp_path / "job")],
+        stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True,
+    )  # fmt: skip
+    with parent:
+        assert parent.stdout.readline() == "ready\n"
+        for _ in range(2):
+            time.sleep(0.2)
+            os.killpg(parent.pid, signal.SIGSTOP)
+            time.sleep(2.5)
+            os.killpg(parent.pid, signal.SIGCONT)
+        assert parent.stdout.read() == "done\n"  # nothing was replaced
 
 
 @pytest.fixture

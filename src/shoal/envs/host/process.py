@@ -9,12 +9,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from shoal.core import child
+from shoal.core import awake, child
 from shoal.envs.host import shared
 from shoal.envs.host.shared import Job, Memory, Status
 
 STARTING = 60.0  # seconds that a process has at least to import and make its games
 GRACE = 5.0  # seconds to close games in
+LISTEN = 0.2  # seconds between two looks at the clock
 
 _ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -43,11 +44,12 @@ class Process:
         self._status = memory.status[job.first]
         self._status[:] = (job.first, 0, 0, shared.MAKING)
         self._channel, theirs = socket.socketpair()
-        with theirs:
+        lifeline, self._lifeline = os.pipe()
+        with theirs, os.fdopen(lifeline):
             self._child = child.start(
                 "shoal.envs.host.worker",
-                *(str(theirs.fileno()), str(file)),
-                pass_fds=(theirs.fileno(), file),
+                *map(str, (theirs.fileno(), file, lifeline)),
+                pass_fds=(theirs.fileno(), file, lifeline),
                 stdin=subprocess.DEVNULL,
                 env=_UNLESS_SET | os.environ | dict.fromkeys(_ONE_THREAD, "1"),
             )
@@ -67,10 +69,13 @@ class Process:
 
     def hear(self, deadline: float, since: float) -> int:
         """The kind of the answer. Raises `Lost` where none comes until `deadline` seconds after
-        `since` (`time.monotonic`), or where the answer is a failure."""
+        `since` (`awake.now`), or where the answer is a failure."""
         try:
             shared.expect(self._listener)
-            self._channel.settimeout(max(since + deadline - time.monotonic(), 1e-3))
+            while not self._listener.poll(LISTEN * 1000):  # short, since a stop would count as one
+                if awake.now() > since + deadline:
+                    raise TimeoutError
+            self._channel.settimeout(deadline)
             kind = shared.receive(self._channel, 1)[0]
             content = shared.receive_long(self._channel) if kind == shared.FAILED else b""
         except TimeoutError:
@@ -85,6 +90,9 @@ class Process:
         """Ends the process at once, or at `until` if it has not ended by then."""
         child.end(self._child, until)
         self._channel.close()
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
 
     def end(self, until: float) -> None:
         """Waits until `until` for the process to end, then kills it."""

@@ -8,13 +8,13 @@ arXiv:2407.17032) and EnvPool (Weng et al., 2022, arXiv:2206.10558).
 import itertools
 import os
 import sys
-import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NoReturn
 
 import numpy as np
 
+from shoal.core import awake
 from shoal.core.errors import Failure, UserError, in_a_line, optional, require, unknown
 from shoal.envs.host import shared
 from shoal.envs.host.env import HostEnv, HostSpec, HostStep
@@ -176,7 +176,7 @@ class HostVector:
         self, processes: Sequence[Process | Inline], deadline: float
     ) -> tuple[list[bool], dict[int, str]]:
         """For each process, whether an episode ended; and what failed, by index in `processes`."""
-        ended, failed, since = [], {}, time.monotonic()
+        ended, failed, since = [], {}, awake.now()
         try:
             for w, process in enumerate(processes):
                 try:

@@ -232,9 +232,13 @@ def _serve(worker: Worker, channel: socket.socket) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs a worker, given the descriptors of its channel and of the shared memory."""
-    channel, file = socket.socket(fileno=int(arguments[0])), int(arguments[1])
-    child.settle(channel.fileno())
+    """Runs a worker, given the descriptors of its channel, of the shared memory, and of a pipe that
+    ends when its parent does."""
+    channel, file, lifeline = (int(word) for word in arguments)
+    os.set_inheritable(lifeline, False)
+    child.settle(lifeline)
+    child.end_by_signal(lifeline)
+    channel = socket.socket(fileno=channel)
     with contextlib.suppress(OSError):
         os.dup2(2, 1)  # what games print is not what the parent's command prints
     job: Job = pickle.loads(shared.receive_long(channel))
