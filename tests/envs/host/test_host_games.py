@@ -5,9 +5,14 @@ import os
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
+import functools
 import importlib
+import random
+import sys
 
+import cloudpickle
 import gymnasium
+import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -21,13 +26,16 @@ from scripted_worlds import (
     keep_what_is_shown,  # noqa: F401
 )
 
+import shoal
 from shoal.core.errors import UserError
 from shoal.envs.host.aec import AECHostEnv
 from shoal.envs.host.building import Limited
 from shoal.envs.host.names import make_host_env
 from shoal.envs.host.parallel import ParallelHostEnv
 from shoal.envs.host.single_agent import GymnasiumHostEnv
+from shoal.envs.host.steps import seeds_of
 from shoal.envs.host.views import View
+from shoal.envs.host.worker import episode_seed
 from shoal.envs.host.world import HostWorld
 
 PLAIN = View()
@@ -511,3 +519,59 @@ def test_pictures(task):
         plain.reset(0)
         with pytest.raises(UserError, match=r"draws? "):
             plain.render()
+
+
+# Worlds that do not draw by the seed that they are given
+
+
+class Draws(gymnasium.Env):
+    """Shows numbers of its own source of chance."""
+
+    def __init__(self, source: str):
+        self.observation_space = spaces.Box(0, 1, (1,), np.float32)
+        self.action_space = spaces.Discrete(1000)
+        self.draw = {
+            "np_random": lambda: self.np_random.random(),
+            "numpy": np.random.random,
+            "random": random.random,
+            "action_space": lambda: self.action_space.sample() / 1000,
+            "observation_space": lambda: float(self.observation_space.sample()[0]),
+        }[source]
+        self.time = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return np.array([self.draw()], np.float32), {}
+
+    def step(self, action):
+        self.time += 1
+        return np.array([self.draw()], np.float32), 0.0, self.time >= 3, False, {}
+
+
+@pytest.mark.parametrize("in_process", [False, True])
+@pytest.mark.parametrize(
+    "source", ["np_random", "numpy", "random", "action_space", "observation_space"]
+)
+def test_every_source_of_chance_is_seeded(source, in_process):
+    def trace() -> np.ndarray:
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        made = functools.partial(Draws, source)
+        env = shoal.from_gymnasium(made, name="draws", in_process=in_process, workers=1)
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+        with env.vector(2) as worlds:
+            seen = [worlds.reset(np.arange(2)).obs.copy()]
+            for _ in range(5):
+                successor, shown = worlds.step(np.zeros((2, 1), np.int32))
+                seen += [successor.obs.copy(), shown.obs.copy()]
+        return np.stack(seen)
+
+    first = trace()
+    np.testing.assert_array_equal(first, trace())
+    assert len(np.unique(first)) > 8
+
+
+def test_seeds_fit_into_an_int32():
+    seeds = [int(x) for key in range(50) for x in seeds_of(jax.random.key(key), 8)]
+    seeds += [episode_seed(seed, 3) for seed in seeds]
+    assert min(seeds) >= 0 and 2**30 < max(seeds) < 2**31

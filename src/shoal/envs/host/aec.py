@@ -40,7 +40,7 @@ class AECHostEnv(HostEnv):
         self.unseen: set[Any] = set()  # whose end it has not seen
 
     def reset(self, seed: int) -> HostStep:
-        self.players.begin()
+        self.players.begin(seed)
         self.living, self.unseen = set(), set()
         self.env.reset(seed=int(seed))
         return self._turn()

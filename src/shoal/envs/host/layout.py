@@ -31,6 +31,7 @@ class AgentLayout:
         actions: Sequence[Any],
         view: View,
     ):
+        self.spaces = list({id(space): space for space in (*observations, *actions)}.values())
         self.names = tuple(str(agent) for agent in agents)
         self.index = {agent: i for i, agent in enumerate(agents)}
         self.act = Actions(self.names, actions)
@@ -52,8 +53,12 @@ class AgentLayout:
         self.idle = np.arange(self.exists.shape[1]) == 0
         self.begin()
 
-    def begin(self) -> None:
-        """Before an episode: nobody has appeared yet, and counts as terminated until then."""
+    def begin(self, seed: int | None = None) -> None:
+        """Before an episode: nobody has appeared yet, and counts as terminated until then. Worlds
+        that draw from their own spaces draw by the seed."""
+        if seed is not None:
+            for space in self.spaces:
+                space.seed(int(seed))
         count = len(self.names)
         self.obs[:] = 0
         self.reward = np.zeros(count, np.float32)

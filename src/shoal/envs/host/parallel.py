@@ -36,7 +36,7 @@ class ParallelHostEnv(HostEnv):
         self.living = NOBODY
 
     def reset(self, seed: int) -> HostStep:
-        self.players.begin()
+        self.players.begin(seed)
         self.living = NOBODY
         observations, infos = self.env.reset(seed=int(seed))
         self._show(observations, infos, NOBODY, NOBODY)

@@ -24,6 +24,7 @@ RUNNING, ENDED, FAILED = range(3)  # what a worker answers; ENDED: some episode 
 MAKING, RESETTING, STEPPING, WAITING = range(4)  # what a worker is at
 
 AWAKE = 1e-3  # seconds
+SEEDS = 2**31 - 1  # the largest seed that is given: many simulators keep theirs in an int32
 
 LENGTH = struct.Struct("=Q")
 

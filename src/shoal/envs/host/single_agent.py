@@ -33,7 +33,7 @@ class GymnasiumHostEnv(HostEnv):
 
     def reset(self, seed: int) -> HostStep:
         players = self.players
-        players.begin()
+        players.begin(seed)
         observation, info = self.env.reset(seed=int(seed))
         players.see(0, observation, info)
         players.terminated[0], players.active[0] = False, True

@@ -8,6 +8,7 @@ from jaxtyping import Array, PRNGKeyArray
 from shoal.core.env import TimeStep
 from shoal.core.spaces import ActionSpace, Box
 from shoal.envs.host.env import HostStep
+from shoal.envs.host.shared import SEEDS
 
 
 def timestep_of(shown: HostStep, space: ActionSpace) -> TimeStep:
@@ -26,7 +27,7 @@ def always_masked(space: ActionSpace) -> bool:
 
 def seeds_of(key: PRNGKeyArray, count: int) -> np.ndarray:
     """A seed for each of `count` worlds."""
-    return np.asarray(jax.random.bits(key, (count,), jnp.uint32)).astype(np.int64)
+    return np.asarray(jax.random.bits(key, (count,), jnp.uint32)).astype(np.int64) & SEEDS
 
 
 def draw_seeds(key: PRNGKeyArray, steps: int) -> np.ndarray:

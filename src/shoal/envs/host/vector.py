@@ -241,7 +241,8 @@ def _pickled(make: Callable[[], HostEnv]) -> bytes:
 
 def _fresh_seed(given: int, replaced: int) -> int:
     """A seed in place of `given`, unlike those of its later episodes."""
-    return int(np.random.SeedSequence([given], spawn_key=(replaced,)).generate_state(1)[0])
+    drawn = np.random.SeedSequence([given], spawn_key=(replaced,)).generate_state(1)[0]
+    return int(drawn) & shared.SEEDS
 
 
 def _copy(source: Iterable[Any], target: Rows, block: slice) -> None:

@@ -11,6 +11,7 @@ import itertools
 import math
 import os
 import pickle
+import random
 import socket
 import sys
 import traceback
@@ -138,6 +139,8 @@ class Worker:
         self._seed[j] = episode_seed(given, episode) if episode else given
         self._step[j] = 0
         self._mark(j, shared.RESETTING)
+        random.seed(self._seed[j])  # for games that draw from these, and not by their seed
+        np.random.seed(self._seed[j] % 2**32)
         self._write(rows, j, self._games[j].reset(self._seed[j]))
         if (rows.terminated[j] | rows.truncated[j]).all():
             raise Broken("its episode is over before the first step")
@@ -177,7 +180,7 @@ class Worker:
 
 def episode_seed(given: int, episode: int) -> int:
     """The seed of a later episode of an environment that was reset with the seed `given`."""
-    return int(np.random.SeedSequence([given, episode]).generate_state(1)[0])
+    return int(np.random.SeedSequence([given, episode]).generate_state(1)[0]) & shared.SEEDS
 
 
 def _finite(values: np.ndarray) -> bool:
