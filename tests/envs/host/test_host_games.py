@@ -575,3 +575,16 @@ def test_seeds_fit_into_an_int32():
     seeds = [int(x) for key in range(50) for x in seeds_of(jax.random.key(key), 8)]
     seeds += [episode_seed(seed, 3) for seed in seeds]
     assert min(seeds) >= 0 and 2**30 < max(seeds) < 2**31
+
+
+class LateMask(Draws):
+    def step(self, action):
+        observation, *rest, info = super().step(action)
+        return observation, *rest, info | {"action_mask": np.ones(1000, bool)}
+
+
+def test_a_mask_that_comes_late_is_refused():
+    game = GymnasiumHostEnv(functools.partial(LateMask, "np_random"), PLAIN)
+    game.reset(0)
+    with pytest.raises(UserError, match="agent has an action_mask in its info, and nobody had one"):
+        game.step(number(0))

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
+import functools
 import itertools
 
 import numpy as np
@@ -11,9 +12,12 @@ import pytest
 from gymnasium import spaces
 from scripted_worlds import NUMBERS, Film, Once, Pair, keep_what_is_shown  # noqa: F401
 
+import shoal
+from shoal.core.errors import UserError
+from shoal.envs.host.actions import Actions
 from shoal.envs.host.parallel import ParallelHostEnv
 from shoal.envs.host.single_agent import GymnasiumHostEnv
-from shoal.envs.host.views import View, shrink
+from shoal.envs.host.views import View, is_image, shrink
 
 PLAIN = View()
 
@@ -217,3 +221,73 @@ def test_agents_without_images_have_zeros_in_their_place():
     obs = game.reset(0).obs
     assert obs.shape == (2, 7) and not obs[1, :4].any() and (obs[1, 4:] >= 3).all()
     assert obs[0, :4].any() and not obs[0, 4:].any()
+
+
+ROWS = ([True, False], [True, True, False])
+BOTH = [True, True, False, False, False, False]  # of combinations
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        tuple(np.array(row) for row in ROWS),
+        [np.array(row) for row in ROWS],
+        [list(row) for row in ROWS],
+        np.concatenate(ROWS),
+        [*ROWS[0], *ROWS[1]],
+        np.logical_and.outer(*ROWS),
+        np.array(BOTH),
+        BOTH,
+    ],
+)
+def test_masks_of_several_dimensions_in_every_form(mask):
+    act = Actions(["a"], [spaces.MultiDiscrete([2, 3])])
+    assert act.legal(0, mask).tolist() == BOTH
+
+
+def test_masks_of_square_dimensions():
+    act, rows = Actions(["a"], [spaces.MultiDiscrete([2, 2])]), ([1, 0], [1, 1])
+    for mask in (rows, list(rows), [np.array(row) for row in rows]):
+        assert act.legal(0, mask).tolist() == [True, True, False, False]
+    with pytest.raises(UserError, match="4 values or of 4 combinations: expected a tuple of 2"):
+        act.legal(0, np.concatenate(rows))
+    with pytest.raises(UserError, match="has 5 entries, expected a tuple of 2 arrays of 2, 2"):
+        act.legal(0, np.ones(5))
+    with pytest.raises(UserError, match="has 5 entries, expected 3"):
+        Actions(["a"], [spaces.Discrete(3)]).legal(0, np.ones(5))
+
+
+@pytest.mark.parametrize(
+    ("raw", "seen"),
+    [
+        ((84, 84, 12), (84, 84, 12)),
+        ((84, 84, 2), (84, 84, 2)),
+        ((84, 84, 24), (84, 84, 24)),
+        ((10, 10, 6), (10, 10, 6)),
+        ((12, 84, 84), (84, 84, 12)),
+        ((4, 84, 84, 3), (84, 84, 12)),
+        ((4, 84, 84, 1), (84, 84, 4)),
+        ((4, 84, 80), (84, 80, 4)),
+        ((7, 7, 3), (7, 7, 3)),
+    ],
+)
+def test_images_of_any_number_of_channels(raw, seen):
+    assert is_image(raw) and View().shape(raw) == seen
+    image = np.random.default_rng(0).integers(0, 255, raw, np.uint8)
+    shown = View().image(image)
+    assert shown.shape == seen
+    last = image if len(raw) == 4 or seen == raw else np.moveaxis(image, 0, -1)
+    expected = np.concatenate(list(image), -1) if len(raw) == 4 else last
+    np.testing.assert_allclose(shown, expected / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("raw", [(8, 8, 8), (5, 9, 9, 9), (84,), (2, 3, 84, 84)])
+def test_what_is_no_image(raw):
+    assert not is_image(raw)
+
+
+def test_bytes_that_are_not_taken_for_an_image_are_told():
+    made = functools.partial(Once, spaces.Box(0, 255, (8, 8, 8), np.uint8))
+    with pytest.warns(RuntimeWarning, match=r"no image for agent: bytes of shape \[8, 8, 8\]"):
+        env = shoal.from_gymnasium(made, name="cube", in_process=True)
+        assert env.spec.obs_size == 512

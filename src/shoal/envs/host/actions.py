@@ -54,18 +54,19 @@ class Actions:
         return self._acts[i](action)
 
     def legal(self, i: int, mask: Any) -> np.ndarray:
-        """A world's mask of legal actions as bool `[sizes[i]]`. Masks of several dimensions, one
-        each, become one of their combinations."""
-        if isinstance(mask, tuple):
-            rows = [np.asarray(row, bool).reshape(-1) for row in mask]
-            mask = rows[0]
-            for row in rows[1:]:
-                mask = np.logical_and.outer(mask, row)
-        flat = np.asarray(mask, bool).reshape(-1)
-        size = self.sizes[i]
-        if flat.size != size:
-            raise ValueError(f"{MASK} has {flat.size} entries, expected {size}")
-        return flat
+        """A world's mask of legal actions as bool `[sizes[i]]`. Of several dimensions it may have a
+        row each, as a list or tuple, or one behind the other; or an entry for each combination."""
+        digits, size = self.digits[i].tolist(), self.sizes[i]
+        rows = _rows(mask, digits)
+        if rows is None:
+            flat = np.asarray(mask, bool).reshape(-1)
+            if flat.size != size:
+                raise UserError(f"{MASK} has {flat.size} entries, expected {_form(digits)}")
+            return flat
+        legal = rows[0]
+        for row in rows[1:]:
+            legal = np.logical_and.outer(legal, row)
+        return legal.reshape(-1)
 
     def _bound(self, agents: Sequence[str], spaces: Sequence[Any]) -> None:
         for agent, space in zip(agents, spaces):
@@ -73,6 +74,32 @@ class Actions:
         self.low = _shared([space.low for space in spaces])
         self.high = _shared([space.high for space in spaces])
         self._acts = [_within(space) for space in spaces]
+
+
+def _rows(mask: Any, digits: list[int]) -> list[np.ndarray] | None:
+    """A mask's rows, one for each of several dimensions; `None` where it has none."""
+    if len(digits) == 1:
+        return None
+    if isinstance(mask, list | tuple) and not np.isscalar(mask[0] if mask else 0):
+        rows = [np.asarray(row, bool).reshape(-1) for row in mask]
+        return rows if [row.size for row in rows] == digits else None
+    flat = np.asarray(mask, bool)
+    if flat.ndim != 1 or flat.size != sum(digits):
+        return None
+    if flat.size == math.prod(digits):
+        raise UserError(
+            f"{MASK} has {flat.size} entries, which may be one for each of {sum(digits)} values or "
+            f"of {math.prod(digits)} combinations: expected a tuple of {len(digits)} arrays"
+        )
+    return np.split(flat, np.cumsum(digits)[:-1])
+
+
+def _form(digits: list[int]) -> str:
+    """What a mask should be."""
+    if len(digits) == 1:
+        return f"{digits[0]}"
+    sizes = ", ".join(map(str, digits))
+    return f"a tuple of {len(digits)} arrays of {sizes} entries, or {math.prod(digits)} entries"
 
 
 def _digits(agent: str, space: Any) -> np.ndarray:

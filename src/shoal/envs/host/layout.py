@@ -8,7 +8,7 @@ import numpy as np
 from shoal.core.errors import UserError
 from shoal.envs.host.actions import Actions
 from shoal.envs.host.env import HostSpec, HostStep, Image
-from shoal.envs.host.spaces import MASK, Part, parts, split_mask
+from shoal.envs.host.spaces import MASK, Part, parts, say_what_is_no_image, split_mask
 from shoal.envs.host.views import View
 
 ACTIVE = "active"  # in an info: `False` where an agent lives and is not to act
@@ -38,6 +38,8 @@ class AgentLayout:
         self.eyes = [
             ObservationEncoder(name, space, view) for name, space in zip(self.names, observations)
         ]
+        for name, space in zip(self.names, observations):
+            say_what_is_no_image(space, name)
         self.images = _common_images(self.names, self.eyes)
         self.roles = _roles(observations, actions)
         # Spaces do not tell who is on whose side; names do, in the worlds that have adversaries.
@@ -89,6 +91,11 @@ class AgentLayout:
         told = info.get(ACTIVE, True)
         able = not isinstance(told, bool | np.bool_) or bool(told)
         if not self.masked:
+            if self.act.discrete and MASK in info:
+                raise UserError(
+                    f"{self.names[i]} has an {MASK} in its info, and nobody had one at the first "
+                    "reset: give it from there on, also for agents that come later"
+                )
             return able
         given = observation[MASK] if eyes.masks else info.get(MASK)
         if given is None:

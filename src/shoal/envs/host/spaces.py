@@ -4,6 +4,7 @@ Discrete and MultiDiscrete are one-hot; Dict and Tuple are taken apart in their 
 al., Gymnasium (2024), arXiv:2407.17032.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from shoal.envs.host.views import is_image
 MASK = "action_mask"
 SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple"
 
+NO_IMAGE = "no image"
 Write = Callable[[Any, np.ndarray], None]
 
 
@@ -80,8 +82,32 @@ def split_mask(space: Any) -> tuple[Any, bool]:
 
 def _shows(space: Any) -> bool:
     """Whether a Box holds images: bytes from 0 to 255 with a height and a width."""
-    bytes_ = space.dtype == np.uint8 and is_image(space.shape)
-    return bool(bytes_ and space.low.min() == 0 and space.high.max() == 255)
+    return _is_bytes(space) and is_image(space.shape)
+
+
+def _is_bytes(space: Any) -> bool:
+    whole = space.dtype == np.uint8 and space.low.size > 0
+    return bool(whole and space.low.min() == 0 and space.high.max() == 255)
+
+
+def say_what_is_no_image(space: Any, whose: str) -> None:
+    """Warns of bytes in several dimensions that look like pixels, and are shown as numbers."""
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        for part in inner:
+            say_what_is_no_image(part, whose)
+        return
+    pixels = isinstance(space, spaces.Box) and len(space.shape) > 1 and _is_bytes(space)
+    if pixels and not is_image(space.shape):
+        warnings.warn(
+            f"{NO_IMAGE} for {whose}: bytes of shape {list(space.shape)}, expected [H, W], "
+            "[H, W, C], [C, H, W] or [K, H, W, C]; shown as numbers from 0 to 255, which "
+            "--normalise-observations True scales",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _numbers(size: int) -> Write:

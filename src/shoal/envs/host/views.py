@@ -15,8 +15,7 @@ from shoal.core.errors import UserError, in_a_line, require
 from shoal.envs.host.env import Image
 
 LUMA = np.array([0.299, 0.587, 0.114, 0.0], np.float32)  # ITU-R BT.601; alpha weighs nothing
-CHANNELS_LAST = (1, 3, 4)
-MOST_CHANNELS_FIRST = 16
+COLOURS = (1, 3, 4)  # channels that come last, whatever the other sides are
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,25 @@ class View:
         require(self.image_size >= 0, f"image_size is {self.image_size}, expected 0 or more")
 
     def shape(self, raw: tuple[int, ...]) -> Image:
-        """Height, width and channels of one frame whose array has the shape `raw`."""
+        """Height, width and channels of one observation whose array has the shape `raw`."""
+        if len(raw) == 4:
+            height, width, channels = self.shape(raw[1:])
+            return height, width, raw[0] * channels
         height, width, channels = _last(raw)
         side = self.image_size
         gray = self.grayscale and _coloured(raw)
         return side or height, side or width, 1 if gray else channels
 
     def image(self, raw: np.ndarray) -> np.ndarray:
-        """One frame: bytes `[H, W, C]`, `[C, H, W]` or `[H, W]` as float32 `[H', W', C']`."""
+        """Bytes `[H, W, C]`, `[C, H, W]`, `[H, W]` or several frames `[K, H, W, C]` as float32
+        `[H', W', C']`, where frames are channels."""
         raw = np.asarray(raw)
+        if raw.ndim == 4:
+            return np.concatenate([self.image(frame) for frame in raw], -1)
         gray = self.grayscale and _coloured(raw.shape)
         if raw.ndim == 2:
             raw = raw[:, :, None]
-        elif raw.shape[2] not in CHANNELS_LAST:
+        elif _channels(raw.shape) == 0:
             raw = np.moveaxis(raw, 0, -1)
         image = raw.astype(np.float32) / np.float32(255)
         if gray:
@@ -56,10 +61,19 @@ class View:
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
-    """Whether an array of bytes of that shape is an image: `[H, W]`, `[H, W, C]` or `[C, H, W]`."""
-    if len(shape) == 3:
-        return shape[2] in CHANNELS_LAST or shape[0] <= MOST_CHANNELS_FIRST
-    return len(shape) == 2
+    """Whether an array of bytes of that shape is an image: `[H, W]`, `[H, W, C]` or `[C, H, W]`, or
+    several, `[K, H, W, C]`."""
+    if len(shape) == 4:
+        return _channels(shape[1:]) == 2
+    return len(shape) == 2 or (len(shape) == 3 and _channels(shape) is not None)
+
+
+def _channels(shape: tuple[int, ...]) -> int | None:
+    """The axis of an image's channels: the last where it may be colours, else the first or last if
+    it is smaller than both others."""
+    if shape[2] in COLOURS or shape[2] < min(shape[:2]):
+        return 2
+    return 0 if shape[0] < min(shape[1:]) else None
 
 
 def shrink(image: np.ndarray, size: int) -> np.ndarray:
@@ -94,14 +108,14 @@ def picture(render: Callable[[], Any], name: str) -> np.ndarray:
 def _last(raw: tuple[int, ...]) -> Image:
     if len(raw) == 2:
         return raw[0], raw[1], 1
-    return raw if raw[2] in CHANNELS_LAST else (raw[1], raw[2], raw[0])  # pyright: ignore
+    return raw if _channels(raw) == 2 else (raw[1], raw[2], raw[0])  # pyright: ignore
 
 
 def _coloured(raw: tuple[int, ...]) -> bool:
     """Whether channels are colours. Four that come first are frames, which someone has stacked."""
     if len(raw) == 2:
         return False
-    return raw[2] in (3, 4) or (raw[2] not in CHANNELS_LAST and raw[0] == 3)
+    return raw[2] in (3, 4) or (_channels(raw) == 0 and raw[0] == 3)
 
 
 @functools.lru_cache(maxsize=32)

@@ -15,6 +15,7 @@ import random
 import socket
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from shoal.envs.host import shared
 from shoal.envs.host.env import HostEnv, HostStep
 from shoal.envs.host.order import in_order_of
 from shoal.envs.host.shared import Job, Memory, Rows, Status
+from shoal.envs.host.spaces import NO_IMAGE
 
 _NAMES = {
     "obs": "observation",
@@ -242,6 +244,7 @@ def main(arguments: Sequence[str]) -> None:
     child.settle(lifeline)
     child.end_by_signal(lifeline)
     channel = socket.socket(fileno=channel)
+    warnings.filterwarnings("ignore", message=NO_IMAGE)  # the parent has said it
     with contextlib.suppress(OSError):
         os.dup2(2, 1)  # what games print is not what the parent's command prints
     job: Job = pickle.loads(shared.receive_long(channel))
