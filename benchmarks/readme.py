@@ -215,7 +215,8 @@ def _team_peers() -> str:
         "**Teams beside XuanCe**, one after the other in spread, each library with its own "
         "settings: QMIX with discrete actions, MADDPG with continuous ones. Return per agent over "
         "25 steps, final parameters, greedy, 100 episodes a seed; environment steps a second of "
-        "the process's CPU time, evaluation left out "
+        "the process's CPU time, evaluation left out. In so few steps XuanCe makes some 750 "
+        "gradient steps: this compares speed and a start, not what either ends at "
         "([data](benchmarks/cooperative/peers.csv), `benchmarks/cooperative.py`)."
     )
     return f"{note}\n\n{_beside(rows, 2)}"
