@@ -63,7 +63,7 @@ def test_files_are_read(tmp_path):
         ("prisoner", "unknown game 'prisoner': did you mean 'prisoners_dilemma'?"),
         ("1 2; 3", "row 2 of the matrix has 1 cells, row 1 has 2"),
         ("1,2,3 4,5", "cells of the matrix have [2, 3] numbers"),
-        ("1 2; 3 1/0", "'1/0' in the matrix is not a number"),
+        ("1 2; 3 1/0", "the matrix: 1/0 divides by zero"),
         ("[[1, 2], [3]]", "payoffs are ragged"),
         ("[[1, NaN], [1, 2]]", "payoff [0, 1] is nan"),
         ("[[1, 2]", "the list of payoffs is not JSON"),

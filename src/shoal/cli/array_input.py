@@ -6,10 +6,10 @@
 
 import json
 import re
-from fractions import Fraction
 from typing import Any
 
 from shoal.core.errors import UserError, require
+from shoal.core.exact import exact_number
 
 
 def read_array(text: str) -> Any:
@@ -30,9 +30,16 @@ def read_array(text: str) -> Any:
 def read_json(text: str, what: str) -> Any:
     """Nested lists of JSON; `what` is what an error calls them."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_json_number, parse_float=_json_number)
     except json.JSONDecodeError as error:
         raise UserError(f"{what} is not JSON: {error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise UserError(f"{what} is nested too deeply") from None
+
+
+def _json_number(word: str) -> int | float:
+    number = exact_number(word)
+    return int(number) if number.denominator == 1 and word.lstrip("-").isdigit() else float(number)
 
 
 def read_rows(text: str) -> list[list[list[float]]]:
@@ -57,6 +64,6 @@ def _cells(row: str) -> list[list[float]]:
 
 def _number(word: str) -> float:
     try:
-        return float(Fraction(word))
-    except (ValueError, ZeroDivisionError):
-        raise UserError(f"'{word}' in the matrix is not a number") from None
+        return float(exact_number(word))
+    except UserError as error:
+        raise UserError(f"the matrix: {error}") from None

@@ -192,3 +192,43 @@ TREE = 'EFG 2 R "" { "a" "b" }\n'
 def test_mistakes_are_placed(text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         (read_efg if text.startswith("EFG") else read_nfg)(text)
+
+
+@pytest.mark.parametrize("name", ["a\\", '\\"', 'say "a\\"', "C:\\new", "\\\\", "Café", "日本"])
+def test_names_of_any_letters_come_back(name: str) -> None:
+    game = NormalForm.zero_sum(np.eye(2), actions=[[name, "b"], ["c", "d"]], title=name)
+    again = read_nfg(write_nfg(game))
+    assert (again.actions, again.title) == (game.actions, name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_files_of_other_encodings(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "game.nfg"
+    path.write_bytes('NFG 1 R "Café" { "a" "b" } { 1 2 } 2 0  1 1'.encode(encoding))
+    assert read_nfg(path).title == "Café"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{ 1 1 } 1e400 0', ": 1e400 is out of range"),
+        ('{ 1 1 } 1e999999999 0', "is out of range"),
+        ('{ 1 1 } 1e-999999999 0', "is out of range"),
+        (f'{{ 1 1 }} {"9" * 5000} 0', "has more than 1000 digits"),
+        ("{ 900000000000 2 } 1 0", "900,000,000,000 actions of one player"),
+        ("{ 90000 90000 } 1 0", "8,100,000,000 action profiles of 2 players"),
+        ("{ 1 1 } 1/0 0", "1/0 divides by zero"),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_memory_holds_are_refused_at_their_place(text: str, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        read_nfg(f'NFG 1 R "t" {{ "a" "b" }} {text}')
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path, rng = tmp_path / "game.nfg", np.random.default_rng(0)
+    for _ in range(50):
+        path.write_bytes(b"NFG 1 R " + rng.bytes(200))
+        with pytest.raises(UserError, match=r"game\.nfg, line"):
+            read_nfg(path)

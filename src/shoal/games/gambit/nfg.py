@@ -14,6 +14,8 @@ import numpy as np
 from shoal.games.gambit.tokens import Reader, quoted, read_head, unique_names, write_number
 from shoal.games.normal_form import NormalForm, rational
 
+MOST = 10_000_000  # payoffs
+
 
 def read_nfg(path_or_text: str | Path) -> NormalForm:
     """Reads a game from an `.nfg` file, or from its text.
@@ -29,6 +31,9 @@ def read_nfg(path_or_text: str | Path) -> NormalForm:
     actions = _read_actions(reader, len(players))
     reader.accept("text")  # a comment
     count = math.prod(map(len, actions))
+    if count * len(players) > MOST:
+        much = f"{count:,} action profiles of {len(players)} players"
+        reader.fail(f"{much}, expected at most {MOST:,} payoffs")
     outcomes = reader.peek().text == "{"
     rows = (_read_outcomes if outcomes else _read_payoffs)(reader, len(players), count)
     if reader.peek().kind != "end":
@@ -78,6 +83,8 @@ def _read_actions(reader: Reader, num_players: int) -> list[list[str]]:
     while not reader.accept("brace", "}"):
         if reader.peek().kind == "number":
             count = reader.integer("a number of actions")
+            if count > MOST:
+                reader.fail(f"{count:,} actions of one player, expected at most {MOST:,}", opened)
             actions.append([str(a + 1) for a in range(count)])
         else:
             actions.append(reader.strings("a player's actions"))

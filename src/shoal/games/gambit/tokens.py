@@ -4,21 +4,24 @@ Each token knows its line and column, so that a mistake in a file can be pointed
 https://gambitproject.readthedocs.io/en/latest/formats.html
 """
 
+import codecs
 import re
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from shoal.core.errors import UserError, require
+from shoal.core.exact import exact_number
 
 PATTERN = re.compile(
     r"""(?P<space>[\s,]+)
-    | (?P<text>"(?:\\"|[^"])*")
+    | (?P<text>"(?:\\.|[^"\\])*")
     | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?:/\d+)?)
     | (?P<brace>[{}])
     | (?P<word>[A-Za-z]+)""",
-    re.VERBOSE,
+    re.VERBOSE | re.DOTALL,
 )
+LARGEST = 2**28  # bytes of a file
 
 
 class Token(NamedTuple):
@@ -59,21 +62,21 @@ class Reader:
         return token
 
     def string(self, what: str) -> str:
-        return self.take("text", f"{what} in quotes").text[1:-1].replace('\\"', '"')
+        return re.sub(r'\\(["\\])', r"\1", self.take("text", f"{what} in quotes").text[1:-1])
 
     def integer(self, what: str) -> int:
         token = self.take("number", what)
-        if not token.text.lstrip("+-").isdigit():
-            self.fail(f"expected {what}, a whole number, found {token.text}", token)
+        if not token.text.lstrip("+-").isdigit() or len(token.text) > 18:
+            self.fail(f"expected {what}, a whole number, found {token.text[:40]}", token)
         return int(token.text)
 
     def number(self, what: str) -> Fraction:
         """A rational number, `1/3`, or a decimal one, exactly as written."""
         token = self.take("number", what)
-        above, _, below = token.text.partition("/")
-        if below and not int(below):
-            self.fail(f"{token.text} divides by zero", token)
-        return Fraction(above) / (int(below) if below else 1)
+        try:
+            return exact_number(token.text)
+        except UserError as error:
+            self.fail(str(error), token)
 
     def strings(self, what: str) -> list[str]:
         """`{ "a" "b" }`."""
@@ -118,7 +121,7 @@ def write_number(number: Fraction) -> str:
 
 def quoted(text: str) -> str:
     """A name as the files have it."""
-    return '"' + text.replace('"', '\\"') + '"'
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def unique_names(names: list[str], default: str = "") -> list[str]:
@@ -135,7 +138,18 @@ def _contents(path_or_text: str | Path, head: str) -> tuple[str, str]:
         len(str(path)) < 4096 and path.is_file(),
         f"there is no file '{str(path)[:80]}', and text of a game would begin with {head}",
     )
-    return path.read_text(encoding="utf-8-sig"), str(path)
+    require(path.stat().st_size <= LARGEST, f"{path} is larger than {LARGEST} bytes")
+    return _decoded(path.read_bytes()), str(path)
+
+
+def _decoded(data: bytes) -> str:
+    """Text in UTF-8, in UTF-16 where a mark says so, else in Latin-1, as old files of Windows."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _tokens(text: str, source: str) -> list[Token]:
