@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from shoal.core.errors import require
 from shoal.core.limits import Count, NonNegative, Seed, check_fields
 from shoal.runs.durable import Json
-from shoal.runs.fields import check_values
+from shoal.runs.types import check_values
 
 MOST_MEMBERS = 1_000_000  # trained together; far more than any memory holds
 

@@ -9,9 +9,8 @@ up in Shoal, in the module of the algorithm or environment itself, or in what is
 """
 
 import dataclasses
-import types
 from collections.abc import Iterator
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,9 +18,7 @@ import numpy as np
 from shoal.core import addresses
 from shoal.core.errors import UserError, in_a_line, require, unknown
 from shoal.runs.durable import Json
-
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-_WORDS_OF = {dict: "an object", list: "a list"}
+from shoal.runs.types import check_values
 
 
 def fields_of(thing: Any) -> Json:
@@ -108,63 +105,6 @@ def _class(address: str, place: str, home: str) -> type:
 def check_types(thing: Any, place: str) -> None:
     """Raises `UserError` for the first field that is not of its type, as far as that is plain."""
     check_values(type(thing), {f.name: getattr(thing, f.name) for f in _saved(thing)}, place)
-
-
-def check_values(kind: type, values: Json, place: str) -> None:
-    """Raises `UserError` for the first of a class's fields that is not of its type, as far as that
-    is plain."""
-    try:
-        hints = get_type_hints(kind, include_extras=True)
-    except NameError:  # a type that only a type checker imports
-        return
-    for name, value in values.items():
-        good = _is_of(value, hints[name])
-        require(good, f"{place}.{name} is {_short(value)}, expected {_say(hints[name])}")
-
-
-def _is_of(value: Any, kind: Any) -> bool:
-    """Whether a value is of a type; types that are not plain admit all."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return _is_of(value, inner[0])
-    if origin in (Union, types.UnionType):
-        return any(_is_of(value, option) for option in inner)
-    if origin is tuple and isinstance(value, tuple):
-        each = inner[:1] * len(value) if inner[-1:] == (...,) else inner
-        return len(each) == len(value) and all(_is_of(x, k) for x, k in zip(value, each))
-    if origin is list:
-        return isinstance(value, list) and all(_is_of(x, inner[0]) for x in value)
-    if origin is dict:
-        pairs = value.items() if isinstance(value, dict) else ()
-        typed = all(_is_of(k, inner[0]) and _is_of(v, inner[1]) for k, v in pairs)
-        return isinstance(value, dict) and typed
-    if origin is tuple or kind is type(None):
-        return value is None and origin is not tuple
-    if kind in (int, float) and isinstance(value, jax.Array | np.ndarray):
-        return True  # of a sweep: checked as a number
-    if kind in (int, float):
-        return type(value) is int or (kind is float and type(value) is float)
-    if kind in (bool, str):
-        return type(value) is kind
-    plain = isinstance(kind, type) and origin is None and dataclasses.is_dataclass(kind)
-    return isinstance(value, kind) if plain else True
-
-
-def _say(kind: Any) -> str:
-    inner = get_args(kind)
-    if get_origin(kind) is Annotated:
-        return _say(inner[0])
-    if kind in _WORDS:
-        return _WORDS[kind]
-    if get_origin(kind) in _WORDS_OF:
-        return _WORDS_OF[get_origin(kind)]
-    return kind.__name__ if isinstance(kind, type) and not inner else str(kind)
-
-
-def _short(value: Any) -> str:
-    if dataclasses.is_dataclass(value):
-        return f"a {type(value).__name__}"
-    return repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
 
 
 # Fields by their path, such as `inner.learning_rate` or `parts.0.clip` ------------------------
