@@ -25,7 +25,7 @@ def test_rows_and_json_become_lists(text, array):
     [
         ("1 2; 3", "row 2 of the matrix has 1 cells, row 1 has 2"),
         ("1,2 3,4", "a cell of the matrix has 2 numbers, expected one"),
-        ("1 x", "'x' in the matrix is not a number"),
+        ("1 x", "the matrix: x is not a number"),
         (" ; ", "the matrix has no rows"),
         ("[[1, 2]", "the array is not JSON: Expecting ',' delimiter at character 7"),
     ],

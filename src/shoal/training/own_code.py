@@ -30,6 +30,8 @@ def admit(config: Config, directory: Path, *, environment: bool, trust: bool) ->
     named = [config.algorithm, config.algorithm_fields]
     named += [config.environment, config.environment_fields] if environment else []
     for place in dict.fromkeys(_places(named)):
+        if place.endswith(".py") and not Path(place).is_file():
+            continue  # there is nothing to run, as will be said
         if not trust and _came_with(directory, place):
             raise UserError(
                 f"{directory / 'config.json'} wants code run that came with it, {place}: read it, "

@@ -157,7 +157,7 @@ def test_mistakes_are_named(name, fields, said):
             "row 2 of the matrix has 1 cells, row 1 has 2",
         ),
         (["coop/matrix", "--env.payoffs", "1,2 3,4"], "a cell of the matrix has 2 numbers"),
-        (["coop/matrix", "--env.payoffs", "1 x"], "'x' in the matrix is not a number"),
+        (["coop/matrix", "--env.payoffs", "1 x"], "the matrix: x is not a number"),
         (["coop/matrix", "--env.payoffs", "[[1, 2], [3]]"], "payoffs are ragged"),
         (["coop/matrix", "--env.payoffs", "[[1, NaN]]"], "payoff [0, 1] is nan"),
         (["coop/matrix", "--env.payoffs", "[[1, 2]"], "the array is not JSON"),
