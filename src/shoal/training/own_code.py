@@ -12,7 +12,7 @@ from shoal.core.errors import UserError
 from shoal.runs.config import Config
 
 _FILE = re.compile(r"(.+\.py):[A-Za-z_][\w.]*")
-_MODULE = re.compile(r"((?!shoal\b)[A-Za-z_]\w*(?:\.\w+)+|[A-Za-z_]\w*):[A-Z]\w*")
+_MODULE = re.compile(r"((?!shoal\b)[A-Za-z_]\w*(?:\.\w+)*):[A-Za-z_][\w.]*")
 
 
 def admit(config: Config, directory: Path, *, environment: bool, trust: bool) -> None:
