@@ -139,15 +139,22 @@ def train(algorithm: Algorithm, **settings) -> Trained:
     return Trained(learner, init, update, first, state, metrics)
 
 
+@pytest.fixture(scope="module", params=NAMES)
+def name(request):
+    """One algorithm after the other: all programs at once hold more memory maps than Linux gives."""
+    yield request.param
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="module")
-def once():
-    """Each training is made once."""
+def once(name):
+    """Each training of an algorithm is made once."""
     made = {}
 
-    def get(kind, name) -> Any:
-        if (kind, name) not in made:
-            made[kind, name] = kind(name)
-        return made[kind, name]
+    def get(kind) -> Any:
+        if kind not in made:
+            made[kind] = kind(name)
+        return made[kind]
 
     return get
 
@@ -171,10 +178,9 @@ def differ(a, b) -> float:
     return max(np.abs(x - y).max() for x, y in zip(parameters(a), parameters(b)))
 
 
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", [plain, rich])
-def test_it_compiles_once_and_learns(once, kind, name):
-    run = once(kind, name)
+def test_it_compiles_once_and_learns(once, kind):
+    run = once(kind)
     assert run.update._cache_size() == 1
     assert all(np.isfinite(float(value)) for value in run.metrics.values())
     assert run.metrics["skipped_updates"] == 0
@@ -183,20 +189,18 @@ def test_it_compiles_once_and_learns(once, kind, name):
     assert differ(before, after) > 1e-5
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_one_key_gives_one_result(once, name):
     """Also when all is traced and compiled anew."""
-    run, again = once(plain, name), plain(name)
+    run, again = once(plain), plain(name)
     for ours, expected in zip(parameters(again.last), parameters(run.last)):
         np.testing.assert_array_equal(ours, expected)
     other = run.learner.policy(run.init(jax.random.key(1)))
     assert differ(other, run.learner.policy(run.first)) > 0
 
 
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", [plain, rich])
-def test_acting_needs_no_optimizer_and_no_replay(once, kind, name):
-    run = once(kind, name)
+def test_acting_needs_no_optimizer_and_no_replay(once, kind):
+    run = once(kind)
     heavy = (Optimizer, Replay)
     acting = run.learner.algorithm.acting(run.last.algorithm)
     policy = run.learner.policy(run.last)
@@ -207,18 +211,16 @@ def test_acting_needs_no_optimizer_and_no_replay(once, kind, name):
     assert [x for x in nodes if isinstance(x, Optimizer)]  # it would be found
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_it_is_a_learner_and_its_state_keeps_its_shape(once, name):
-    run = once(plain, name)
+def test_it_is_a_learner_and_its_state_keeps_its_shape(once):
+    run = once(plain)
     assert isinstance(run.learner, Learner) and run.learner.steps_per_update == ENVS * UNROLL
     before, after = (jax.tree.map(lambda x: (x.shape, x.dtype), s) for s in (run.first, run.last))
     assert before == after
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_is_saved_and_loaded_acts_the_same(once, name, tmp_path):
+def test_what_is_saved_and_loaded_acts_the_same(once, tmp_path):
     """By a template that nothing was computed for; then it learns on as if it had never stopped."""
-    run = once(rich, name)
+    run = once(rich)
     save(tmp_path, 1, run.last, config_hash="x", extra={}, keep=1)
     loaded = load(tmp_path, jax.eval_shape(run.init, KEY), config_hash="x").state
     now = run.last.loop.timestep
@@ -259,9 +261,8 @@ def learned(state):
     return getattr(state, "learned", state).params
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_devices_agree_and_members_do_not(once, name):
-    before, after, total = once(side_by_side, name)
+def test_devices_agree_and_members_do_not(once):
+    before, after, total = once(side_by_side)
     assert (total["skipped_updates"] == 0).all()
     for old, new in zip(before, after):
         np.testing.assert_array_equal(new[0], new[1])  # bit for bit on both devices
@@ -273,7 +274,7 @@ def test_devices_agree_and_members_do_not(once, name):
 # Symmetry.
 
 
-@pytest.mark.parametrize("name", BY_TARGET.values())
+@pytest.mark.parametrize("name", BY_TARGET.values(), indirect=True)
 def test_agents_that_share_parameters_are_interchangeable(name):
     """Without a number of its own, who sees what another saw does what the other did."""
     algorithm = make(name, sharing="shared", agent_id=False, recurrent=3)
