@@ -141,7 +141,7 @@ def train(algorithm: Algorithm, **settings) -> Trained:
 
 @pytest.fixture(scope="module", params=NAMES)
 def name(request):
-    """One algorithm after the other: all programs at once hold more memory maps than Linux gives."""
+    """One algorithm after the other: programs of all hold more memory maps than Linux gives."""
     yield request.param
     jax.clear_caches()
 
