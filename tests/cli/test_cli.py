@@ -208,6 +208,15 @@ def test_help_does_not_import_jax() -> None:
     assert time.monotonic() - start < 5  # half a second on a quiet machine
 
 
+def test_bench_steps_worlds_of_the_host_too(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--num-envs", "2", "--seconds", "0.01", "--env.in-process", "True", "--json"]
+    assert run(["bench", "env", "gymnasium:CartPole-v1", *small]) == 0
+    algorithm = ["--unroll", "8", "--algo.minibatches", "2", "--algo.hidden", "4"]
+    assert run(["bench", "train", "ippo", "gymnasium:CartPole-v1", *algorithm, *small]) == 0
+    for line in capsys.readouterr().out.splitlines():
+        assert json.loads(line)["steps_per_second"] > 0
+
+
 def test_bench_prints_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--num-envs", "8", "--seconds", "0.01", "--json"]
     assert run(["bench", "env", "mpe/simple", *small]) == 0

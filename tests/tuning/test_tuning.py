@@ -382,6 +382,17 @@ def test_a_trial_is_queued_again_once(tmp_path: Path) -> None:
 
 
 @needs_optuna
+def test_the_same_study_is_known_again_in_nested_fields(tmp_path: Path) -> None:
+    """Also where fields of the environment hold tuples of tuples: JSON has lists."""
+    for i, name in enumerate(["game/matching_pennies", "coop/qtran"]):
+        fields = fields_of(registry.make(name))
+        plan = dataclasses.replace(plan_of(), environment=name, environment_fields=fields)
+        (tmp_path / str(i)).mkdir()
+        keep_plan(tmp_path / str(i), plan)
+        keep_plan(tmp_path / str(i), plan)
+
+
+@needs_optuna
 def test_another_study_is_not_mixed_in(tmp_path: Path) -> None:
     keep_plan(tmp_path, plan_of())
     keep_plan(tmp_path, plan_of())

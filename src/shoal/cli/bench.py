@@ -1,17 +1,19 @@
 """shoal bench env|train: how fast this machine runs it."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from shoal import registry
 from shoal.cli.arguments import Arguments
+from shoal.cli.output import answer
 from shoal.cli.parse import parse, take
 from shoal.core.errors import unknown
 from shoal.runs.durable import Json
 from shoal.training.devices import prepare
 
 USAGE = "shoal bench env NAME [--num-envs B] | shoal bench train ALGORITHM NAME [--algo.FIELD v]"
+
+HOST_ENVS = 8  # where processes step them
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def run(arguments: Arguments) -> int:
         raise unknown("suite", suite, ("env", "train"))
     options, result = _environment(rest) if suite == "env" else _training(rest)
     if options.json:
-        print(json.dumps(result))
+        answer(result)
         return 0
     print(f"{result['steps_per_second']:,.0f} steps/s on {result['device']}")
     print(f"compiled in {result['compile_seconds']:.1f} s")
@@ -61,7 +63,10 @@ def _environment(arguments: Arguments) -> tuple[Environment, Json]:
     (name,), rest = take(arguments, ["NAME"], USAGE)
     registry.find("environment", name, registry.ENVIRONMENTS)
     prepare()
-    options = parse(Environment(registry.make(name)), rest, f"shoal bench env {name}")
+    env = registry.make(name)
+    options = parse(
+        Environment(env, num_envs=_num_envs(env, 1024)), rest, f"shoal bench env {name}"
+    )
     from shoal.training.speed import environment_speed
 
     return options, environment_speed(options.env, options.num_envs, options.seconds)
@@ -73,9 +78,17 @@ def _training(arguments: Arguments) -> tuple[Training, Json]:
     entry = registry.find_algorithm(algorithm)
     registry.find("environment", name, registry.ENVIRONMENTS)
     prepare()
-    default = Training(registry.make(name), algo=registry.make_algorithm(algorithm))
+    env = registry.make(name)
+    algo = registry.make_algorithm(algorithm)
+    default = Training(env, algo=algo, num_envs=_num_envs(env, 128))
     options = parse(default, rest, f"shoal bench train {algorithm} {name}")
     from shoal.training.speed import training_speed
 
     sizes = (options.num_envs, options.unroll, options.seconds)
     return options, training_speed(options.algo, options.env, *sizes, entry.learner)
+
+
+def _num_envs(env: Any, compiled: int) -> int:
+    from shoal.envs.host.world import HostWorld
+
+    return HOST_ENVS if isinstance(env, HostWorld) else compiled

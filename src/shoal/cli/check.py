@@ -1,6 +1,5 @@
 """shoal check MODULE:CLASS: whether a world keeps what learners rely on, and how to mend it."""
 
-import json
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 from shoal import registry
 from shoal.cli.arguments import Arguments
 from shoal.cli.declared import check_options
+from shoal.cli.output import answer
 from shoal.cli.parse import parse, take
 from shoal.core.errors import UserError
 from shoal.core.limits import Count, Seed
@@ -62,7 +62,7 @@ def run(arguments: Arguments) -> int:
         outcomes = {check: report.outcome(check) for check in report.checks}
         findings = [finding.to_json() for finding in report.findings]
         counts = {"errors": report.errors, "warnings": report.warnings}
-        print(json.dumps({"environment": name, **counts, "checks": outcomes, "findings": findings}))
+        answer({"environment": name, **counts, "checks": outcomes, "findings": findings})
     else:
         _print(name, report)
     return 1 if report.errors else 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shoal.cli.arguments import Arguments
+from shoal.cli.output import answer
 from shoal.cli.parse import read_many
 from shoal.cli.table import table
 from shoal.core.errors import may_fail_to, require
@@ -58,7 +59,10 @@ def run(arguments: Arguments) -> int:
     if options.marl_eval:
         _write_marl_eval(groups, options.marl_eval)
     report = compare_groups(groups, reference=options.reference)
-    print(json.dumps(report) if options.json else "\n".join(text(report)))
+    if options.json:
+        answer(report)
+    else:
+        print(*text(report), sep="\n")
     return 0
 
 

@@ -1,12 +1,12 @@
 """shoal eval DIR: play fresh episodes with a run's policy, there or in a like environment."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shoal.cli.arguments import Arguments
 from shoal.cli.elsewhere import check_fields, elsewhere, split
+from shoal.cli.output import answer
 from shoal.cli.parse import read
 from shoal.cli.sweep import check_member, describe_member, print_table, settings_of
 from shoal.core.limits import Natural
@@ -60,7 +60,7 @@ def run(arguments: Arguments) -> int:
         if swept:
             settings = settings_of(swept, report["members"])
             report["settings"] = [setting.to_json() for setting in settings]
-        print(json.dumps(report))
+        answer(report)
     elif swept:
         if where:
             print(f"in {heading(report['environment'])}{where}")

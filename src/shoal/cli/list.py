@@ -1,10 +1,10 @@
 """shoal list algorithms|environments: the names that exist."""
 
-import json
 from dataclasses import dataclass
 
 from shoal import registry
 from shoal.cli.arguments import Arguments
+from shoal.cli.output import answer
 from shoal.cli.parse import read
 from shoal.core.errors import unknown
 
@@ -27,7 +27,7 @@ def run(arguments: Arguments) -> int:
         raise unknown("kind", kind, KINDS)
     entries = KINDS[kind]
     if options.json:
-        print(json.dumps({kind: list(entries)}))
+        answer({kind: list(entries)})
         return 0
     width = max(map(len, entries))
     for name, entry in entries.items():

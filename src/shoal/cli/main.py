@@ -5,6 +5,7 @@ import os
 import sys
 
 from shoal.cli.arguments import Arguments
+from shoal.cli.output import keep_for_answers
 from shoal.cli.table import table
 from shoal.core.errors import Failure, UserError, unknown
 
@@ -36,6 +37,8 @@ USAGE = """usage: shoal VERB ... (shoal VERB --help tells more)
 
 def main() -> None:
     """Runs the command line: exit code 0 is success, 2 a mistake of the user's, 1 anything else."""
+    if "--json" in sys.argv:
+        keep_for_answers()
     code = run(sys.argv[1:])
     if code == 2:  # nothing is left to save, and taking JAX apart would keep the user waiting
         sys.stdout.flush()

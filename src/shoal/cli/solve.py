@@ -1,6 +1,5 @@
 """shoal solve GAME: a game's payoffs, all answers of a concept, and their certificates."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -75,7 +74,7 @@ def run(arguments: Arguments) -> int:
         for answer in report["answers"]:
             answer.pop("said", None)
         del report["more"]
-        print(json.dumps(report))
+        answer(report)
     else:
         print("\n".join(_text(report)))
     return 0

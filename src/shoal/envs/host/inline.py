@@ -1,5 +1,6 @@
 """A block of worlds in this very process: no message to wait for, and no help where one hangs."""
 
+import contextlib
 import os
 
 from shoal.envs.host import shared
@@ -16,7 +17,8 @@ class Inline:
         self.shown = False  # whether it has shown the start of an episode
         self.pid = os.getpid()
         self._worker = Worker(job, memory)
-        self._answer = self._worker.answer(lambda: self._worker.make(job.make))
+        with contextlib.chdir("."):  # where it is left for another folder, that is undone
+            self._answer = self._worker.answer(lambda: self._worker.make(job.make))
 
     def ask(self, message: bytes) -> None:
         """Does at once what is asked for."""

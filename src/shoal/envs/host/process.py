@@ -43,16 +43,7 @@ class Process:
         self.shown = False  # whether it has shown the start of an episode
         self._status = memory.status[job.first]
         self._status[:] = (job.first, 0, 0, shared.MAKING)
-        self._channel, theirs = socket.socketpair()
-        lifeline, self._lifeline = os.pipe()
-        with theirs, os.fdopen(lifeline):
-            self._child = child.start(
-                "shoal.envs.host.worker",
-                *map(str, (theirs.fileno(), file, lifeline)),
-                pass_fds=(theirs.fileno(), file, lifeline),
-                stdin=subprocess.DEVNULL,
-                env=_UNLESS_SET | os.environ | dict.fromkeys(_ONE_THREAD, "1"),
-            )
+        self._child, self._channel, self._lifeline = begin("shoal.envs.host.worker", file)
         self._listener = shared.listener(self._channel)
         self._channel.settimeout(STARTING)
         with contextlib.suppress(OSError):  # what became of it is told when it is heard
@@ -72,9 +63,7 @@ class Process:
         `since` (`awake.now`), or where the answer is a failure."""
         try:
             shared.expect(self._listener)
-            while not self._listener.poll(LISTEN * 1000):  # short, since a stop would count as one
-                if awake.now() > since + deadline:
-                    raise TimeoutError
+            wait(self._listener, deadline, since)
             self._channel.settimeout(deadline)
             kind = shared.receive(self._channel, 1)[0]
             content = shared.receive_long(self._channel) if kind == shared.FAILED else b""
@@ -106,15 +95,44 @@ class Process:
         return Status(*self._status.tolist()).tell(what)
 
     def _fate(self) -> str:
-        """What became of a process that closed its end."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.wait(GRACE)
-        code = self._child.returncode
-        if code is None:
-            return "its process closed its channel"
-        how = "was" if code < 0 else "ended with"
         waited = " while it waited" if self._status[3] == shared.WAITING else ""
-        return f"its process {how} {child.fate(code)}{waited}"
+        return f"{fate(self._child)}{waited}"
+
+
+def begin(module: str, *files: int) -> tuple[child.Child, socket.socket, int]:
+    """Starts a process that runs others' code: itself, the channel to it, and the end of a pipe
+    that ends it when it is closed. It is told the descriptors of its channel, of `files` and of its
+    end of that pipe."""
+    channel, theirs = socket.socketpair()
+    lifeline, ours = os.pipe()
+    with theirs, os.fdopen(lifeline):
+        told = (theirs.fileno(), *files, lifeline)
+        started = child.start(
+            module,
+            *map(str, told),
+            pass_fds=told,
+            stdin=subprocess.DEVNULL,
+            env=_UNLESS_SET | os.environ | dict.fromkeys(_ONE_THREAD, "1"),
+        )
+    return started, channel, ours
+
+
+def wait(listener: Any, deadline: float, since: float) -> None:
+    """Waits until there is something to read. Raises `TimeoutError` where that takes more than
+    `deadline` seconds since `since` (`awake.now`)."""
+    while not listener.poll(LISTEN * 1000):  # short, since a stop would count as one
+        if awake.now() > since + deadline:
+            raise TimeoutError
+
+
+def fate(ended: child.Child) -> str:
+    """What became of a process that closed its end."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        ended.wait(GRACE)
+    code = ended.returncode
+    if code is None:
+        return "its process closed its channel"
+    return f"its process {'was' if code < 0 else 'ended with'} {child.fate(code)}"
 
 
 def stop(processes: Sequence[Any], file: int) -> None:

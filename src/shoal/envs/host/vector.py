@@ -73,7 +73,7 @@ class HostVector:
             raise unknown("on_failure", on_failure, ("replace", "stop"))
         self.facts, self.num_envs = facts, num_envs
         # Unpickled in this process, it would change the classes that it refers to.
-        self._make = make if in_process else _pickled(make)
+        self._make = make if in_process else pickled(make)
         self._deadline = deadline
         self._replaces, self._report, self._replaced = on_failure == "replace", report, 0
         self._file = shared.anonymous_file()
@@ -230,7 +230,8 @@ class HostVector:
         raise WorldFailed(line)
 
 
-def _pickled(make: Callable[[], HostEnv]) -> bytes:
+def pickled(make: Callable[[], HostEnv]) -> bytes:
+    """What makes a game, on its way to another process."""
     cloudpickle = optional("cloudpickle", "cloudpickle", "gymnasium")
     try:
         return cloudpickle.dumps(make)

@@ -127,7 +127,7 @@ class Worker:
         status = Status(*self._status)
         if isinstance(error, Broken | UserError):
             return status.tell(str(error))
-        return status.tell(("" if status.phase == shared.MAKING else "raised ") + _told(error))
+        return status.tell(("" if status.phase == shared.MAKING else "raised ") + told(error))
 
     def _mark(self, j: int, phase: int) -> None:
         status = self._status
@@ -211,7 +211,7 @@ def _misfit(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> s
     return f"{name} has type {value.dtype}, expected {dtype}"
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """An error and its place, in one line. What was pickled by value may have lost its file."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     lost = frame.filename.startswith("<")
@@ -236,17 +236,22 @@ def _serve(worker: Worker, channel: socket.socket) -> None:
             shared.send_long(channel, content, bytes((kind,)))
 
 
+def settle(channel: int, lifeline: int) -> socket.socket:
+    """Begins a process that runs others' code; its channel."""
+    os.set_inheritable(lifeline, False)
+    child.settle(lifeline)
+    child.end_by_signal(lifeline)
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)  # what games print is not what the parent's command prints
+    return socket.socket(fileno=channel)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Runs a worker, given the descriptors of its channel, of the shared memory, and of a pipe that
     ends when its parent does."""
     channel, file, lifeline = (int(word) for word in arguments)
-    os.set_inheritable(lifeline, False)
-    child.settle(lifeline)
-    child.end_by_signal(lifeline)
-    channel = socket.socket(fileno=channel)
+    channel = settle(channel, lifeline)
     warnings.filterwarnings("ignore", message=NO_IMAGE)  # the parent has said it
-    with contextlib.suppress(OSError):
-        os.dup2(2, 1)  # what games print is not what the parent's command prints
     job: Job = pickle.loads(shared.receive_long(channel))
     worker = Worker(job, Memory(file, job.facts, job.num_envs))
     os.close(file)

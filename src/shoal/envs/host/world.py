@@ -8,6 +8,7 @@ Such a world is no function of its state, so it cannot be compiled: worker proce
 Towers et al., Gymnasium (2024), arXiv:2407.17032.
 """
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from shoal.core.limits import Count, Natural, Positive, check_fields
 from shoal.core.spaces import Box, Discrete
 from shoal.envs.host.building import LONGEST, build
 from shoal.envs.host.env import HostEnv, HostSpec
+from shoal.envs.host.facts import ask_facts
 from shoal.envs.host.vector import HostVector
 from shoal.envs.settings import read_settings
 
@@ -62,7 +64,7 @@ class HostWorld(eqx.Module):
 
     @property
     def facts(self) -> HostSpec:
-        """What the world says of itself; it is made once to find out."""
+        """What the world says of itself; it is made once to find out, in a process of its own."""
         return _facts(self)
 
     @property
@@ -152,13 +154,12 @@ def _own(make_fn: Callable[[], Any], name: str, fields: dict[str, Any]) -> HostW
 
 @functools.lru_cache(maxsize=64)
 def _facts(world: HostWorld) -> HostSpec:
+    if not world.in_process:
+        return ask_facts(world.task, world.build, float(world.deadline))
     try:
-        game = world.build()
+        with contextlib.chdir("."), contextlib.closing(world.build()) as game:
+            return game.facts
     except UserError:
         raise
     except Exception as error:  # a constructor of others may raise anything
         raise UserError(f"{world.task} cannot be made: {in_a_line(error)}") from error
-    try:
-        return game.facts
-    finally:
-        game.close()
