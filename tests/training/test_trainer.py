@@ -213,6 +213,23 @@ def test_killed_runs_resume_to_the_same_bytes(uninterrupted: Path, tmp_path: Pat
     assert (out / "eval.json").read_bytes() == (uninterrupted / "eval.json").read_bytes()
 
 
+def test_a_finished_run_trains_longer_as_if_it_had_been_longer(tmp_path: Path) -> None:
+    steady = PPO(**SMALL, anneal_learning_rate=False)
+    whole = start(tmp_path / "whole", steady, total_steps=2_000)
+    short = start(tmp_path / "short", steady)
+    before = rows(short.directory)
+    with pytest.raises(UserError, match="steps is 1000, expected more than the run's 1,000"):
+        runs.resume(short.directory, total_steps=1_000)
+    longer = runs.resume(short.directory, total_steps=2_000)
+    assert rows(short.directory)[: len(before)] == before
+    assert longer.metrics[-1]["step"] == longer.config.total_steps == 2_000
+    for ours, expected in zip(*(jax.tree.leaves(run.policies) for run in (longer, whole))):
+        np.testing.assert_array_equal(ours, expected)
+    assert longer.evaluation["return"] == whole.evaluation["return"]
+    loaded = runs.load(short.directory)  # what is on the disk agrees
+    assert loaded.config == longer.config and loaded.evaluation == longer.evaluation
+
+
 def test_sigterm_saves_and_leaves_within_ten_seconds(uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     process = spawn(out, "start", STEPS)

@@ -1,4 +1,4 @@
-"""shoal resume DIR: continue an interrupted run to its end."""
+"""shoal resume DIR: continue an interrupted run to its end, or any run beyond it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from shoal.cli.arguments import Arguments
 from shoal.cli.finish import finish
 from shoal.cli.parse import read
+from shoal.core.limits import Count
 from shoal.runs.run_directory import RunDirectory
 from shoal.trackers.choice import choose
 
@@ -14,6 +15,8 @@ from shoal.trackers.choice import choose
 class Options:
     """Continue a run from its last good checkpoint."""
 
+    steps: Count | None = None
+    """Environment steps in all, to train longer than the run was to last."""
     pictures: bool = True
     """Whether to make curve.png and replay.html at the end."""
     env: str | None = None
@@ -33,6 +36,7 @@ def run(arguments: Arguments) -> int:
     track = None if options.track is None else choose(options.track)
     from shoal.training.run import resume
 
-    ended = resume(path, env=options.env, quiet=False, track=track, trust=options.trust)
+    chosen = {"env": options.env, "track": track, "trust": options.trust}
+    ended = resume(path, total_steps=options.steps, quiet=False, **chosen)
     finish(ended, options.pictures)
     return 0

@@ -71,8 +71,10 @@ class Config:
 
     @property
     def hash(self) -> str:
-        """Of all that shapes a state or its numbers; a checkpoint of another hash is foreign."""
-        text = json.dumps(self.to_json(), sort_keys=True)
+        """Of what a run is, however long it lasts; a checkpoint of another hash is foreign."""
+        settings = self.to_json()
+        del settings["total_steps"]
+        text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from shoal import registry
 from shoal.core import addresses
 from shoal.core.algorithm import Algorithm, Learner, Policy
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import UserError, may_fail_to, require, unknown
 from shoal.core.names import heading, in_words, short_name
 from shoal.core.spaces import Box
 from shoal.core.teams import return_names
@@ -334,12 +334,16 @@ def resume(
     directory: Path | str,
     *,
     env: World | str | None = None,
+    total_steps: int | None = None,
     quiet: bool = True,
     watchers: Sequence[Watcher] = (),
     track: Track | None = None,
     trust: bool = False,
 ) -> Run:
     """Continues a run from its last good checkpoint, to the end that its config names.
+
+    `total_steps` moves that end: the run, finished or not, is from then on one of so many steps.
+    Rates that fall until the end fall on towards the new one.
 
     `env` is needed only for an environment that had no name: the environment, or the address of
     what makes it, which then has the fields that the run's had. The trackers that the run
@@ -351,11 +355,26 @@ def resume(
         admit(config, run.path, environment=env is None, trust=trust)
         prepare(config.deterministic)
         run.lock()
+        if total_steps is not None:
+            config = _prolong(run, config, total_steps)
         tracking = Tracking(track, run, config, quiet)
         trainer = Trainer(config, *rebuild(config, env), run, [*watchers, tracking.watch])
         with tracking:
             state = trainer.run(stopper, resume=True, quiet=quiet)
         return _run(trainer, trainer.policies(state))
+
+
+def _prolong(run: RunDirectory, config: Config, total_steps: int) -> Config:
+    """The configuration with a later end, which is kept. What was the final evaluation goes."""
+    before = config.total_steps
+    require(
+        total_steps > before, f"steps is {total_steps}, expected more than the run's {before:,}"
+    )
+    config = dataclasses.replace(config, total_steps=total_steps)
+    with may_fail_to(f"write in {run.path}"):
+        (run.path / "eval.json").unlink(missing_ok=True)
+        run.write_config(run.read_config() | {"total_steps": total_steps})
+    return config
 
 
 def load(
