@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from shoal.agents.cooperative.iql import iql
 from shoal.core.errors import UserError
 from shoal.envs.host.vector import WorldFailed
 from shoal.recording.host_recording import record_host
-from shoal.training import run as runs
+from shoal.training import host_evaluation, run as runs
 from shoal.training.backend import record
 from shoal.training.host_evaluation import HostStage
 from shoal.training.on_host import OnHost
@@ -82,6 +83,22 @@ def test_every_environment_plays_its_share_of_an_evaluation():
     with HostStage(shoal.from_pettingzoo(Clock), episodes=19) as stage:
         returns = stage.play_random(jax.random.key(0))
     np.testing.assert_array_equal(returns.per_agent, np.tile([3.0, 6.0], (19, 1)))
+
+
+def test_an_evaluation_without_an_end_is_warned_of(monkeypatch, capsys):
+    monkeypatch.setattr(host_evaluation, "PATIENCE", 30)
+
+    class Endless(Far):
+        def step(self, action):
+            return *super().step(action)[:2], False, False, {}
+
+    for far in (Far, lambda: gymnasium.wrappers.TimeLimit(Endless(), 100), Endless):
+        with HostStage(shoal.from_gymnasium(far, "far", in_process=True), episodes=2) as stage:
+            stage.play_random(jax.random.key(0))
+    assert capsys.readouterr().err == (
+        "warning: no episode of far has ended in 30 steps of an evaluation, and it names no time "
+        "limit: they are cut after 10,000; --env.horizon cuts them sooner\n"
+    )
 
 
 def test_who_is_cut_alone_comes_later_or_has_ended_is_shown_and_paid_as_that():

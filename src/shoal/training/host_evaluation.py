@@ -1,6 +1,7 @@
 """What a policy is worth in a world of the host: whole episodes, played by worker processes."""
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from shoal.training.evaluation import Returns, apart, random_action
 from shoal.training.on_device import batch_carry
 
 TOGETHER = 16  # most environments that are stepped at once
+PATIENCE = 1_000  # steps without the end of an episode, after which the user is told
 AHEAD = 256  # steps whose random numbers are drawn together
 Act = Callable[[HostStep, Carry, np.ndarray, np.ndarray], tuple[Array, Carry]]
 
@@ -77,9 +79,12 @@ class HostStage:
         left[: self.episodes % n] += 1
         shown, done, finished = vector.reset(seeds_of(key, n)), np.ones(n, bool), []
         returns = np.zeros(shown.reward.shape)
-        seeds = _seeds(key)
-        while left.any():
-            action, carry = act(shown, carry, done, next(seeds))
+        for step, seed in enumerate(_seeds(key)):
+            if not left.any():
+                break
+            if step == PATIENCE and not finished and self.world.endless:
+                self._warn()
+            action, carry = act(shown, carry, done, seed)
             before = shown
             successor, shown = vector.step(np.asarray(action))
             done = successor.done
@@ -89,6 +94,15 @@ class HostStage:
             left[counted] -= 1
             returns[done] = 0.0
         return Returns(np.stack(finished).astype(np.float32), {})
+
+    def _warn(self) -> None:
+        print(
+            f"warning: no episode of {self.world.task} has ended in {PATIENCE:,} steps of an "
+            "evaluation, and it names no time limit: they are cut after "
+            f"{self.world.spec.horizon:,}; --env.horizon cuts them sooner",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def close(self) -> None:
         """Ends the workers."""

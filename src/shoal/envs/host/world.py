@@ -68,6 +68,11 @@ class HostWorld(eqx.Module):
         return _facts(self)
 
     @property
+    def endless(self) -> bool:
+        """Whether neither the world nor its settings say how long an episode may last."""
+        return not (self.horizon or self.facts.limit)
+
+    @property
     def spec(self) -> EnvSpec:
         facts = self.facts
         sizes, teams = facts.action_sizes, self.teams or facts.teams
