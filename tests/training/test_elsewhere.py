@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+import shoal
 from shoal.core.errors import UserError
 from shoal.envs.cooperative.coverage import Coverage
 from shoal.envs.particle.simple_spread import SimpleSpread
@@ -62,3 +63,20 @@ def test_what_does_not_fit_is_a_clear_mistake(there, settings, complaint):
     algorithm, policy = policy_of("ippo", home, **dict(agent_id=False) | settings)
     with pytest.raises(UserError, match=complaint):
         act_in(there.spec, [policy], algorithm, home.spec)
+
+
+def test_a_policy_of_another_environment_is_one_line():
+    policy = shoal.train("ippo", "mpe/simple_spread", total_steps=64, **SMALL).policies[0]
+    for there in ("mpe/simple", shoal.make("mpe/simple_spread", num_agents=5)):
+        with pytest.raises(UserError, match="the policy does not fit mpe/simple"):
+            shoal.evaluate(policy, there, episodes=2)
+    assert shoal.evaluate("scripted", "mpe/simple", episodes=2).mean > -50
+
+
+def test_a_run_that_ends_before_it_learns_is_warned_of(tmp_path, capsys):
+    few = dict(total_steps=64, hidden=(4,), capacity=20_000)
+    shoal.train("iql", "mpe/simple", out=tmp_path / "never", **few)
+    said = "warning: learning_starts is 10,000, and the run has 64 steps: nothing is learned"
+    assert said in capsys.readouterr().err.splitlines()
+    shoal.train("iql", "mpe/simple", out=tmp_path / "soon", learning_starts=32, **few)
+    assert "nothing is learned" not in capsys.readouterr().err

@@ -29,7 +29,7 @@ from shoal.training.evaluation import (
     evaluate_scripted,
     has_script,
 )
-from shoal.training.fit import check_learner
+from shoal.training.fit import check_learner, check_policy
 from shoal.training.host_evaluation import HostStage
 from shoal.training.on_host import HostProgram
 from shoal.training.program import Program, State, stack
@@ -114,6 +114,7 @@ def _play_on_device(
     if isinstance(policy, str):
         play = _controller(policy)
         return jax.device_get(jax.jit(lambda k: play(env, k, episodes))(key))
+    check_policy(policy, env)
     return jax.device_get(eqx.filter_jit(evaluate_policy)(policy, env, key, episodes, greedy))
 
 

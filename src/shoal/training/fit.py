@@ -94,6 +94,23 @@ def check_learner(learner: Any, env: Env) -> None:
     check_action(action, env.spec, 1, f"{kind}, the policy of {name},")
 
 
+def check_policy(policy: Policy, env: Env) -> None:
+    """Traces a policy in an environment.
+
+    Raises:
+        UserError: it cannot read what agents are shown there, or its actions do not fit.
+    """
+    try:
+        action = eqx.filter_eval_shape(_act, policy, env, _key())
+    except (TypeError, ValueError) as error:
+        spec = env.spec
+        raise UserError(
+            f"the policy does not fit {spec.name}, whose {spec.num_agents} agents are shown "
+            f"{spec.obs_size} numbers each: run.elsewhere(env) moves one, or says why it cannot"
+        ) from error
+    check_action(action, env.spec, 1, "the policy")
+
+
 def _act(policy: Policy, env: Env, key: Array) -> Any:
     """The likeliest actions at the start of one episode."""
     first, carry = jax.tree.map(lambda x: x[None], (env.reset(key)[1], policy.initial_carry()))

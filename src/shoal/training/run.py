@@ -1,6 +1,7 @@
 """The Python interface: train, resume, load, evaluate."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -297,6 +298,10 @@ def start(
     learners = make_learners(config, algorithm, env)
     backend.check(learners[0], env)
     check_memory(jax.eval_shape(learners[0].init, jax.random.key(0)), len(learners))
+    starts, steps = getattr(algorithm, "learning_starts", 0), config.total_steps
+    if starts >= steps:
+        few = f"learning_starts is {starts:,}, and the run has {steps:,} steps: nothing is learned"
+        print(f"warning: {few}", file=sys.stderr, flush=True)
     with Stopper() as stopper, RunDirectory.create(out) as directory:
         tracking = Tracking(trackers, directory, config, quiet)
         trainer = Trainer(config, learners, env, directory, [*watchers, tracking.watch])
@@ -405,12 +410,18 @@ def load(
 
 
 def evaluate(
-    policy: Policy | str, env: World, *, episodes: int = 100, seed: int = 0, greedy: bool = True
+    policy: Policy | str,
+    env: World | str,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    greedy: bool = True,
 ) -> Evaluation:
     """Plays whole episodes and summarises them. `policy` may be `"scripted"` or `"random"`."""
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
-    returns = backend_of(env).play(policy, env, jax.random.key(seed), episodes, greedy)
-    found = evaluation_summaries(env.spec, jax.tree.map(lambda x: np.asarray(x)[None], returns))
+    world: World = registry.make(env) if isinstance(env, str) else env
+    returns = backend_of(world).play(policy, world, jax.random.key(seed), episodes, greedy)
+    found = evaluation_summaries(world.spec, jax.tree.map(lambda x: np.asarray(x)[None], returns))
     return Evaluation(**found.pop("return"), metrics=found)
 
 
