@@ -1,5 +1,6 @@
 """What a world says of itself is asked of a process of its own, whatever its constructor does."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from gymnasium.spaces import Box, Discrete
 import shoal
 from shoal.core.errors import UserError
 from shoal.envs.host import facts
+from shoal.envs.host.vector import WorldFailed
 
 WORLD = """
 import os
@@ -37,6 +39,9 @@ class Noisy(gymnasium.Env):
         print("step")
         return np.zeros(2, np.float32), 1.0, False, True, {}
 """
+
+
+SEEN = np.zeros(2, np.float32)
 
 
 class Made(gymnasium.Env):
@@ -71,6 +76,42 @@ def test_what_a_constructor_does_is_one_line(do, said, monkeypatch):
         shoal.from_gymnasium(lambda: Made(do), "made", deadline=1.0)
     assert str(told.value).startswith("made cannot be made: ") and said in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def paid(reward):
+    return lambda: (SEEN, reward, False, True, {})
+
+
+@pytest.mark.parametrize(
+    "reset, step, said",
+    [
+        (lambda: SEEN, None, "reset returns a ndarray, expected observation, info"),
+        (lambda: (SEEN, 0.0), None, "reset returns a float as info, expected a dict"),
+        (
+            None,
+            lambda: (SEEN, 1.0, True, {}),
+            "step returns 4 values, expected observation, reward, terminated, truncated",
+        ),
+        (None, paid(np.ones(2)), "reward of agent has shape (2,), expected one number"),
+        (None, paid({"a": 1}), "reward of agent is {'a': 1}, expected one number"),
+        (None, paid([np.array([1.0])]), None),
+    ],
+)
+def test_what_an_older_interface_returns_is_named_at_once(reset, step, said):
+    """Without ten workers in its place, and by what was expected."""
+    world = Made(lambda: None)
+    if reset is not None:
+        world.reset = lambda *, seed=None, options=None: reset()
+    if step is not None:
+        world.step = lambda action: step()
+    warned: list[str] = []
+    told = contextlib.nullcontext() if said is None else pytest.raises((UserError, WorldFailed))
+    with told as error:
+        env = shoal.from_gymnasium(lambda: world, "odd", in_process=True)
+        with env.vector(1, warned.append) as vector:
+            vector.reset(np.arange(1))
+            assert vector.step(np.zeros((1, 1), np.int32))[0].reward == 1.0
+    assert warned == [] and (said is None or said in str(error.value))
 
 
 def test_one_that_takes_long_is_named(monkeypatch, capsys):

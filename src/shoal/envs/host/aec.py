@@ -51,7 +51,7 @@ class AECHostEnv(HostEnv):
         env.step(players.act(i, action[i]))
         players.reward[:] = 0
         for agent, reward in env.rewards.items():
-            players.reward[players.index_of(agent)] = reward
+            players.pay(agent, reward)
         return self._turn()
 
     def render(self) -> np.ndarray:

@@ -31,8 +31,8 @@ class Inline:
         """The kind of the answer, which is there. Raises `Lost` where it is a failure."""
         del deadline, since
         kind, content = self._answer
-        if kind == shared.FAILED:
-            raise Lost(content.decode())
+        if kind >= shared.FAILED:
+            raise Lost(content.decode(), kind == shared.REFUSED)
         return kind
 
     def kill(self) -> None:

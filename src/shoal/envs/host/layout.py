@@ -84,6 +84,22 @@ class AgentLayout:
         given = any(MASK in (info or {}) for info in infos)
         self.masked = self.act.discrete and (self.masked or given)
 
+    def pay(self, agent: Hashable, reward: Any) -> None:
+        """An agent's reward of this step.
+
+        Raises:
+            UserError: it is not one number.
+        """
+        i = self.index_of(agent)
+        try:
+            self.reward[i] = reward
+        except (TypeError, ValueError):
+            numbers = np.asarray(reward)
+            if numbers.dtype.kind not in "biuf" or numbers.size != 1:
+                what = f"has shape {numbers.shape}" if numbers.size != 1 else f"is {reward!r}"
+                raise UserError(f"reward of {self.names[i]} {what}, expected one number") from None
+            self.reward[i] = numbers.item()
+
     def see(self, i: int, observation: Any, info: Any) -> bool:
         """Agent `i` sees this. Whether it may do anything, so far as its info and its mask say."""
         eyes, info = self.eyes[i], info or {}
@@ -211,3 +227,18 @@ def _common_images(names: Sequence[str], eyes: Sequence[ObservationEncoder]) -> 
 
 def _shapes(images: tuple[Image, ...]) -> str:
     return " and ".join("x".join(map(str, image)) for image in images)
+
+
+def unpacked(made: Any, which: str, expected: str) -> Any:
+    """What `which`, a method of a world, returned: as many things as the interface says.
+
+    Raises:
+        UserError: there are more or fewer, as in an older interface.
+
+    >>> unpacked((1, {}), "reset", "observation, info")
+    (1, {})
+    """
+    if isinstance(made, tuple | list) and len(made) == expected.count(",") + 1:
+        return made
+    gives = f"{len(made)} values" if isinstance(made, tuple | list) else f"a {type(made).__name__}"
+    raise UserError(f"{which} returns {gives}, expected {expected}")

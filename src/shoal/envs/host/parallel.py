@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from shoal.envs.host.env import HostEnv, HostStep
+from shoal.envs.host.layout import unpacked
 from shoal.envs.host.views import View, picture
 from shoal.envs.host.zoo import GlobalState, limit_of, players_of
 
+RESET = "observations, infos"
+STEP = "observations, rewards, terminations, truncations, infos"
 NOBODY: Set[Hashable] = frozenset()
 
 
@@ -29,7 +32,7 @@ class ParallelHostEnv(HostEnv):
     def __init__(self, make_fn: Callable[[], Any], view: View):
         self.env = env = make_fn()
         self.players = players_of(env, view)
-        _, infos = env.reset(seed=0)
+        _, infos = unpacked(env.reset(seed=0), "reset", RESET)
         self.players.notice(list((infos or {}).values()))
         self.state = GlobalState(env)
         self.facts = self.players.facts(self.state.size, limit_of(env))
@@ -38,7 +41,7 @@ class ParallelHostEnv(HostEnv):
     def reset(self, seed: int) -> HostStep:
         self.players.begin(seed)
         self.living = NOBODY
-        observations, infos = self.env.reset(seed=int(seed))
+        observations, infos = unpacked(self.env.reset(seed=int(seed)), "reset", RESET)
         self._show(observations, infos, NOBODY, NOBODY)
         return self.players.shown(self.state.read(ended=False))
 
@@ -46,13 +49,14 @@ class ParallelHostEnv(HostEnv):
         players, before = self.players, self.living
         rows = {agent: players.index_of(agent) for agent in self.env.agents}
         joint = {agent: players.act(i, action[i]) for agent, i in rows.items()}
-        observations, rewards, terminations, truncations, infos = self.env.step(joint)
+        done = unpacked(self.env.step(joint), "step", STEP)
+        observations, rewards, terminations, truncations, infos = done
         dead = {agent for agent, ends in terminations.items() if ends}
         cut = {agent for agent, ends in truncations.items() if ends} - dead
         self._show(observations, infos, dead, cut)
         players.reward[:] = 0
         for agent in rewards.keys() & (before | self.living):
-            players.reward[players.index_of(agent)] = rewards[agent]
+            players.pay(agent, rewards[agent])
         return players.shown(self.state.read(ended=not self.living))
 
     def render(self) -> np.ndarray:

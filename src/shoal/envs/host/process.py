@@ -32,7 +32,12 @@ _UNLESS_SET = {
 
 
 class Lost(Exception):
-    """A worker failed; says how in one line that names environment, seed and step."""
+    """A worker failed; says how in one line that names environment, seed and step. `for_good` where
+    another in its place would fail likewise."""
+
+    def __init__(self, line: str, for_good: bool = False):
+        super().__init__(line)
+        self.for_good = for_good
 
 
 class Process:
@@ -66,13 +71,13 @@ class Process:
             wait(self._listener, deadline, since)
             self._channel.settimeout(deadline)
             kind = shared.receive(self._channel, 1)[0]
-            content = shared.receive_long(self._channel) if kind == shared.FAILED else b""
+            content = shared.receive_long(self._channel) if kind >= shared.FAILED else b""
         except TimeoutError:
             raise Lost(self._line(f"did not answer within {deadline:g} s")) from None
         except (EOFError, OSError):
             raise Lost(self._line(self._fate())) from None
-        if kind == shared.FAILED:
-            raise Lost(content.decode())
+        if kind >= shared.FAILED:
+            raise Lost(content.decode(), kind == shared.REFUSED)
         return kind
 
     def kill(self, until: float = 0.0) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from shoal.envs.host.env import HostSpec
 
 STEP, RESET, CLOSE = 0, 2, 4  # what a vector asks for; plus the slot to write to
-RUNNING, ENDED, FAILED = range(3)  # what a worker answers; ENDED: some episode has
+RUNNING, ENDED, FAILED, REFUSED = range(4)  # what a worker answers; ENDED: some episode has
 MAKING, RESETTING, STEPPING, WAITING = range(4)  # what a worker is at
 
 AWAKE = 1e-3  # seconds

@@ -7,10 +7,11 @@ import numpy as np
 
 from shoal.core.errors import require
 from shoal.envs.host.env import HostEnv, HostStep
-from shoal.envs.host.layout import AgentLayout
+from shoal.envs.host.layout import AgentLayout, unpacked
 from shoal.envs.host.views import View, picture
 
 AGENT = "agent"
+STEP = "observation, reward, terminated, truncated, info"
 
 
 class GymnasiumHostEnv(HostEnv):
@@ -27,28 +28,35 @@ class GymnasiumHostEnv(HostEnv):
         one = not callable(getattr(env, "observation_space", len))
         require(one, f"{self.name} is no world of Gymnasium's: it has no single observation_space")
         self.players = AgentLayout([AGENT], [env.observation_space], [env.action_space], view)
-        _, info = env.reset(seed=0)
-        self.players.notice([info])
+        self.players.notice([self._reset(0)[1]])
         self.facts = self.players.facts(limit=limit_of(env))
 
     def reset(self, seed: int) -> HostStep:
         players = self.players
         players.begin(seed)
-        observation, info = self.env.reset(seed=int(seed))
+        observation, info = self._reset(int(seed))
         players.see(0, observation, info)
         players.terminated[0], players.active[0] = False, True
         return players.shown()
 
     def step(self, action: np.ndarray) -> HostStep:
         players = self.players
-        done = self.env.step(players.act(0, action[0]))
+        done = unpacked(self.env.step(players.act(0, action[0])), "step", STEP)
         observation, reward, terminated, truncated, info = done
         players.see(0, observation, info)
-        players.reward[0] = reward
+        players.pay(AGENT, reward)
         players.terminated[0] = terminated
         players.truncated[0] = truncated and not terminated
         players.active[0] = not (terminated or truncated)
         return players.shown()
+
+    def _reset(self, seed: int) -> tuple[Any, dict[str, Any]]:
+        observation, info = unpacked(self.env.reset(seed=seed), "reset", "observation, info")
+        require(
+            isinstance(info, dict),
+            f"reset returns a {type(info).__name__} as info, expected a dict",
+        )
+        return observation, info
 
     def render(self) -> np.ndarray:
         return picture(self.env.render, self.name)

@@ -49,8 +49,9 @@ class HostVector:
     What `reset` and `step` return are read-only views into one of two buffers: they hold until the
     call after the next. JAX copies them, since they are not aligned as it wants them.
 
-    Raises `WorldFailed` where a game cannot be made or first reset, after 10 replacements, and at
-    the first failure where `on_failure` is `stop`; everything is closed then.
+    Raises `WorldFailed` where a game cannot be made or first reset, where it returns what no
+    interface has, after 10 replacements, and at the first failure where `on_failure` is `stop`;
+    everything is closed then.
     """
 
     def __init__(
@@ -183,6 +184,8 @@ class HostVector:
                     kind = process.hear(deadline, since)
                 except Lost as lost:
                     kind, failed[w] = shared.RUNNING, str(lost)
+                    if lost.for_good:
+                        self._fail(failed, str(lost))
                 ended.append(kind == shared.ENDED)
         except BaseException:  # an interrupt: what was not heard would answer the next question
             self.close()

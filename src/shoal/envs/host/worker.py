@@ -112,7 +112,8 @@ class Worker:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # also what a game's sys.exit raises
-            kind, content = shared.FAILED, self.line(error).encode()
+            kind = shared.REFUSED if isinstance(error, UserError) else shared.FAILED
+            content = self.line(error).encode()
         self._status[3] = shared.WAITING
         return kind, content
 
@@ -256,7 +257,7 @@ def main(arguments: Sequence[str]) -> None:
     worker = Worker(job, Memory(file, job.facts, job.num_envs))
     os.close(file)
     kind, content = worker.answer(lambda: worker.make(lambda: pickle.loads(job.make)()))
-    if kind == shared.FAILED:
+    if kind >= shared.FAILED:
         shared.send_long(channel, content, bytes((kind,)))
         return
     channel.sendall(bytes((kind,)))
