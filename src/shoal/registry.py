@@ -84,6 +84,9 @@ ALGORITHMS: dict[str, Entry] = {
     "hatrpo": Entry(f"{_POLICY_GRADIENT}.happo:hatrpo", "TRPO agent by agent, for unlike agents"),
     "a2c": Entry(f"{_POLICY_GRADIENT}.a2c:a2c", "advantage actor-critic, one pass over the data"),
     "maa2c": Entry(f"{_POLICY_GRADIENT}.a2c:maa2c", "A2C with a centralised critic"),
+    "impala": Entry(
+        f"{_POLICY_GRADIENT}.impala:impala", "actor-critic for steps of older policies, by V-trace"
+    ),
     "reinforce": Entry(
         f"{_POLICY_GRADIENT}.reinforce:reinforce",
         "policy gradient from the returns of whole episodes",

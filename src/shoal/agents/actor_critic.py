@@ -83,19 +83,12 @@ class ActorCritic(OnPolicy):
         value, after = steps.extras["value"], self._successor_values(state, trajectory)
         if self.normalise_values:
             value, after = _each(returns.restore, value), _each(returns.restore, after)
-        advantage = gae(
-            steps.successor.reward,
-            self.discount * (1.0 - steps.successor.terminated),
-            value,
-            after,
-            steps.successor.ended,
-            # Out of its turn an agent does not act: its return runs on to its next turn.
-            jnp.where(steps.successor.active, self.gae_lambda, 1.0),
-        )
-        batch = self.batch_of(trajectory, advantage, advantage + value)
+        advantage, target = self.estimate(state.params, trajectory, value, after)
+        batch = self.batch_of(trajectory, advantage, target)
+        seen = value + advantage
         if self.normalise_values:
-            returns = returns.update(batch.target[..., None], batch.alive)
-            value, target = (_each(returns.normalise, x) for x in (value, batch.target))
+            returns = returns.update(target[..., None], batch.alive)
+            value, seen, target = (_each(returns.normalise, x) for x in (value, seen, target))
             batch = eqx.tree_at(lambda b: b.target, batch, target)
         if self.normalise_advantages:
             of_agent, weight = state.params["actor"].network.groups.of_agent, batch.weight
@@ -103,8 +96,32 @@ class ActorCritic(OnPolicy):
             deviation = jnp.sqrt(group_mean(advantage**2, weight, of_agent))
             advantage = advantage / (deviation + 1e-8)
         else:
-            advantage = batch.target - value
+            advantage = seen - value
         return eqx.tree_at(lambda b: b.advantage, batch, advantage), returns
+
+    def estimate(
+        self,
+        params: Params,
+        trajectory: Trajectory,
+        value: Float[Array, "T B N"],
+        after: Float[Array, "T B N"],
+    ) -> tuple[Float[Array, "T B N"], Float[Array, "T B N"]]:
+        """Advantages, and what the critic learns, from values of states and of their successors."""
+        advantage = gae(*self.returns_of(trajectory, value, after))
+        return advantage, advantage + value
+
+    def returns_of(
+        self,
+        trajectory: Trajectory,
+        value: Float[Array, "T B N"],
+        after: Float[Array, "T B N"],
+    ) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """What returns are made of: rewards, discounts, both values, ends, and the mixing of
+        horizons. Out of its turn an agent does not act: its return runs on to its next turn."""
+        successor = trajectory.transitions.successor
+        discount = self.discount * (1.0 - successor.terminated)
+        mixing = jnp.where(successor.active, self.gae_lambda, 1.0)
+        return successor.reward, discount, value, after, successor.ended, mixing
 
     def _successor_values(
         self, state: OnPolicyState, trajectory: Trajectory
