@@ -295,7 +295,13 @@ def test_a_member_is_rendered_beside_the_first_and_checked(
     assert run(["render", str(out), "--episodes", "1", "--member", "3"]) == 0
     said = capsys.readouterr().out
     assert said == f"{out / 'replay_3.html'} (member 3: learning_rate 0.01, seed 1)\n"
+    assert run(["render", str(out), "--episodes", "1", "--env.horizon", "5"]) == 0
+    assert (out / "replay_horizon_5.html").is_file()
     assert (out / "replay.html").read_bytes() == before
+    capsys.readouterr()
+    assert run(["render", str(out), "--format", "heat-map", "--out", "map.gif"]) == 2
+    said = capsys.readouterr().err
+    assert said == "shoal: a heat map is written to map.gif, expected NAME.png\n"
     for verb in ("render", "eval", "export"):
         assert run([verb, str(out), "--member", "4"]) == 2
         assert capsys.readouterr().err == "shoal: --member is 4, expected 0 to 3\n"

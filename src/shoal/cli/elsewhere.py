@@ -1,5 +1,6 @@
 """`--env.FIELD VALUE` of verbs that play a run's policy: its environment with another number."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,9 +42,15 @@ def check_fields(directory: str, own: Arguments) -> None:
 
 
 def elsewhere(run: "Run", own: Arguments) -> tuple["Run", str]:
-    """The run in its environment with those fields, and how to say it."""
+    """The run in its environment with those fields, and how to say it: ` (num_agents 80)`."""
     if not own.options:
         return run, ""
     env = parse(_Fields(run.env), own, "shoal eval DIR").env
     fields = (f"{option.field} {' '.join(option.values)}" for option in own.options)
     return run.elsewhere(env), f" ({', '.join(fields)})"
+
+
+def in_a_name(where: str) -> str:
+    """That as a part of a file's name, `_num_agents_80`, so that what is made elsewhere does not
+    replace what shows the run at home."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", where).rstrip("_")[:60]

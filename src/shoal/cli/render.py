@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from shoal.cli.arguments import Arguments
-from shoal.cli.elsewhere import check_fields, elsewhere, split
+from shoal.cli.elsewhere import check_fields, elsewhere, in_a_name, split
 from shoal.cli.parse import read
 from shoal.cli.sweep import check_member, describe_member
-from shoal.core.errors import may_fail_to
+from shoal.core.errors import may_fail_to, require
 from shoal.core.limits import Natural
 from shoal.core.names import heading
 from shoal.runs.run_directory import RunDirectory
@@ -40,7 +40,8 @@ class Options:
     trust: bool = False
     """Whether code in DIR that its config.json names may be run."""
     out: Path | None = None
-    """The file to write; replay.FORMAT or heat_map.png in the run's directory if not given."""
+    """The file to write; replay.FORMAT or heat_map.png in the run's directory if not given, with
+    the environment's other fields in the name."""
 
 
 def run(arguments: Arguments) -> int:
@@ -49,6 +50,8 @@ def run(arguments: Arguments) -> int:
     own, rest = split(arguments)
     (directory,), options = read(rest, ["DIR"], Options, usage)
     check_fields(directory, own)
+    right = options.format != "heat-map" or options.out is None or options.out.suffix == ".png"
+    require(right, f"a heat map is written to {options.out}, expected NAME.png")
     check_member(RunDirectory.open(Path(directory)).read_config(), options.member)
 
     from shoal.training.run import load
@@ -62,7 +65,9 @@ def run(arguments: Arguments) -> int:
         if options.format == "heat-map":
             path = _save_heat_map(loaded, where, options)
         else:
-            path = loaded.save_replay(given.pop("out"), **given)
+            number = f"_{options.member}" if options.member else ""
+            name = f"replay{in_a_name(where)}{number}.{options.format}"
+            path = loaded.save_replay(given.pop("out") or loaded.directory / name, **given)
     several = len(loaded.policies) > 1
     print(f"{path} ({describe_member(loaded.config, options.member)})" if several else path)
     return 0
@@ -80,6 +85,6 @@ def _save_heat_map(run: "Run", where: str, options: Options) -> Path:
         greedy=options.greedy,
     )
     number = f"_{options.member}" if options.member else ""
-    path = options.out or run.directory / f"heat_map{number}.png"
+    path = options.out or run.directory / f"heat_map{in_a_name(where)}{number}.png"
     title = f"{heading(run.config.algorithm)} in {heading(run.config.environment)}{where}"
     return maps.save(path, title=title)

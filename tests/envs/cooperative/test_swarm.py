@@ -324,6 +324,11 @@ def test_a_policy_of_3_robots_acts_in_a_swarm_of_5():
         ("coop/coverage", {"density": 0.0}, "density is 0.0, expected a positive number"),
         ("coop/flocking", {"sight": 0.1}, "sight is 0.1, expected at least a robot's diameter"),
         ("coop/foraging", {"reach": 2.0}, "reach is 2.0, expected at most sight, 1.5"),
+        (
+            "coop/foraging",
+            {"needed": 9, "num_agents": 8},
+            "needed is 9, expected at most the 8 robots",
+        ),
         ("coop/navigation", {"num_agents": 101}, "num_agents is 101, expected 1 to 100"),
         ("coop/navigation", {"density": 9.0}, "18 starts, goals and obstacles, expected at most"),
         ("coop/navigation", {"sensor": "sonar"}, "sensor"),

@@ -63,6 +63,10 @@ class Foraging(SwarmWorld):
             self.reach <= self.sight,
             f"reach is {self.reach}, expected at most sight, {self.sight}",
         )
+        require(
+            not isinstance(self.needed, int) or self.needed <= self.num_agents,
+            f"needed is {self.needed}, expected at most the {self.num_agents} robots there are",
+        )
 
     @property
     def num_items(self) -> int:
