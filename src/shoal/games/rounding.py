@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from shoal.games.normal_form import NormalForm, Profile, centred, deviations
 
 BIT = float(np.finfo(float).eps)
-NEAR = 1e-8
+NEAR = 2e-7
 """Payoffs of finer steps than this share of their range are for whole numbers."""
 LOOSE = 1e-9
 """What may be left to gain, as a share of the range, where steps are not so fine."""
