@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from shoal.core.errors import require
-from shoal.games.polytopes import pivot, start, leaving
+from shoal.games.polytopes import leaving, pivot, start
 
 MOST = 20_000
 """The most coefficients; programs as large take some seconds."""

@@ -43,7 +43,9 @@ def pure_action_profiles(game: NormalForm, tolerance: float | None = None) -> li
     Raises:
         UserError: the tolerance is negative.
     """
-    require(tolerance is None or tolerance >= 0, f"tolerance is {tolerance}, expected 0 or more")
+    require(
+        tolerance is None or tolerance >= 0, f"tolerance is {tolerance or 0:g}, expected 0 or more"
+    )
     best = np.ones(game.num_actions, bool)
     for i, values in enumerate(np.asarray(game.payoffs, np.float64)):
         most = values.max(axis=i, keepdims=True)

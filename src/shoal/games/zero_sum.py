@@ -2,9 +2,9 @@
 
     value = max_x min_j (x'A)_j = min_y max_i (A y)_i            (von Neumann 1928)
 
-One game goes to HiGHS; where payoffs differ too widely for it, to whole numbers. Many go to a compiled simplex method: with A scaled into [1, 2],
-max 1'z over A z <= 1, z >= 0 starts at z = 0; then y is z and x the prices, to sum to 1 each
-(Dantzig 1951).
+One game goes to HiGHS; where payoffs span too many orders of magnitude for it, to whole numbers.
+Many go to a compiled simplex method: with A scaled into [1, 2], max 1'z over A z <= 1, z >= 0
+starts at z = 0; then y is z and x the prices, to sum to 1 each (Dantzig 1951).
 """
 
 from dataclasses import dataclass
