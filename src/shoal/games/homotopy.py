@@ -52,9 +52,9 @@ def n_player_equilibrium(
     """Nash equilibria of a game of any number of players: none that is not certified.
 
     The first start is the uniform profile, others are random. Where a curve ends at nothing,
-    another start replaces it. Payoffs that span too many orders of magnitude for floats are solved
-    otherwise: of two players by Lemke and Howson's paths in whole numbers, of more by curves with
-    great losses made smaller, or by pure equilibria.
+    another start replaces it. Where too few end at an equilibrium, or payoffs span too many orders
+    of magnitude for floats, others follow: of two players the ends of Lemke and Howson's paths in
+    whole numbers, of more those of curves with great losses made smaller, and pure equilibria.
 
     Each player's rationality counts in its own range of payoffs: where all ranges are the same, the
     result of one start is that of `logit_nash`.
@@ -70,8 +70,9 @@ def n_player_equilibrium(
         UserError: `starts` is less than 1.
     """
     require(starts >= 1, f"starts is {starts}, expected at least 1")
-    follow = _of_wide if is_wide(*game.payoffs) else _ends
-    ends = follow(game, max(starts, max_starts), np.random.default_rng(seed))
+    several, rng = max(starts, max_starts), np.random.default_rng(seed)
+    curves = () if is_wide(*game.payoffs) else _ends(game, several, rng)
+    ends = itertools.chain(curves, _otherwise(game, several, rng))
     profiles: list[tuple[np.ndarray, ...]] = []
     for profile in itertools.islice(ends, starts):
         if not any(_same(profile, other) for other in profiles):
@@ -91,16 +92,17 @@ def _ends(
             yield end
 
 
-def _of_wide(
+def _otherwise(
     game: NormalForm, starts: int, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Where floats do not tell payoffs apart: of two players the ends of paths in whole numbers; of
-    more the curves of a game whose great losses are smaller, and pure equilibria."""
+    """Where curves lead to no equilibrium: of two players the ends of paths in whole numbers; of more
+    the curves of a game whose great losses are smaller, and pure equilibria."""
     if game.num_players == 2:
         yield from (exact_path(game, label) for label in range(sum(game.num_actions)))
         return
-    mild = NormalForm(np.stack([_mild(u) for u in np.asarray(game.payoffs, np.float64)]))
-    yield from (end for end in _ends(mild, starts, rng) if is_equilibrium(game, end))
+    if is_wide(*game.payoffs):
+        mild = NormalForm(np.stack([_mild(u) for u in np.asarray(game.payoffs, np.float64)]))
+        yield from (end for end in _ends(mild, starts, rng) if is_equilibrium(game, end))
     yield from (pure(game, a) for a in pure_action_profiles(game))
 
 

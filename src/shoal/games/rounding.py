@@ -21,6 +21,8 @@ NEAR = 2e-7
 """Payoffs of finer steps than this share of their range are for whole numbers."""
 LOOSE = 1e-9
 """What may be left to gain, as a share of the range, where steps are not so fine."""
+FINE = 1e-3
+"""What may be left where they are, as a share of the finest step."""
 DECIMALS = 1e4
 """Tables of at most four decimals have steps of a common size."""
 EXACT, LARGEST = 2.0**53, 2.0**61
@@ -32,45 +34,56 @@ def tied(one: Any, other: Any) -> Bool[np.ndarray, "..."]:
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
     size = np.maximum(np.abs(one), np.abs(other))
     whole = (one % 1 == 0) & (other % 1 == 0) & (size < EXACT)
-    return (one == other) | (~whole & (np.abs(one - other) <= 4 * BIT * size))
+    return np.asarray((one == other) | (~whole & (np.abs(one - other) <= 4 * BIT * size)))
 
 
 def is_wide(*tables: Any) -> bool:
     """Whether some table has payoffs that differ by so little, for the range of all, that a
     program in floats may take different ones for one."""
-    return any(bool(are_wide(np.reshape(table, (1, -1)))[0]) for table in tables)
+    return any(bool(are_wide(np.asarray(table, np.float64).reshape(1, -1))[0]) for table in tables)
 
 
 def are_wide(tables: Float[np.ndarray, "K P"]) -> Bool[np.ndarray, " K"]:
-    """`is_wide` of each of many tables of P payoffs.
+    """`is_wide` of each of many tables of P payoffs."""
+    finest, even = finest_steps(tables)
+    near = min(NEAR, 1e-4 / tables.shape[1] ** 2)  # not by chance, of many random numbers
+    return finest < np.where(even, NEAR, near) * np.ptp(tables, axis=1)
 
-    Steps are those from one payoff to the next and to 0; in a table of whole numbers, or of few
-    decimals, all that mixtures can be compared by: their greatest common divisor.
+
+def finest_steps(
+    tables: Float[np.ndarray, "K P"],
+) -> tuple[Float[np.ndarray, " K"], Bool[np.ndarray, " K"]]:
+    """The least difference that matters in each table, and whether it is a common step of all.
+
+    In a table of whole numbers, or of few decimals, that is all that mixtures can be compared by:
+    their greatest common divisor. Otherwise it is from one payoff to the next, or to 0.
     """
     values = np.sort(np.asarray(tables, np.float64), axis=1)
-    width, sizes = values[:, -1] - values[:, 0], np.abs(values)
-    near = np.full(len(values), min(NEAR, 1e-4 / values.shape[1] ** 2))  # not by chance
-    steps = np.diff(values)
+    sizes, steps = np.abs(values), np.diff(values)
     steps[tied(values[:, :-1], values[:, 1:])] = np.inf
     finest = steps.min(axis=1, initial=np.inf)
     finest = np.minimum(finest, sizes.min(axis=1, initial=np.inf, where=sizes > 0))
+    common = np.zeros(len(values), bool)
     for unit in (1.0, DECIMALS):
-        even = (values * unit % 1 == 0).all(axis=1) & (sizes.max(axis=1) * unit < LARGEST)
+        even = (values * unit % 1 == 0).all(axis=1) & (sizes.max(axis=1) * unit < LARGEST) & ~common
         whole = np.diff((values[even] * unit).astype(np.int64))
-        finest[even], near[even] = np.gcd.reduce(whole, axis=1) / unit, NEAR
-    return finest < near * width
+        finest[even] = np.gcd.reduce(whole, axis=1) / unit
+        common |= even
+    return finest, common
 
 
 def is_equilibrium(game: NormalForm, profile: Profile, wide: bool = True) -> bool:
-    """Whether nobody gains by leaving the profile, but for rounding: of the payoffs that meet in
-    each gain, or with `wide` false of the range of the player's payoffs."""
+    """Whether nobody gains by leaving the profile, but for rounding: a share of the player's range
+    of payoffs, or if that is `wide`, of what meets in each gain and of the finest step."""
     payoffs = centred(game)
-    sizes = np.abs(payoffs)
+    flat = payoffs.reshape(len(payoffs), -1)
+    steps, _ = finest_steps(flat)
     for i, x in enumerate(profile):
-        values, about = deviations(payoffs, profile, i), deviations(sizes, profile, i)
-        rounding = BIT * (1 + sum(game.num_actions)) * (about + about @ x)
-        if not wide:
-            rounding = np.maximum(rounding, LOOSE * np.ptp(payoffs[i]))
+        rounding = LOOSE * np.ptp(flat[i])
+        values = deviations(payoffs, profile, i)
+        if wide:
+            about = deviations(np.abs(payoffs), profile, i)
+            rounding = np.minimum(4 * BIT * (about + about @ x), FINE * steps[i])
         if (values - values @ x > rounding).any():
             return False
     return True

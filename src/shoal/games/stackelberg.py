@@ -10,7 +10,7 @@ or to whole numbers where payoffs span too many orders of magnitude for floats.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from scipy.optimize import linprog
 
 from shoal.core.errors import require
@@ -90,7 +90,7 @@ def stackelberg(game: NormalForm, leader: int = 0) -> Stackelberg:
     )
 
 
-def _seats(payoffs: Float[np.ndarray, "2 A B"], leader: int) -> tuple[np.ndarray, np.ndarray]:
+def _seats(payoffs: Shaped[np.ndarray, "2 A B"], leader: int) -> tuple[np.ndarray, np.ndarray]:
     """The leader's payoffs and the follower's, `[leader's actions, follower's actions]`."""
     return (payoffs[0], payoffs[1]) if leader == 0 else (payoffs[1].T, payoffs[0].T)
 
