@@ -95,8 +95,8 @@ def _ends(
 def _otherwise(
     game: NormalForm, starts: int, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Where curves lead to no equilibrium: of two players the ends of paths in whole numbers; of more
-    the curves of a game whose great losses are smaller, and pure equilibria."""
+    """Where curves lead to no equilibrium. Of two players: the ends of paths in whole numbers; of
+    more: curves of a game whose great losses are smaller, and pure equilibria."""
     if game.num_players == 2:
         yield from (exact_path(game, label) for label in range(sum(game.num_actions)))
         return

@@ -160,7 +160,7 @@ def _entry(
         f"bidders is {bidders}, expected how many there are, a whole number; "
         "run_auction sells to given bids",
     )
-    require(bidders >= fewest, f"there are {bidders} bidders, expected at least {fewest}")
+    require(bool(bidders >= fewest), f"there are {bidders} bidders, expected at least {fewest}")
     check_continuous(distribution)
     lowest, highest = float(distribution.ppf(0.0)), float(distribution.ppf(1.0))
     require(
