@@ -91,9 +91,9 @@ def _shifted(by: int) -> str:
     return text
 
 
-# Gambit's large_payoff_game.efg. On the left A gives PRIZE against X and 1 against Y, B -1 and 0; on
-# the right A gives -1 and 1, B 0 and PRIZE. The second player sees A or B only: it answers Y to A on
-# both sides, which gives 1, and X to B, which gives -1 or 0.
+# Gambit's large_payoff_game.efg. On the left A gives PRIZE against X and 1 against Y, B -1 and 0;
+# on the right A gives -1 and 1, B 0 and PRIZE. The second player sees A or B only: it answers Y to
+# A on both sides, which gives 1, and X to B, which gives -1 or 0.
 LARGE = """EFG 2 R "large" { "1" "2" }
 c "" 1 "" { "L" 1/2 "R" 1/2 } 0
 p "" 1 1 "" { "A" "B" } 0
