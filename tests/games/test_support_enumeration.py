@@ -6,7 +6,7 @@ import pytest
 from shoal.core.errors import UserError
 from shoal.games.bimatrix import equilibria
 from shoal.games.classic import classic, coordination, random
-from shoal.games.normal_form import NormalForm, pure
+from shoal.games.normal_form import NormalForm, pure, regret
 from shoal.games.pure_equilibria import pure_action_profiles
 from shoal.games.support_enumeration import support_enumeration
 
@@ -124,6 +124,35 @@ def test_a_continuum_is_given_once() -> None:
     payoffs = np.stack([pennies, -pennies, 0 * pennies])[..., None] * np.ones(2)
     found = support_enumeration(NormalForm(payoffs))
     assert [tuple((x > 0).sum() for x in p) for p in found] == [(2, 2, 1)] * 2 + [(2, 2, 2)]
+
+
+# The payoffs of three players, `[A1 A2 A3, 3]`, the third one's action fastest.
+EDGE = "230 133 312 301 331 131 112 330 022 202 120 102 031 122 320 203"
+NAU_2004 = "200 102 101 201 011 021 012 020 021 011 020 012 102 200 201 101"
+
+
+@pytest.mark.parametrize(
+    ("text", "also"),
+    [
+        (EDGE, ([0.6, 0.4], [0, 1], [0, 1, 0, 0])),  # 1 and 1; 2.6 over 1.8; 1.4 over 1, 1.2, 1.2
+        (NAU_2004, ([0.5] * 2, [0.5] * 2, [0.25] * 4)),  # Nau, Gomez Canovas and Hansen 2004, 6
+    ],
+)
+def test_three_players_whose_equilibria_form_an_edge(text: str, also) -> None:
+    """None is isolated: on each support there are more indifferences than probabilities."""
+    payoffs = np.array([[float(c) for c in cell] for cell in text.split()])
+    game = NormalForm(payoffs.T.reshape(3, 2, 2, 4))
+    found = support_enumeration(game)
+    assert len(found) >= 1 and max(found.regrets) < 1e-9 and not found.complete
+    assert regret(game, also) < 1e-12  # the game is the one that is meant
+
+
+def test_small_numbers_of_three_players_always_have_an_answer() -> None:
+    rng = np.random.default_rng(3)
+    for trial in range(24):
+        shape = [(2, 2, 2), (2, 2, 3), (2, 3, 2)][trial % 3]
+        found = support_enumeration(NormalForm(rng.integers(0, 3, (3, *shape))), 1, starts=4)
+        assert len(found) == 1 and found.regrets[0] < 1e-9
 
 
 @pytest.mark.parametrize("name", ["chicken", "stag_hunt", "battle_of_the_sexes"])

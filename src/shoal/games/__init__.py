@@ -99,6 +99,7 @@ from shoal.games.mechanisms.double_auctions import chatterjee_samuelson, mcafee
 from shoal.games.mechanisms.matching import Matching, gale_shapley, is_stable, top_trading_cycles
 from shoal.games.mechanisms.position_auctions import envy_free_bids, generalized_second_price
 from shoal.games.mechanisms.private_values import Uniform, myerson_reserve, virtual_value
+from shoal.games.mechanisms.sealed_bids import Sale, run_auction
 from shoal.games.mechanisms.vcg import VCGOutcome, vcg, vcg_assignment
 from shoal.games.normal_form import NormalForm, Profile, expected_payoffs, gains, regret
 from shoal.games.pure_equilibria import pure_equilibria
@@ -140,6 +141,7 @@ __all__ = [
     "PairwiseComparison",
     "Profile",
     "Rules",
+    "Sale",
     "SequenceSolution",
     "ShapleyEstimate",
     "Stackelberg",
@@ -222,6 +224,7 @@ __all__ = [
     "regret_matching",
     "replicator",
     "response_diversity",
+    "run_auction",
     "save_pictures",
     "sealed_bid",
     "second_price",

@@ -4,7 +4,8 @@ Vial 1978).
 
     sum_{a_-i} p(a, a_-i) (u_i(b, a_-i) - u_i(a, a_-i)) <= 0   for all i, a, b
 
-Linear in p, so that the best of them by a linear objective is one linear program.
+Linear in p, so that the best of them by a linear objective is one linear program: for HiGHS, or in
+whole numbers where payoffs span too many orders of magnitude for floats.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ import scipy.sparse as sp
 from scipy.optimize import linprog
 
 from shoal.core.errors import UserError, require, unknown
-from shoal.games.normal_form import NormalForm
+from shoal.games.exact_programs import MOST, best_worst
+from shoal.games.normal_form import NormalForm, centred, rational
+from shoal.games.rounding import is_wide
 from shoal.games.scaling import normalised
 
 LARGEST_PROGRAM = 10_000_000
@@ -57,26 +60,37 @@ def correlated_equilibrium(
     10.5
 
     Raises:
-        UserError: an unknown objective, or a game too large for a linear program.
+        UserError: an unknown objective, or a game too large for a linear program: much sooner
+            where payoffs span so many orders of magnitude that only whole numbers tell them apart.
     """
     _check_size(game)
-    weights = _weights(game, objective)
-    incentives = _incentives(normalised(game), coarse)
-    if weights is None:
-        p = _fairest(game, incentives)
+    payoffs = np.asarray(game.payoffs, np.float64)
+    weights = _weights(payoffs, objective)
+    wide = is_wide(*payoffs, *([] if weights is None else [weights]))
+    if exact := wide and _dense(game, coarse) <= MOST:
+        p = _in_whole_numbers(game, objective, coarse)
+    elif weights is None:
+        p = _fairest(game, _incentives(normalised(game), coarse))
     else:  # moved and scaled, which does not change where the best is
         aim = (weights - weights.min()) / (np.ptp(weights) or 1.0)
-        p = _solve(-aim.ravel(), incentives, aim.size)
+        p = _solve(-aim.ravel(), _incentives(normalised(game), coarse), aim.size)
     p = p.reshape(game.num_actions)
-    gained = np.tensordot(np.asarray(game.payoffs, np.float64), p, game.num_players)
+    gained = np.tensordot(payoffs, p, game.num_players)
+    regret = correlated_regret(game, p, coarse)
+    require(
+        exact or not wide or regret <= 1e-12 * float((np.abs(payoffs) * p).sum()),
+        "payoffs span too many orders of magnitude for floats, and the linear program is too "
+        f"large for whole numbers: {_dense(game, coarse):,} coefficients, the limit is {MOST:,}",
+    )
+    kind = "simplex method in whole numbers" if exact else "linear programming"
     given = {"objective": objective, "coarse": coarse}
     return Correlated(
         distribution=p,
         payoffs=gained,
         welfare=float(gained.sum()),
         value=float(gained.min() if weights is None else (weights * p).sum()),
-        regret=correlated_regret(game, p, coarse),
-        method=f"{'coarse ' if coarse else ''}correlated equilibrium by linear programming",
+        regret=regret,
+        method=f"{'coarse ' if coarse else ''}correlated equilibrium by {kind}",
         parameters=given,
     )
 
@@ -93,9 +107,9 @@ def correlated_regret(game: NormalForm, distribution: Any, coarse: bool = False)
     """
     p = _check_distribution(game, distribution)
     worst = 0.0
-    for i, u in enumerate(np.asarray(game.payoffs, np.float64)):
+    for i, u in enumerate(centred(game)):
         told = np.moveaxis(p, i, 0).reshape(p.shape[i], -1)
-        gain = np.moveaxis(u - u.min(), i, 0).reshape(p.shape[i], -1)
+        gain = np.moveaxis(u, i, 0).reshape(p.shape[i], -1)
         switched = told @ gain.T  # what b gives where a is told, [A_i, A_i]
         obeyed = switched.trace()
         best = switched.sum(0).max() if coarse else switched.max(1).sum()
@@ -103,8 +117,34 @@ def correlated_regret(game: NormalForm, distribution: Any, coarse: bool = False)
     return worst
 
 
+def _in_whole_numbers(game: NormalForm, objective: Any, coarse: bool) -> np.ndarray:
+    exact = game.exact()
+    weights = _weights(exact, objective)
+    goals = exact if weights is None else rational(weights)
+    (values, (rows, columns)), shape = _entries(exact, coarse)
+    limits = np.zeros(shape, object)
+    limits[rows, columns] = values
+    p = best_worst(goals.reshape(-1, shape[1]), limits)
+    assert p is not None, "every game has a correlated equilibrium"
+    return p.astype(float)
+
+
+def _dense(game: NormalForm, coarse: bool) -> int:
+    """How many coefficients the program has, zeros too."""
+    deviations = sum(n if coarse else n * (n - 1) for n in game.num_actions)
+    return int(np.prod(game.num_actions)) * (deviations + game.num_players)
+
+
 def _incentives(payoffs: np.ndarray, coarse: bool) -> Any:
     """What each deviation gains in each action profile, `[deviations, profiles]`, sparse."""
+    entries, shape = _entries(payoffs, coarse)
+    matrix = sp.coo_array(entries, shape=shape).tocsr()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _entries(payoffs: np.ndarray, coarse: bool) -> tuple[Any, tuple[int, int]]:
+    """The values, and the rows and columns, of what each deviation gains, and the shape."""
     counts = payoffs.shape[1:]
     profiles = int(np.prod(counts))
     number = np.arange(profiles).reshape(counts)
@@ -121,9 +161,7 @@ def _incentives(payoffs: np.ndarray, coarse: bool) -> Any:
             values.append(gain.ravel())
         height += counts[i] if coarse else counts[i] * (counts[i] - 1)
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-    matrix = sp.coo_array(entries, shape=(height, profiles)).tocsr()
-    matrix.eliminate_zeros()
-    return matrix
+    return entries, (height, profiles)
 
 
 def _fairest(game: NormalForm, incentives: Any) -> np.ndarray:
@@ -158,15 +196,14 @@ def _solve(aim: np.ndarray, rows: Any, profiles: int) -> np.ndarray:
     return p / p.sum()
 
 
-def _weights(game: NormalForm, objective: Any) -> np.ndarray | None:
+def _weights(payoffs: np.ndarray, objective: Any) -> np.ndarray | None:
     """What each action profile counts, `[A1, ..., AN]`; None of fairness, which is not linear."""
-    payoffs = np.asarray(game.payoffs, np.float64)
     if isinstance(objective, str):
         if objective not in OBJECTIVES:
             raise unknown("objective", objective, OBJECTIVES)
         return payoffs.sum(0) if objective == "welfare" else None
     if np.ndim(objective) == 0:
-        count = game.num_players
+        count = len(payoffs)
         require(
             isinstance(objective, int | np.integer) and bool(0 <= objective < count),
             f"player {objective} does not exist: there are {count}, from 0",
@@ -174,9 +211,9 @@ def _weights(game: NormalForm, objective: Any) -> np.ndarray | None:
         return payoffs[int(objective)]
     weights = np.asarray(objective, np.float64)
     require(
-        bool(weights.shape == game.num_actions and np.isfinite(weights).all()),
+        bool(weights.shape == payoffs.shape[1:] and np.isfinite(weights).all()),
         f"weights of action profiles have shape {list(weights.shape)}, "
-        f"expected finite {list(game.num_actions)}",
+        f"expected finite {list(payoffs.shape[1:])}",
     )
     return weights
 

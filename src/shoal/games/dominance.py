@@ -2,7 +2,8 @@
 
     strictly: some y over the others with  sum_b y(b) u_i(b, a_-i) > u_i(a, a_-i)  for all a_-i
 
-Weakly: >= for all and > for some. One linear program an action (Shoham and Leyton-Brown 2009, 4.5).
+Weakly: >= for all and > for some. One linear program an action (Shoham and Leyton-Brown 2009, 4.5),
+in whole numbers where payoffs span too many orders of magnitude for floats.
 """
 
 from collections.abc import Sequence
@@ -14,11 +15,13 @@ from jaxtyping import Float
 from scipy.optimize import linprog
 
 from shoal.core.errors import require
+from shoal.games.exact_programs import best_worst
 from shoal.games.normal_form import NormalForm, rational
+from shoal.games.rounding import is_wide, tied
 
 MARGIN = 1e-9
-"""Domination by less than this share of the player's range of payoffs counts as none; what is less
-by a tenth of it counts as equal."""
+"""A mixture in floats that dominates by less than this share of the player's range of payoffs
+counts as none; what is less by a tenth of it counts as equal."""
 LARGEST_PROGRAM = 20_000_000
 """The most coefficients of one linear program: 160 MB."""
 
@@ -93,7 +96,7 @@ def dominator(
     count = game.num_actions[_check_player(game, player)]
     require(0 <= action < count, f"action {action} does not exist: there are {count}")
     values = _rows(np.asarray(game.payoffs, np.float64)[player], player)
-    return _dominator(values, player, action, strict, mixed)
+    return dominating(values, action, strict, mixed, player)
 
 
 def iterated_elimination(game: NormalForm, strict: bool = True, mixed: bool = True) -> Elimination:
@@ -132,31 +135,48 @@ def iterated_elimination(game: NormalForm, strict: bool = True, mixed: bool = Tr
 
 def _all(payoffs: np.ndarray, player: int, strict: bool, mixed: bool) -> list[Dominator]:
     values = _rows(payoffs[player], player)
-    found = [_dominator(values, player, a, strict, mixed) for a in range(len(values))]
+    found = [dominating(values, a, strict, mixed, player) for a in range(len(values))]
     return [d for d in found if d is not None]
 
 
-def _dominator(
-    values: Float[np.ndarray, "A K"], player: int, action: int, strict: bool, mixed: bool
+def dominating(
+    values: Float[np.ndarray, "A K"], action: int, strict: bool, mixed: bool, player: int = 0
 ) -> Dominator | None:
-    """An action that dominates, if there is one: that needs no linear program."""
-    gain = values - values[action]
-    enough = MARGIN * max(float(np.ptp(values)), np.finfo(float).tiny)
-    least = gain.min(1)
-    better = least > enough if strict else (least >= -enough / 10) & (gain.max(1) > enough)
+    """What dominates a row of `values`: another row, if there is one, which needs no linear
+    program; else a mixture."""
+    gain = np.where(tied(values, values[action]), 0.0, values - values[action])
+    better = (gain > 0).all(1) if strict else (gain >= 0).all(1) & (gain > 0).any(1)
     if better.any():
-        at = int(np.argmax(better))
-        strategy = np.eye(len(values))[at]
-    elif mixed and len(values) > 2:
-        strategy = _mixture(gain, action, strict, enough)
+        strategy = np.eye(len(values))[int(np.argmax(better))]
+    elif not mixed or len(values) < 3:
+        return None
+    elif is_wide(values):
+        return _in_whole_numbers(values, action, strict, player)
     else:
-        strategy = None
+        strategy = _mixture(gain, action, strict, MARGIN * float(np.ptp(values)))
     if strategy is None:
         return None
     total = strategy @ gain
     margin = float(total.min() if strict else total.max())
     exact = _holds_exactly(values, action, strategy, strict)
     return Dominator(player, action, strategy, margin, strict, exact)
+
+
+def _in_whole_numbers(
+    values: Float[np.ndarray, "A K"], action: int, strict: bool, player: int
+) -> Dominator | None:
+    exact = rational(values)
+    others = np.delete(exact, action, 0) - exact[action]
+    # As in floats below: the largest least gain, or the largest sum of gains.
+    mix = best_worst(others.T) if strict else best_worst(others.sum(1)[None], -others.T)
+    if mix is None:
+        return None
+    total = mix @ others
+    margin = total.min() if strict else total.max()
+    if margin <= 0:
+        return None
+    strategy = np.insert(mix.astype(float), action, 0.0)
+    return Dominator(player, action, strategy, float(margin), strict, True)
 
 
 def _mixture(
@@ -170,7 +190,7 @@ def _mixture(
         f"the linear program for one action of {count} against {others} combinations has "
         f"{count * others:.3g} coefficients, the limit is {LARGEST_PROGRAM}: use mixed=False",
     )
-    scaled = gain / max(float(np.abs(gain).max()), np.finfo(float).tiny)
+    scaled = gain / (float(np.abs(gain).max()) or 1.0)
     bounds = [(0.0, 0.0 if a == action else 1.0) for a in range(count)]
     one = np.ones((1, count))
     if strict:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog
 
 from shoal.core.errors import require, unknown
+from shoal.games.dominance import dominating
+from shoal.games.exact_programs import MOST
 from shoal.games.normal_form import (
     NormalForm,
     Profile,
@@ -93,21 +94,11 @@ def is_pareto_optimal(game: NormalForm, at: Any, among: str = "pure") -> bool:
         raise unknown("comparison", among, AMONG)
     profile = _profile(game, at)
     values = np.asarray(game.payoffs, np.float64).reshape(game.num_players, -1)
-    scale = np.maximum(np.ptp(values, axis=1, keepdims=True), np.finfo(float).tiny)
-    more = (values - np.asarray(expected_payoffs(game, profile))[:, None]) / scale
-    if among == "pure":
-        return not bool(((more >= -1e-12).all(0) & (more > 1e-9).any(0)).any())
-    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    solved = linprog(
-        -more.sum(0),
-        -more,
-        np.zeros(len(more)),
-        np.ones((1, more.shape[1])),
-        [1.0],
-        method="highs",
-        options=tight,
-    )
-    return solved.x is None or bool(more.sum(0) @ solved.x <= 1e-8)
+    here = expected_payoffs(game, profile, exact=values.size <= MOST).astype(float)
+    # Players have units of their own; powers of two, so that nothing is rounded.
+    _, power = np.frexp(np.ptp(values, axis=1))
+    rows = np.ldexp(np.column_stack([values, here]).T, -power)
+    return dominating(rows, len(rows) - 1, strict=False, mixed=among == "correlated") is None
 
 
 def price_of_anarchy(
@@ -182,9 +173,11 @@ def _social(game: NormalForm, social: str) -> np.ndarray:
     if social not in SOCIAL:
         raise unknown("social value", social, SOCIAL)
     payoffs = np.asarray(game.payoffs, np.float64)
-    values = payoffs.sum(0) if social == "welfare" else payoffs.min(0)
+    if social == "fairness":
+        return payoffs.min(0)
+    values = payoffs.sum(0)
     # What rounding leaves of 0 must not count as a gain or a loss.
-    return np.where(np.abs(values) <= 1e-14 * np.abs(payoffs).max(), 0.0, values)
+    return np.where(np.abs(values) <= 1e-14 * np.abs(payoffs).max(0), 0.0, values)
 
 
 def _mean(values: np.ndarray, profile: Sequence[np.ndarray]) -> float:

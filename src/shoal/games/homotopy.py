@@ -3,12 +3,18 @@ Newton's method on the actions still used there finishes (Turocy 2005; polishing
 Wilson 2003). Curves from other priors may end at other equilibria.
 """
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 
-from shoal.core.errors import require
+from shoal.core.errors import UserError, require
+from shoal.games.lemke_howson import exact_path
 from shoal.games.logit import FAR, trace
-from shoal.games.normal_form import NormalForm, regret
+from shoal.games.normal_form import NormalForm, pure, regret
 from shoal.games.polynomial import polished
+from shoal.games.pure_equilibria import pure_action_profiles
+from shoal.games.rounding import is_equilibrium, is_wide
 from shoal.games.scaling import normalised
 from shoal.games.solution import Equilibria, certified
 
@@ -25,8 +31,17 @@ def logit_nash(game: NormalForm) -> Equilibria:
     selected from all by letting players become rational (McKelvey and Palfrey 1995).
 
     Empty where the branch ends at a profile that Newton's method cannot finish.
+
+    Raises:
+        UserError: so it is of payoffs that span too many orders of magnitude for floats.
     """
     found = _end_of_curve(game, NormalForm(normalised(game)), None)
+    wide = is_wide(*game.payoffs)
+    if wide and (found is None or not is_equilibrium(game, found)):
+        raise UserError(
+            "payoffs span too many orders of magnitude for the logit curve to tell them apart: "
+            "n_player_equilibrium has other ways"
+        )
     profiles = [] if found is None else [found]
     return certified(game, profiles, "logit path", False, parameters={"starts": 1})
 
@@ -37,8 +52,12 @@ def n_player_equilibrium(
     """Nash equilibria of a game of any number of players: none that is not certified.
 
     The first start is the uniform profile, others are random. Where a curve ends at nothing,
-    another start replaces it. Each player's rationality counts in its own range of payoffs: where
-    all ranges are the same, the result of one start is that of `logit_nash`.
+    another start replaces it. Where too few end at an equilibrium, or payoffs span too many orders
+    of magnitude for floats, others follow: of two players the ends of Lemke and Howson's paths in
+    whole numbers, of more those of curves with great losses made smaller, and pure equilibria.
+
+    Each player's rationality counts in its own range of payoffs: where all ranges are the same, the
+    result of one start is that of `logit_nash`.
 
     Args:
         game: its payoffs must fit in memory; the work grows with their number, not with that of
@@ -51,21 +70,48 @@ def n_player_equilibrium(
         UserError: `starts` is less than 1.
     """
     require(starts >= 1, f"starts is {starts}, expected at least 1")
-    rng = np.random.default_rng(seed)
-    unit = NormalForm(normalised(game))
+    several, rng = max(starts, max_starts), np.random.default_rng(seed)
+    curves = () if is_wide(*game.payoffs) else _ends(game, several, rng)
+    ends = itertools.chain(curves, _otherwise(game, several, rng))
     profiles: list[tuple[np.ndarray, ...]] = []
-    ended = 0
-    for number in range(max(starts, max_starts)):
-        prior = None if number == 0 else _random_prior(game, rng)
-        profile = _end_of_curve(unit, unit, prior)
-        if profile is not None:
-            ended += 1
-            if not any(_same(profile, other) for other in profiles):
-                profiles.append(profile)
-        if ended >= starts:
-            break
+    for profile in itertools.islice(ends, starts):
+        if not any(_same(profile, other) for other in profiles):
+            profiles.append(profile)
     given = {"starts": starts, "seed": seed, "max_starts": max_starts}
     return certified(game, profiles, "logit homotopy and Newton", False, parameters=given)
+
+
+def _ends(
+    game: NormalForm, starts: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """What the curves end at that is an equilibrium."""
+    unit = NormalForm(normalised(game))
+    for number in range(starts):
+        end = _end_of_curve(unit, unit, None if number == 0 else _random_prior(game, rng))
+        if end is not None:
+            yield end
+
+
+def _otherwise(
+    game: NormalForm, starts: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Where curves lead to no equilibrium. Of two players: the ends of paths in whole numbers; of
+    more: curves of a game whose great losses are smaller, and pure equilibria."""
+    if game.num_players == 2:
+        yield from (exact_path(game, label) for label in range(sum(game.num_actions)))
+        return
+    if is_wide(*game.payoffs):
+        mild = NormalForm(np.stack([_mild(u) for u in np.asarray(game.payoffs, np.float64)]))
+        yield from (end for end in _ends(mild, starts, rng) if is_equilibrium(game, end))
+    yield from (pure(game, a) for a in pure_action_profiles(game))
+
+
+def _mild(payoffs: np.ndarray) -> np.ndarray:
+    """The payoffs, the least of them raised until floats can tell the others apart."""
+    levels = np.unique(payoffs)
+    while len(levels) > 1 and is_wide(levels):
+        levels = levels[1:]
+    return np.maximum(payoffs, levels[0] - 10 * (levels[-1] - levels[0]))
 
 
 def _end_of_curve(

@@ -141,7 +141,7 @@ def gains(game: NormalForm, profile: Profile, exact: bool = False) -> np.ndarray
     With `exact` in rational numbers, of the payoffs' and the profile's own values.
     """
     profile = check_profile(game, profile)
-    payoffs = game.exact() if exact else from_least(game)
+    payoffs = game.exact() if exact else centred(game)
     mixed = [rational(x) for x in profile] if exact else profile
     out = []
     for i, x in enumerate(mixed):
@@ -166,6 +166,16 @@ def from_least(game: NormalForm) -> np.ndarray:
     that they have in common costs no precision."""
     payoffs = np.asarray(game.payoffs, np.float64)
     return payoffs - payoffs.min(axis=tuple(range(1, payoffs.ndim)), keepdims=True)
+
+
+def centred(game: NormalForm) -> np.ndarray:
+    """Payoffs less a large number that all of a player's have in common, `[N, A1, ..., AN]`
+    float64; where there is none they stay, since one great loss would take the digits of all."""
+    payoffs = np.asarray(game.payoffs, np.float64)
+    axes = tuple(range(1, payoffs.ndim))
+    least, most = payoffs.min(axis=axes, keepdims=True), payoffs.max(axis=axes, keepdims=True)
+    common = np.maximum(np.abs(least), np.abs(most)) > 2 * (most - least)
+    return payoffs - np.where(common, least, 0.0)
 
 
 def check_profile(game: NormalForm, profile: Profile) -> tuple[np.ndarray, ...]:

@@ -9,16 +9,18 @@ import numpy as np
 
 from shoal.core.errors import require
 from shoal.games.normal_form import NormalForm, pure
+from shoal.games.rounding import tied
 from shoal.games.solution import Equilibria, certified
 
 
-def pure_equilibria(game: NormalForm, tolerance: float = 1e-12) -> Equilibria:
+def pure_equilibria(game: NormalForm, tolerance: float | None = None) -> Equilibria:
     """The equilibria in which every player takes one action with probability 1, in the order of the
     action profiles.
 
-    `tolerance` is how far below the best reply a payoff may be, as a share of the range of that
-    player's payoffs: payoffs that differ by rounding tie. There may be none, and there may be
-    mixed ones besides, so that the list never claims to be complete.
+    Payoffs that differ in their last bits tie, whole numbers only where they are equal; with a
+    `tolerance` those that are below the best by no more than this share of the player's range of
+    payoffs. There may be no equilibrium, and there may be mixed ones besides, so that the list
+    never claims to be complete.
 
     >>> game = NormalForm([[[3, 0], [5, 1]], [[3, 5], [0, 1]]], title="prisoner's dilemma")
     >>> [[x.tolist() for x in profile] for profile in pure_equilibria(game)]
@@ -32,7 +34,7 @@ def pure_equilibria(game: NormalForm, tolerance: float = 1e-12) -> Equilibria:
     return certified(game, profiles, "pure enumeration", complete=False, parameters=given)
 
 
-def pure_action_profiles(game: NormalForm, tolerance: float = 1e-12) -> list[tuple[int, ...]]:
+def pure_action_profiles(game: NormalForm, tolerance: float | None = None) -> list[tuple[int, ...]]:
     """The same equilibria as the numbers of the actions, without certificates.
 
     >>> pure_action_profiles(NormalForm.symmetric([[3, 0], [5, 1]]))
@@ -41,8 +43,14 @@ def pure_action_profiles(game: NormalForm, tolerance: float = 1e-12) -> list[tup
     Raises:
         UserError: the tolerance is negative.
     """
-    require(tolerance >= 0, f"tolerance is {tolerance:g}, expected 0 or more")
+    require(
+        tolerance is None or tolerance >= 0, f"tolerance is {tolerance or 0:g}, expected 0 or more"
+    )
     best = np.ones(game.num_actions, bool)
     for i, values in enumerate(np.asarray(game.payoffs, np.float64)):
-        best &= values >= values.max(axis=i, keepdims=True) - tolerance * np.ptp(values)
+        most = values.max(axis=i, keepdims=True)
+        if tolerance is None:
+            best &= tied(values, most)
+        else:
+            best &= values >= most - tolerance * np.ptp(values)
     return [tuple(actions) for actions in np.argwhere(best).tolist()]

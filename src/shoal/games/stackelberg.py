@@ -3,17 +3,20 @@ the leader's favour (strong Stackelberg equilibrium). One linear program for eac
 
     max_x sum_a x(a) A(a, b)   where   sum_a x(a) (B(a, b) - B(a, c)) >= 0  for all c
 
-(Conitzer and Sandholm 2006, "Computing the optimal strategy to commit to").
+(Conitzer and Sandholm 2006, "Computing the optimal strategy to commit to"). Programs go to HiGHS,
+or to whole numbers where payoffs span too many orders of magnitude for floats.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from scipy.optimize import linprog
 
 from shoal.core.errors import require
+from shoal.games.exact_programs import best_worst
 from shoal.games.normal_form import NormalForm
+from shoal.games.rounding import is_wide
 from shoal.games.scaling import normalised
 
 TIE = 1e-9
@@ -53,35 +56,54 @@ def stackelberg(game: NormalForm, leader: int = 0) -> Stackelberg:
     3.5
 
     Raises:
-        UserError: the game has not two players, or no player `leader`.
+        UserError: the game has not two players, or no player `leader`; or it is too large for
+            whole numbers, where only these will do.
     """
     require(game.num_players == 2, f"commitment needs 2 players, the game has {game.num_players}")
     require(leader in (0, 1), f"player {leader} does not exist: the leader is 0 or 1")
     mine, theirs = _seats(np.asarray(game.payoffs, np.float64), leader)
-    unit = _seats(normalised(game), leader)
-    solved = [_commitment(*unit, b) for b in range(mine.shape[1])]
+    answers = range(mine.shape[1])
+    exact = is_wide(mine, theirs)
+    if exact:
+        whole = _seats(game.exact(), leader)
+        solved = [_in_whole_numbers(*whole, b) for b in answers]
+        least, width, tie = 0.0, 1.0, 0.0
+    else:
+        unit = _seats(normalised(game), leader)
+        solved = [_commitment(*unit, b) for b in answers]
+        least, width, tie = float(mine.min()), float(np.ptp(mine)), TIE
     reached = np.array([value for _, value, _ in solved])
     # Equal to rounding: the first, so that the answer does not depend on the last bits.
-    response = int(np.argmax(reached >= reached.max() - TIE))
+    response = int(np.argmax(reached >= reached.max() - tie))
     x = solved[response][0]
-    answers = x @ theirs
-    width = float(np.ptp(mine))
+    gained = x @ theirs
     return Stackelberg(
         leader=x,
         follower=np.eye(mine.shape[1])[response],
         response=response,
         value=float(x @ mine[:, response]),
-        follower_value=float(answers[response]),
-        regret=float(answers.max() - answers[response]),
+        follower_value=float(gained[response]),
+        regret=float(gained.max() - gained[response]),
         gap=width * max(0.0, max(bound for _, _, bound in solved) - float(reached[response])),
-        values=np.where(reached > -np.inf, mine.min() + width * reached, -np.inf),
-        method="one linear program an answer",
+        values=np.where(reached > -np.inf, least + width * reached, -np.inf),
+        method=f"one linear program an answer{', in whole numbers' if exact else ''}",
     )
 
 
-def _seats(payoffs: Float[np.ndarray, "2 A B"], leader: int) -> tuple[np.ndarray, np.ndarray]:
+def _seats(payoffs: Shaped[np.ndarray, "2 A B"], leader: int) -> tuple[np.ndarray, np.ndarray]:
     """The leader's payoffs and the follower's, `[leader's actions, follower's actions]`."""
     return (payoffs[0], payoffs[1]) if leader == 0 else (payoffs[1].T, payoffs[0].T)
+
+
+def _in_whole_numbers(
+    mine: np.ndarray, theirs: np.ndarray, answer: int
+) -> tuple[np.ndarray, float, float]:
+    """As `_commitment`, of `Fraction`s in the payoffs' own units."""
+    x = best_worst(mine[:, answer][None], (theirs - theirs[:, [answer]]).T)
+    if x is None:
+        return np.full(len(mine), np.nan), -np.inf, -np.inf
+    value = float(x @ mine[:, answer])
+    return x.astype(float), value, value
 
 
 def _commitment(

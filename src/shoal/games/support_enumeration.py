@@ -14,13 +14,18 @@ from math import comb, prod
 import numpy as np
 
 from shoal.core.errors import require
-from shoal.games.normal_form import NormalForm, deviations, regret
+from shoal.games.bimatrix import equilibria
+from shoal.games.homotopy import n_player_equilibrium
+from shoal.games.normal_form import NormalForm
 from shoal.games.polynomial import indifference_solutions
+from shoal.games.rounding import is_equilibrium, is_wide
 from shoal.games.scaling import normalised
 from shoal.games.solution import Equilibria, certified
 
 SAME = 1e-9
 """Payoffs, of games scaled to [0, 1], and probabilities this close are the same."""
+UNSURE = (1e-12, 1e-6)
+"""Between these, floats do not tell what is 0 from what is not."""
 
 Support = tuple[int, ...]
 
@@ -35,9 +40,14 @@ def support_enumeration(
     """Nash equilibria, by the supports that they may have.
 
     With two players all of them: in a degenerate game every extreme one, of which the others are
-    mixtures, with supports of unequal sizes too. With more players each support's equations are
-    solved from many starts: isolated equilibria are found with high probability, none is missed
-    for certain (`complete` is false), and of a continuum on one support one is given.
+    mixtures, with supports of unequal sizes too. Where floats cannot tell some number from 0, they
+    come from the vertices of `equilibria`.
+
+    With more players there is at least one, and `complete` is false. Each support's equations are
+    solved from many starts, where the supports are of sizes that isolated equilibria can have:
+    these are found with high probability. Of equilibria that form a continuum one on each such
+    support is given; those on other supports may be left out. If nothing is found, one comes from
+    `n_player_equilibrium`, or else from those other supports.
 
     Args:
         game: at least two players.
@@ -57,23 +67,17 @@ def support_enumeration(
         f"a game of {' x '.join(map(str, counts))} has {size:.3g} combinations of supports, the "
         f"limit is {max_supports}: n_player_equilibrium finds one equilibrium of a game this large",
     )
-    limit = np.inf if max_equilibria is None else float(max_equilibria)
-    payoffs = normalised(game)
-    if game.num_players == 2:
-        found = _bimatrix(payoffs)
-    else:
-        found = _multilinear(payoffs, starts, np.random.default_rng(seed))
-    unit = NormalForm(payoffs)
-    profiles = []
-    for profile in found:
-        if regret(unit, profile) <= 2 * SAME:
-            profiles.append(profile)
-        if len(profiles) >= limit:
-            break
-    complete = game.num_players == 2 and len(profiles) < limit
+    two = game.num_players == 2
     given = {"max_equilibria": max_equilibria, "max_supports": max_supports}
-    if game.num_players > 2:
+    if two:
+        profiles = _extreme(game, max_equilibria)
+    else:
         given |= {"starts": starts, "seed": seed}
+        rng = np.random.default_rng(seed)
+        profiles = list(itertools.islice(_some(game, starts, rng, True), max_equilibria))
+        profiles = profiles or n_player_equilibrium(game).profiles
+        profiles = profiles or list(itertools.islice(_some(game, starts, rng, False), 1))
+    complete = two and (max_equilibria is None or len(profiles) < max_equilibria)
     return certified(game, profiles, "support enumeration", complete, parameters=given)
 
 
@@ -85,6 +89,29 @@ def _combinations(counts: tuple[int, ...]) -> float:
 
 
 # Two players ---------------------------------------------------------------------------------
+
+
+class _Unsure(Exception):
+    """Floats do not tell some number from 0."""
+
+
+def _extreme(game: NormalForm, limit: int | None) -> list[tuple[np.ndarray, ...]]:
+    """The extreme equilibria, at most `limit`, smallest supports first."""
+    if not is_wide(*game.payoffs):
+        try:
+            return list(itertools.islice(_bimatrix(normalised(game)), limit))
+        except _Unsure:
+            pass
+    found = sorted(equilibria(game), key=lambda p: sum(np.count_nonzero(x) for x in p))
+    return found[:limit]
+
+
+def _sure(numbers: np.ndarray) -> np.ndarray:
+    """The numbers, if each is clearly 0 or clearly not."""
+    sizes = np.abs(numbers)
+    if ((sizes > UNSURE[0]) & (sizes < UNSURE[1])).any():
+        raise _Unsure
+    return numbers
 
 
 def _bimatrix(payoffs: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
@@ -118,8 +145,9 @@ def _vertices(values: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.nd
         tight = np.array(list(itertools.combinations(rows, size)))
         for mix, level in _equalising(block[tight]):
             gained = block @ mix
-            if gained.max() > level + SAME:
+            if gained.max() > level + UNSURE[1]:
                 continue
+            _sure(gained - level)
             strategy = np.zeros(n)
             strategy[list(used)] = mix
             # Degenerate vertices solve several systems: they are given once.
@@ -140,10 +168,14 @@ def _equalising(blocks: np.ndarray, chunk: int = 4096) -> Iterator[tuple[np.ndar
         part = part[np.linalg.slogdet(part)[0] != 0]
         solved = np.linalg.solve(part, np.broadcast_to(right, (len(part), size, 2)))
         # A solution that answers a probe by 1e9 is one of many: it is not a vertex.
-        sound = (np.abs(solved) < 1e9).all((1, 2))
+        largest = np.abs(solved).max((1, 2))
+        _sure(1 / largest)
+        sound = largest < 1e9
         total = np.where(sound, solved[..., 0].sum(1), 1.0)
         total = np.where(total > 0, total, -1.0)
         mixes = solved[..., 0] / total[:, None]
+        sound &= (mixes > -UNSURE[1]).all(1)
+        _sure(mixes[sound])
         for number in np.flatnonzero(sound & (mixes > SAME).all(1)):
             yield mixes[number], float(1 / total[number] - 1)
 
@@ -167,30 +199,51 @@ def _matches(left: list, right: list) -> Iterator[tuple[np.ndarray, np.ndarray]]
 # Three players and more ----------------------------------------------------------------------
 
 
-def _multilinear(
-    payoffs: np.ndarray, starts: int, rng: np.random.Generator
+def _some(
+    game: NormalForm, starts: int, rng: np.random.Generator, square: bool
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """The equilibria of each combination of supports, those of one size together."""
+    wide, unit = is_wide(*game.payoffs), normalised(game)
     continua: set[tuple[bool, ...]] = set()
-    for sizes in _size_order(payoffs.shape[1:]):
-        supports = list(_candidates(payoffs, sizes))
+    for sizes in _size_order(game.num_actions, square):
+        supports = list(_candidates(unit, sizes))
         if not supports:
             continue
-        solutions = indifference_solutions(payoffs, supports, starts, rng)
-        for profile, isolated in solutions:
+        for profile, isolated in (
+            _own_scales(game, supports, starts, rng)
+            if wide
+            else indifference_solutions(unit, supports, starts, rng)
+        ):
             used = tuple((np.concatenate(profile) > 0).tolist())
-            if (isolated or used not in continua) and _is_equilibrium(payoffs, profile):
+            if (isolated or used not in continua) and is_equilibrium(game, profile, wide):
                 if not isolated:
                     continua.add(used)
                 yield profile
 
 
-def _size_order(counts: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Sizes of the supports, small and balanced first, that isolated equilibria can have: no
-    player has more indifferences than the others have probabilities to meet them with."""
+def _own_scales(
+    game: NormalForm, supports: list[tuple[Support, ...]], starts: int, rng: np.random.Generator
+) -> Iterator[tuple[tuple[np.ndarray, ...], bool]]:
+    """`indifference_solutions` support by support, in units of the payoffs that meet there: a
+    great loss elsewhere does not matter."""
+    everyone = range(game.num_players)
+    for support in supports:
+        block = normalised(NormalForm(np.asarray(game.payoffs)[np.ix_(everyone, *support)]))
+        whole = tuple(tuple(range(len(own))) for own in support)
+        for parts, isolated in indifference_solutions(block, [whole], starts, rng):
+            profile = [np.zeros(n) for n in game.num_actions]
+            for x, own, part in zip(profile, support, parts):
+                x[list(own)] = part
+            yield tuple(profile), isolated
+
+
+def _size_order(counts: tuple[int, ...], square: bool) -> list[tuple[int, ...]]:
+    """Sizes of the supports, small and balanced first: with `square` those that isolated equilibria
+    can have, where no player has more indifferences than the others have probabilities to meet them
+    with; else the rest."""
     every = itertools.product(*(range(1, n + 1) for n in counts))
-    square = [s for s in every if 2 * (max(s) - 1) <= sum(s) - len(s)]
-    return sorted(square, key=lambda s: (sum(s), max(s) - min(s)))
+    kept = [s for s in every if (2 * (max(s) - 1) <= sum(s) - len(s)) == square]
+    return sorted(kept, key=lambda s: (sum(s), max(s) - min(s)))
 
 
 def _candidates(payoffs: np.ndarray, sizes: tuple[int, ...]) -> Iterator[tuple[Support, ...]]:
@@ -212,9 +265,3 @@ def _conditionally_dominated(
     block = block.reshape(len(block), -1)
     mine = block[list(supports[player])]
     return bool((block[None] > mine[:, None] + SAME).all(2).any())
-
-
-def _is_equilibrium(payoffs: np.ndarray, profile: tuple[np.ndarray, ...]) -> bool:
-    """Whether no action does better than what is used, by more than rounding."""
-    values = [deviations(payoffs, profile, i) for i in range(len(profile))]
-    return all(v.max() - v @ x <= SAME for v, x in zip(values, profile))

@@ -2,9 +2,9 @@
 
     value = max_x min_j (x'A)_j = min_y max_i (A y)_i            (von Neumann 1928)
 
-One game goes to HiGHS. Many go to a compiled simplex method: with A scaled into [1, 2],
-max 1'z over A z <= 1, z >= 0 starts at z = 0; then y is z and x the prices, to sum to 1 each
-(Dantzig 1951).
+One game goes to HiGHS; where payoffs span too many orders of magnitude for it, to whole numbers.
+Many go to a compiled simplex method: with A scaled into [1, 2], max 1'z over A z <= 1, z >= 0
+starts at z = 0; then y is z and x the prices, to sum to 1 each (Dantzig 1951).
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,13 @@ from scipy.optimize import linprog
 from shoal.core.errors import require
 from shoal.games.bimatrix import matrices
 from shoal.games.chunks import in_chunks
+from shoal.games.exact_programs import best_worst
 from shoal.games.normal_form import NormalForm, regret
+from shoal.games.rounding import BIT, DECIMALS, LOOSE, are_wide, is_equilibrium, is_wide
 
 CHUNK = 64
+WHOLE = 1_000
+"""The most payoffs of a game that whole numbers solve, within a second or so."""
 Solutions = tuple[
     Float[np.ndarray, " K"],
     Float[np.ndarray, "K m"],
@@ -57,11 +61,27 @@ def zero_sum(game: Any) -> ZeroSum:
 
     Raises:
         UserError: the payoffs are not a full matrix of finite numbers; the game has not two
-            players, or their gains do not sum to a constant.
+            players, or their gains do not sum to a constant; more than 1,000 payoffs that span
+            too many orders of magnitude for floats.
     """
     whole = game if isinstance(game, NormalForm) else NormalForm.zero_sum(game)
     payoffs, theirs = matrices(whole)
     _check_constant(payoffs, theirs)
+    wide, small = is_wide(payoffs), payoffs.size <= WHOLE
+    if not (wide and small):
+        value, x, y = _by_floats(payoffs)
+        if is_equilibrium(whole, (x, y), wide):
+            return ZeroSum(value, x, y, regret(whole, (x, y)), "HiGHS")
+    require(
+        small,
+        "payoffs span too many orders of magnitude for floats, and whole numbers take games of "
+        f"at most {WHOLE:,} payoffs: this has {payoffs.size:,}",
+    )
+    value, x, y = _by_whole_numbers(whole)
+    return ZeroSum(value, x, y, regret(whole, (x, y)), "simplex method in whole numbers")
+
+
+def _by_floats(payoffs: Float[np.ndarray, "m n"]) -> tuple[float, np.ndarray, np.ndarray]:
     m, n = payoffs.shape
     scaled, least, unit = _scaled(payoffs)
     # Variables x and v: the most v with v <= (x'A)_j for all j, and x a distribution.
@@ -73,13 +93,20 @@ def zero_sum(game: Any) -> ZeroSum:
         b_eq=[1.0],
         bounds=[(0, None)] * m + [(None, None)],
         method="highs",
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     assert found.status == 0, found.message  # every matrix game has a value
     x, y = _clean(found.x[:m]), _clean(-found.ineqlin.marginals)
     # The middle of the two guarantees: the value lies between them.
     value = (float((scaled @ y).max()) + float((x @ scaled).min())) / 2
-    value = float(least + unit * (value - 1))
-    return ZeroSum(value, x, y, regret(whole, (x, y)), "HiGHS")
+    return float(least + unit * (value - 1)), x, y
+
+
+def _by_whole_numbers(game: NormalForm) -> tuple[float, np.ndarray, np.ndarray]:
+    exact = game.exact()[0]
+    x, y = best_worst(exact.T), best_worst(-exact)
+    assert x is not None and y is not None, "every matrix game has a value"
+    return float((x @ exact).min()), x.astype(float), y.astype(float)
 
 
 def zero_sum_batch(payoffs: Any) -> Solutions:
@@ -90,7 +117,7 @@ def zero_sum_batch(payoffs: Any) -> Solutions:
     `payoffs[k]` are the gains of the row player, `[m, n]`. Compiled once for each shape.
 
     Raises:
-        UserError: the payoffs are not of shape `[K, m, n]`, or not finite.
+        UserError: the payoffs are not of shape `[K, m, n]`, or not finite; or as `zero_sum`.
     """
     payoffs = np.asarray(payoffs, np.float64)
     require(
@@ -99,8 +126,15 @@ def zero_sum_batch(payoffs: Any) -> Solutions:
     )
     require(bool(np.isfinite(payoffs).all()), "some payoff is not finite")
     with jax.enable_x64(True):
-        value, x, y, gap = _batch(jnp.asarray(payoffs))
-        return np.asarray(value), np.asarray(x), np.asarray(y), np.asarray(gap)
+        value, x, y, gap, rounding = map(np.array, _batch(jnp.asarray(payoffs)))
+    tables = payoffs.reshape(len(payoffs), -1)
+    width = np.ptp(tables, axis=1)
+    again = (gap > rounding) | (width > DECIMALS)
+    again[again] = are_wide(tables[again]) | (gap > LOOSE * width)[again]
+    for k in np.flatnonzero(again):
+        one = zero_sum(payoffs[k])
+        value[k], x[k], y[k], gap[k] = one.value, one.row, one.column, one.regret
+    return value, x, y, gap
 
 
 def zero_sum_kernel(
@@ -190,9 +224,12 @@ def _check_constant(ours: np.ndarray, theirs: np.ndarray) -> None:
 
 
 @jax.jit
-def _batch(payoffs: Float[Array, "K m n"]) -> tuple[Array, Array, Array, Array]:
-    def one(matrix: Array) -> tuple[Array, Array, Array, Array]:
+def _batch(payoffs: Float[Array, "K m n"]) -> tuple[Array, Array, Array, Array, Array]:
+    def one(matrix: Array) -> tuple[Array, Array, Array, Array, Array]:
         value, x, y, _ = zero_sum_kernel(matrix)
-        return value, x, y, jnp.maximum((matrix @ y).max() - (x @ matrix).min(), 0)
+        gap = jnp.maximum((matrix @ y).max() - (x @ matrix).min(), 0)
+        sizes = jnp.abs(matrix)
+        rounding = BIT * sum(matrix.shape) * ((sizes @ y).max() + (x @ sizes).max())
+        return value, x, y, gap, rounding
 
     return in_chunks(one, CHUNK, payoffs)

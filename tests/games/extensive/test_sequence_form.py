@@ -1,14 +1,18 @@
 """Exact values of zero-sum trees, each with its certificate."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from shoal.core.errors import UserError
+from shoal.games.exact_programs import best_worst
 from shoal.games.extensive.goofspiel import goofspiel
 from shoal.games.extensive.kuhn import kuhn
 from shoal.games.extensive.leduc import leduc
 from shoal.games.extensive.liars_dice import liars_dice
 from shoal.games.extensive.policy_values import nash_conv, value
+from shoal.games.extensive.reduced_form import to_normal_form
 from shoal.games.extensive.sequence_form import sequence_form
 from shoal.games.gambit.efg import read_efg
 
@@ -85,3 +89,53 @@ def _shifted(by: int) -> str:
     for number in (-2, -1, 1, 2):
         text = text.replace(f"SHIFT{number},", f"{number + by},")
     return text
+
+
+# Gambit's large_payoff_game.efg. On the left A gives PRIZE against X and 1 against Y, B -1 and 0;
+# on the right A gives -1 and 1, B 0 and PRIZE. The second player sees A or B only: it answers Y to
+# A on both sides, which gives 1, and X to B, which gives -1 or 0.
+LARGE = """EFG 2 R "large" { "1" "2" }
+c "" 1 "" { "L" 1/2 "R" 1/2 } 0
+p "" 1 1 "" { "A" "B" } 0
+p "" 2 1 "" { "X" "Y" } 0
+t "" 1 "" { PRIZE, -PRIZE }
+t "" 2 "" { 1, -1 }
+p "" 2 2 "" { "X" "Y" } 0
+t "" 3 "" { -1, 1 }
+t "" 4 "" { 0, 0 }
+p "" 1 2 "" { "A" "B" } 0
+p "" 2 1 "" { "X" "Y" } 0
+t "" 3 "" { -1, 1 }
+t "" 2 "" { 1, -1 }
+p "" 2 2 "" { "X" "Y" } 0
+t "" 4 "" { 0, 0 }
+t "" 1 "" { PRIZE, -PRIZE }
+"""
+
+
+@pytest.mark.parametrize("power", range(2, 20))
+def test_a_large_prize(power: int) -> None:
+    found = sequence_form(read_efg(LARGE.replace("PRIZE", str(10**power))))
+    assert found.value == pytest.approx([1, -1], abs=1e-9) and found.nash_conv <= 1e-9
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e12, 1e15, 1e19, 1e30])
+def test_units_do_not_matter(unit: float) -> None:
+    game = kuhn()
+    found = sequence_form(replace(game, payoffs=np.asarray(game.payoffs) * unit))
+    assert found.value[0] * 18 == pytest.approx(-unit) and found.nash_conv <= 1e-9 * unit
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_end_costs_far_more(seed: int) -> None:
+    """The table of plans, by its own linear program in whole numbers, has the same value."""
+    rng = np.random.default_rng(seed)
+    payoffs = np.asarray(kuhn().payoffs).copy()
+    cost = 10.0 ** rng.integers(8, 16)
+    payoffs[rng.integers(len(payoffs))] = [-cost, cost] if seed % 2 else [cost, -cost]
+    game = replace(kuhn(), payoffs=payoffs)
+    found, table = sequence_form(game), to_normal_form(game).exact()[0]
+    plans = best_worst(table.T)
+    assert plans is not None
+    assert found.value[0] == pytest.approx(float((plans @ table).min()), abs=1e-6)
+    assert found.nash_conv <= 1e-6

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from shoal.core.errors import UserError
 from shoal.games.mechanisms import auctions
@@ -97,16 +97,16 @@ def test_revenue_by_simulation() -> None:
 
 def test_wrong_bids_have_regret() -> None:
     # All bid their value in a first-price auction: one of value 1 would gain 1/4 by bidding 1/2.
-    found = auctions._certified(
-        "first-price", 2, STANDARD, None, lambda v: v, lambda q: q * q, 2 / 3
-    )
+    found = auctions._certified("first-price", 2, STANDARD, None, lambda v: v, lambda q: q * q)
     assert found.regret == pytest.approx(0.25, abs=1e-5)
 
 
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: first_price(1), "1 bidders, expected at least 2"),
+        (lambda: first_price(0), "0 bidders, expected at least 1"),
+        (lambda: auctions._entry(2.5, 1, STANDARD, None), "bidders is 2.5, expected how many"),
+        (lambda: auctions._entry([10, 8, 3], 1, STANDARD, None), r"\[10, 8, 3\].*run_auction"),
         (lambda: third_price(2), "2 bidders, expected at least 3"),
         (lambda: second_price(2, reserve=1.0), "reserve is 1.0, expected .* below .* 1"),
         (lambda: second_price(2, reserve=-0.5), "reserve is -0.5"),
@@ -120,3 +120,29 @@ def test_wrong_bids_have_regret() -> None:
 def test_bad_input_is_named(call, said: str) -> None:
     with pytest.raises(UserError, match=said):
         call()
+
+
+@pytest.mark.parametrize("auction", [first_price, second_price, all_pay, third_price])
+@pytest.mark.parametrize("bidders", [30, 30_000, 10**6])
+def test_many_bidders(auction, bidders: int) -> None:
+    found = auction(bidders)
+    assert found.revenue == pytest.approx((bidders - 1) / (bidders + 1), abs=1e-12)
+    assert found.regret <= 1e-9
+    top = {"third-price": (bidders - 1) / (bidders - 2), "second-price": 1.0}
+    assert found.bid(1.0) == pytest.approx(top.get(found.rule, (bidders - 1) / bidders), abs=1e-9)
+
+
+def test_one_bidder_is_a_posted_price() -> None:
+    for auction in (first_price, second_price):
+        found = auction(1, reserve=0.5)
+        assert found.revenue == 0.25 and found.regret == 0  # sold at 1/2 in half of the cases
+    assert first_price(1, reserve=0.5).bid(0.8) == 0.5
+
+
+@pytest.mark.parametrize("bidders", [2, 3])
+def test_heavy_tails(bidders: int) -> None:
+    """P(value > v) = v^-a: the second of n has mean n (n-1) B(n-1, 2 - 1/a), none if a = 1/2."""
+    share = special.beta(bidders - 1, 2 - 1 / 0.6) * bidders * (bidders - 1)
+    for auction in (first_price, second_price):
+        assert auction(bidders, stats.pareto(0.5)).revenue == np.inf
+        assert auction(bidders, stats.pareto(0.6)).revenue == pytest.approx(share, rel=1e-7)

@@ -4,7 +4,8 @@
 
 x is how often the first player's plan reaches its sequences, E and F say that the flow into an
 information set is the flow out of it, and the duals are the second player's plan. Koller, Megiddo &
-von Stengel, Fast algorithms for finding randomized strategies in game trees (1994).
+von Stengel, Fast algorithms for finding randomized strategies in game trees (1994). Payoffs that
+span too many orders of magnitude for floats go to `double_oracle` instead.
 """
 
 from dataclasses import dataclass, field
@@ -16,10 +17,15 @@ from scipy.optimize import linprog
 from scipy.sparse import block_array, coo_array
 
 from shoal.core.errors import UserError, require
+from shoal.games.extensive.double_oracle import double_oracle
 from shoal.games.extensive.policy_values import nash_conv, value
 from shoal.games.extensive.sequence_arrays import sequence_arrays
 from shoal.games.extensive.sequences import Choices, normalized
 from shoal.games.extensive.tree import ExtensiveForm
+from shoal.games.rounding import is_wide
+
+WHOLE = 2_000
+"""The most ends of a tree that whole numbers solve."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ def sequence_form(game: ExtensiveForm) -> SequenceSolution:
 
     Raises:
         UserError: there are not two players, or their payoffs do not add up to a constant, or one
-            forgets, or HiGHS gives up.
+            forgets, or HiGHS gives up; or there are more than 2,000 ends and payoffs span too many
+            orders of magnitude for floats.
     """
     require(
         game.num_players == 2,
@@ -61,13 +68,24 @@ def sequence_form(game: ExtensiveForm) -> SequenceSolution:
         "program needs a constant sum",
     )
     form = sequence_arrays(game)
-    first, second = form.choices
-    plans = _solve(form.ends, form.payoffs[:, 0], first, second)
+    wide = is_wide(game.payoffs[:, 0])
+    exact = wide and len(form.ends) <= WHOLE
+    worth = form.payoffs[:, 0]
+    plans = double_oracle(form) if exact else _solve(form.ends, worth, *form.choices)
     policy = np.zeros(game.legal.shape)
     for choices, plan in zip(form.choices, plans):
-        weights = np.where(plan > 1e-12, plan, 0.0)[:-1].reshape(choices.legal.shape)
+        weights = np.where(plan > (0 if exact else 1e-12), plan, 0.0)[:-1].astype(float)
+        weights = weights.reshape(choices.legal.shape)
         policy[choices.infosets, : choices.legal.shape[1]] = normalized(weights, choices.legal)
-    return SequenceSolution(policy, value(game, policy), nash_conv(game, policy))
+    gap = nash_conv(game, policy)
+    met = np.abs(worth) * plans[0][form.ends[:, 0]] * plans[1][form.ends[:, 1]]
+    require(
+        exact or not wide or gap <= 1e-9 * met.sum(),
+        "payoffs span too many orders of magnitude for floats, and whole numbers take trees of at "
+        f"most {WHOLE:,} ends, not {len(form.ends):,}",
+    )
+    method = "double oracle in whole numbers" if exact else "sequence form"
+    return SequenceSolution(policy, value(game, policy), gap, method)
 
 
 def _solve(
@@ -75,6 +93,7 @@ def _solve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both players' plans: the probability of each sequence, `[S + 1]`."""
     shape = first.legal.size + 1, second.legal.size + 1
+    payoffs = payoffs / (np.abs(payoffs).max(initial=0) or 1.0)  # HiGHS takes 10^15 for infinite
     gains = coo_array((payoffs, (ends[:, 0], ends[:, 1])), shape).tocsr()
     flow, other_flow = _flow(first), _flow(second)
     num_w = other_flow.shape[0]

@@ -27,8 +27,8 @@ class GroupSum(eqx.Module):
 
     def __call__(self, x: Any) -> Any:
         for index in self.stages:
-            x = _with(x, 0.0).take(index, mode="clip").sum(-1)
-        return _with(x, 0.0).take(self.last, mode="clip")
+            x = _with(x, 0).take(index, mode="clip").sum(-1)
+        return _with(x, 0).take(self.last, mode="clip")
 
 
 class Choices(eqx.Module):
@@ -81,7 +81,7 @@ class SequenceForm(eqx.Module):
 
 def reach(choices: Choices, policy: Any) -> Any:
     """The probability that a player's policy `[I, A]` gives to each of its sequences, `[S + 1]`."""
-    return _with(policy.ravel(), 1.0).take(choices.ancestors, mode="clip").prod(-1)
+    return _with(policy.ravel(), 1).take(choices.ancestors, mode="clip").prod(-1)
 
 
 def sequence_gains(gains: Gains, reaches: Sequence[Any]) -> Any:
@@ -158,6 +158,6 @@ def _namespace(x: Any) -> Any:
     return jnp if isinstance(x, jax.Array) else np
 
 
-def _with(x: Any, value: float) -> Any:
+def _with(x: Any, value: int) -> Any:
     """One more number at the end."""
     return _namespace(x).concatenate([x, np.full(1, value, x.dtype)])
