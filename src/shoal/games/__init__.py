@@ -81,6 +81,7 @@ from shoal.games.extensive.policy_values import (
 )
 from shoal.games.extensive.reduced_form import to_normal_form
 from shoal.games.extensive.sequence_form import SequenceSolution, sequence_form
+from shoal.games.extensive.subgame_perfect import SubgamePerfect, subgame_perfect
 from shoal.games.extensive.tic_tac_toe import tic_tac_toe
 from shoal.games.extensive.tree import ExtensiveForm, Rules, extensive_form
 from shoal.games.gambit.efg import read_efg, write_efg
@@ -143,6 +144,7 @@ __all__ = [
     "SequenceSolution",
     "ShapleyEstimate",
     "Stackelberg",
+    "SubgamePerfect",
     "Trajectory",
     "Uniform",
     "VCGOutcome",
@@ -230,6 +232,7 @@ __all__ = [
     "shapley_sampled",
     "sink_components",
     "stackelberg",
+    "subgame_perfect",
     "support_enumeration",
     "third_price",
     "tic_tac_toe",
