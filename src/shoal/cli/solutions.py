@@ -66,7 +66,7 @@ def solve(game: NormalForm | ExtensiveForm, options: Any) -> Json:
             found["recall"] = "imperfect: a mixture of plans may be no policy by information set"
             found["more"].append("recall")
         return found
-    require(concept not in OF_TREES, f"{concept} is for games in extensive form, such as kuhn")
+    require(concept not in OF_TREES, f"{concept} is for games in extensive form, such as a .efg")
     return CONCEPTS[concept](game, options)
 
 
@@ -79,7 +79,11 @@ def _nash(game: NormalForm, options: Any) -> Json:
                 limit = str(error).partition(";")[0]
                 raise UserError(f"{limit}: without --exact, some are found") from None
             return _listed(game, lemke_howson(game, None), options)
-    require(not options.exact, "--exact takes two players; of more, probabilities are irrational")
+    require(
+        game.num_players == 1 or not options.exact,
+        "--exact takes two players; of more, probabilities are irrational: --concept pure --exact "
+        "lists pure equilibria",
+    )
     if game.num_players == 1 or np.prod([2.0**n for n in game.num_actions]) > LARGEST_SUPPORTS:
         found = pure_equilibria(game)
         if game.num_players > 1 and not len(found):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from shoal.core.errors import UserError, require
+from shoal.core.errors import UserError
 
 WHOLE = 2**53
 """Below this, floats hold every whole number."""
@@ -92,7 +92,7 @@ def rational(values: Any, largest_denominator: int = 10**6) -> np.ndarray:
     distinct, index = np.unique(values, return_inverse=True)
     numbers = np.empty(len(distinct), object)
     numbers[:] = [_simplest(value, largest_denominator) for value in distinct]
-    out[...] = numbers[index].reshape(values.shape)
+    out[...] = numbers[index.reshape(values.shape)]
     return out
 
 
@@ -105,5 +105,8 @@ def _exactly(value: Any) -> Fraction:
 
 
 def _simplest(value: np.floating, largest_denominator: int) -> Fraction:
+    if value.itemsize < 8:  # of seven digits, fractions of six would be everywhere
+        largest_denominator = min(largest_denominator, 100)
     simple = Fraction(float(value)).limit_denominator(largest_denominator)
-    return simple if type(value)(float(simple)) == value else Fraction(str(value))
+    told = abs(value) < WHOLE and type(value)(float(simple)) == value
+    return simple if told else Fraction(str(value))

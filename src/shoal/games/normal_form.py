@@ -140,7 +140,11 @@ def deviations(payoffs: Any, profile: Profile, player: int) -> Any:
     value = payoffs[player]
     for j in reversed(range(len(profile))):  # from the last axis, so that numbers stay right
         if j != player:
-            value = xp.tensordot(value, xp.asarray(profile[j]), axes=(j, 0))
+            x = xp.asarray(profile[j])
+            if x.dtype == object:  # fractions are slow, and most weights of a profile are 0
+                used = np.flatnonzero(x)
+                value, x = value.take(used, axis=j), x[used]
+            value = xp.tensordot(value, x, axes=(j, 0))
     return value
 
 

@@ -101,4 +101,3 @@ def _needed(own: OwnHistories) -> list[frozenset[tuple[int, int]]]:
     for before, s, a in own.longer:
         out.append(out[before] | {(s, a)})
     return out
-

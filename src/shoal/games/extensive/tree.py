@@ -126,7 +126,7 @@ class ExtensiveForm:
         np.minimum.at(first, self.parent[1:], np.arange(1, self.num_nodes))
         return first
 
-    def children(self, node: int) -> slice:
+    def children(self, node: int | np.integer) -> slice:
         """The numbers of a node's children."""
         first = int(self.first_child[node])
         return slice(first, first + int(np.searchsorted(self.parent[first:], node, "right")))
