@@ -10,6 +10,7 @@ Subjects: normal form (this folder), `dynamics` (learning and evolution in conti
 `mechanisms` (auctions, matching), `gambit` (files). What is most used is named here.
 """
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from shoal.games.bimatrix import equilibria, nash_subsets
@@ -87,6 +88,7 @@ from shoal.games.extensive.tree import ExtensiveForm, Rules, extensive_form
 from shoal.games.gambit.efg import read_efg, write_efg
 from shoal.games.gambit.nfg import read_nfg, write_nfg
 from shoal.games.homotopy import logit_nash, n_player_equilibrium
+from shoal.games.kinds import asks_for_its_kind
 from shoal.games.lemke_howson import lemke_howson, lemke_howson_batch
 from shoal.games.logit import LogitEquilibrium, LogitPath, logit_equilibrium, logit_path
 from shoal.games.mechanisms.auctions import (
@@ -249,6 +251,15 @@ __all__ = [
     "zero_sum",
     "zero_sum_batch",
 ]
+
+# Here is where users stand: solvers call one another without being asked.
+globals().update(
+    {
+        name: asks_for_its_kind(name, solver)
+        for name in __all__
+        if inspect.isfunction(solver := globals().get(name))
+    }
+)
 
 
 def __getattr__(name: str) -> Any:

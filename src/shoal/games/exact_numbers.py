@@ -63,8 +63,10 @@ def exact_array(values: Any, what: str = "payoff") -> Shaped[np.ndarray, "..."]:
         array = np.asarray(values)
         floats = array.astype(np.float64) + 0.0
     except (TypeError, ValueError) as error:
+        listed = isinstance(values, list | tuple | np.ndarray)
+        them = "ragged" if listed else f"of type {type(values).__name__}"
         raise UserError(
-            f"{what}s are ragged or not numbers: expected a full array of numbers"
+            f"{what}s are {them} or not numbers: expected a full array of numbers"
         ) from error
     except OverflowError:
         raise UserError(f"a {what} is beyond 1e308, the largest that floats hold") from None
