@@ -35,6 +35,7 @@ from shoal.games.cooperative.core import (
 from shoal.games.cooperative.nucleolus import Nucleolus, is_nucleolus, nucleolus, prenucleolus
 from shoal.games.cooperative.sampling import ShapleyEstimate, shapley_sampled
 from shoal.games.cooperative.values import banzhaf, myerson, owen, shapley
+from shoal.games.cooperative.voting import VotingPower, voting_power
 from shoal.games.correlated import Correlated, correlated_equilibrium, correlated_regret
 from shoal.games.dominance import Elimination, dominated_actions, iterated_elimination
 from shoal.games.dynamics.flows import (
@@ -150,6 +151,7 @@ __all__ = [
     "Trajectory",
     "Uniform",
     "VCGOutcome",
+    "VotingPower",
     "ZeroSum",
     "all_pay",
     "alpha_rank",
@@ -245,6 +247,7 @@ __all__ = [
     "vcg",
     "vcg_assignment",
     "virtual_value",
+    "voting_power",
     "welfare",
     "write_efg",
     "write_nfg",

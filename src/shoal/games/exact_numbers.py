@@ -72,8 +72,8 @@ def exact_array(values: Any, what: str = "payoff") -> Shaped[np.ndarray, "..."]:
         raise UserError(f"a {what} is beyond 1e308, the largest that floats hold") from None
     bad = np.argwhere(~np.isfinite(floats)).tolist()
     if bad:
-        number = floats[tuple(bad[0])]
-        raise UserError(f"{what} {bad[0]} is {number}, expected a finite number")
+        where = bad[0] if floats.ndim != 1 else bad[0][0]
+        raise UserError(f"{what} {where} is {floats[tuple(bad[0])]}, expected a finite number")
     large = array.dtype.kind != "f" or not isinstance(values, np.ndarray)
     if array.dtype.kind != "O" and not (large and (np.abs(floats) >= WHOLE).any()):
         return floats
