@@ -28,9 +28,9 @@ def asks_for_its_kind(name: str, solver: Callable[..., Any]) -> Callable[..., An
     """The solver that `shoal.games` offers by this name, which first asks whether its game is of
     the kind that its first parameter says; as it is, if that says none."""
     first = next(iter(inspect.signature(solver).parameters.values()), None)
-    kind = getattr(first, "annotation", None)
-    if first is None or kind not in KINDS:
+    if first is None or first.annotation not in KINDS:
         return solver
+    kind: type = first.annotation
 
     @functools.wraps(solver)
     def asked(*given: Any, **named: Any) -> Any:

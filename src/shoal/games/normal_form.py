@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Shaped
 
 from shoal.core.errors import require
@@ -63,7 +64,7 @@ class NormalForm(eqx.Module):
             "NormalForm.bimatrix(row, column) makes a game",
         )
         if isinstance(payoffs, jax.Array):
-            if not isinstance(payoffs, jax.core.Tracer):
+            if not isinstance(payoffs, Tracer):
                 exact_array(np.asarray(payoffs))
             self.payoffs, self.written = payoffs, Written()
         else:

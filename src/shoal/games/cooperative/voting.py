@@ -38,9 +38,9 @@ def voting_power(quota: float | int, weights: Any) -> VotingPower:
     """The power of each voter where a coalition wins whose weights reach the quota. Exact for
     hundreds of voters, as long as weights are whole multiples of a unit and not too many of it.
 
-    >>> power = voting_power(51, [40, 22, 30, 9])
+    >>> power = voting_power(51, [50, 49, 1])
     >>> [str(p) for p in power.shapley], [str(p) for p in power.banzhaf]
-    (['5/12', '1/4', '1/4', '1/12'], ['5/8', '3/8', '3/8', '1/8'])
+    (['2/3', '1/6', '1/6'], ['3/4', '1/4', '1/4'])
 
     Raises:
         UserError: a weight is negative, the quota is not above 0 and at most the sum of the

@@ -122,8 +122,8 @@ def _at_node(game: ExtensiveForm, k: int, children: list[list[Found]]) -> Iterat
     for below in product(*children):
         values = [found.worth for found in below]
         if who == CHANCE:
-            mean = (sum(p * v for p, v in zip(probs, each)) for each in zip(*values))
-            yield Found(tuple(mean), -1, -1, below)
+            mean = probs @ np.array(values, object)
+            yield Found(tuple(mean.tolist()), -1, -1, below)
             continue
         best = max(worth[who] for worth in values)
         for action, worth in enumerate(values):
