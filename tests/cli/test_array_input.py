@@ -12,6 +12,7 @@ from shoal.core.errors import UserError
         ("8 -12 -12; -12 0 0", [[8, -12, -12], [-12, 0, 0]]),
         ("-1/2, 3; 1e1, 0;", [[-0.5, 3], [10, 0]]),
         ("1,2;3,4", [[1, 2], [3, 4]]),
+        ("1 , 2;3,\t4", [[1, 2], [3, 4]]),
         (" [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]", [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]),
         ("[1, 2]", [1, 2]),
     ],
@@ -25,6 +26,8 @@ def test_rows_and_json_become_lists(text, array):
     [
         ("1 2; 3", "row 2 of the matrix has 1 cells, row 1 has 2"),
         ("1,2 3,4", "a cell of the matrix has 2 numbers, expected one"),
+        ("1, 2 3, 4", "a cell of the matrix has 2 numbers, expected one"),
+        ("1,,2", "the matrix: a number is missing beside a comma"),
         ("1 x", "the matrix: x is not a number"),
         (" ; ", "the matrix has no rows"),
         ("[[1, 2]", "the array is not JSON: Expecting ',' delimiter at character 7"),

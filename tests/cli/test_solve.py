@@ -1,12 +1,15 @@
 """`shoal solve` as a user runs it: what it prints, as text and as JSON, and what it refuses."""
 
 import json
+import re
+import time
 
 import numpy as np
 import pytest
 
 from shoal.cli.game_input import read_game
 from shoal.cli.main import run
+from shoal.cli.patience import still_at_work
 from shoal.core.errors import UserError
 from shoal.games import ExtensiveForm, NormalForm, classic, kuhn, write_efg, write_nfg
 
@@ -34,6 +37,8 @@ def solve_json(capsys, *words):
         ("1, -1; -1, 1", [[[1, -1], [-1, 1]], [[-1, 1], [1, -1]]]),
         ("3,3 0,5; 5,0 1,1", [[[3, 0], [5, 1]], [[3, 5], [0, 1]]]),
         ("1/2,-0.5 1e1,-3", [[[0.5, 10]], [[-0.5, -3]]]),
+        ("3, 3 0, 5; 5, 0 1, 1", [[[3, 0], [5, 1]], [[3, 5], [0, 1]]]),
+        ("3,3 0, 5 ;5 ,0 1 , 1", [[[3, 0], [5, 1]], [[3, 5], [0, 1]]]),
         ("[[1, -1], [-1, 1]]", [[[1, -1], [-1, 1]], [[-1, 1], [1, -1]]]),
         ("[[[3, 0], [5, 1]], [[3, 5], [0, 1]]]", [[[3, 0], [5, 1]], [[3, 5], [0, 1]]]),
     ],
@@ -63,6 +68,10 @@ def test_files_are_read(tmp_path):
         ("prisoner", "unknown game 'prisoner': did you mean 'prisoners_dilemma'?"),
         ("1 2; 3", "row 2 of the matrix has 1 cells, row 1 has 2"),
         ("1,2,3 4,5", "cells of the matrix have [2, 3] numbers"),
+        ("3,3, 0,5; 5,0, 1,1", "'3,3, 0,5' has commas with a blank and without"),
+        ("3, 3 0; 5, 0 1", "cells of the matrix have [1, 2] numbers"),
+        ("games/three.agg", "games/three.agg: action-graph games (.agg and .bagg) are not read"),
+        ("three.BAGG", "are not read"),
         ("1 2; 3 1/0", "the matrix: 1/0 divides by zero"),
         ("[[1, 2], [3]]", "payoffs are ragged"),
         ("[[1, NaN], [1, 2]]", "payoff [0, 1] is nan"),
@@ -169,6 +178,63 @@ def test_every_concept_of_profiles_takes_a_tree(capsys, entry, concept, line):
     assert any(x.startswith(line) for x in solve(capsys, entry, "--concept", concept).splitlines())
 
 
+def test_backward_induction_tells_the_threat_from_what_is_credible(capsys, entry):
+    """The incumbent would share once it has come to that: 1 is more than 0."""
+    out = solve(capsys, entry, "--concept", "subgame_perfect", "--exact")
+    assert out.splitlines()[2:] == [
+        "subgame-perfect: 1 answer, all there are (backward induction)",
+        "  1  payoffs 2, 1 · one move regret 0",
+        "     entrant at '1': open 1",
+        "     incumbent at '1': share 1",
+    ]
+    (answer,) = solve_json(capsys, entry, "--concept", "subgame_perfect")["answers"]
+    assert answer["policy"]["incumbent"] == {"1": {"fight": 0.0, "share": 1.0}}
+
+
+def test_trees_that_forget_are_solved_as_tables(capsys, tmp_path):
+    """Who cannot tell two crossings apart goes on at both (1) or at none (0)."""
+    path = tmp_path / "driver.efg"
+    path.write_text(
+        """EFG 2 R "" { "ann" "bob" } p "" 1 1 "" { "on" "off" } 0
+        p "" 1 1 "" 0 t "" 1 "" { 1 -1 } t "" 2 "" { 4 -4 } t "" 3 "" { 0 0 }"""
+    )
+    out = solve(capsys, str(path))
+    assert "payoffs 1, -1 · regret 0" in out and "ann: on" in out and "recall: imperfect" in out
+    assert run(["solve", str(path), "--concept", "cfr"]) == 2
+    assert "imperfect recall" in capsys.readouterr().err
+
+
+def test_exact_payoffs_are_as_they_were_written(capsys):
+    found = solve_json(capsys, "1/3 0.1234567; 9007199254740993 0", "--exact")
+    assert found["game"]["payoffs"][0] == [["1/3", "1234567/10000000"], ["9007199254740993", "0"]]
+    assert "9007199254740993, -9007199254740993" in solve(
+        capsys, "1/3 0.1234567; 9007199254740993 0", "--exact"
+    )
+
+
+def test_pure_ones_are_never_said_to_be_all(capsys):
+    assert solve_json(capsys, "chicken", "--concept", "pure")["complete"] is False
+    assert "2 answers, there may be more that are mixed" in solve(
+        capsys, "chicken", "--concept", "pure"
+    )
+
+
+@pytest.mark.parametrize("words", [["0 1; -1 0"], ["kuhn"], ["0 0; 0 0", "--concept", "pareto"]])
+def test_nothing_is_printed_as_negative_zero(capsys, words):
+    out = solve(capsys, *words) + solve(capsys, *words, "--json")
+    assert not re.search(r"-0(?![.\d])|-0\.0(?!\d)|e-[3-9]\d", out)
+
+
+def test_long_work_is_heard_of(capsys):
+    with still_at_work("a game", patience=0.05):
+        time.sleep(0.5)
+    lines = capsys.readouterr().err.splitlines()
+    assert 1 <= len(lines) <= 4 and all("a game: at work for" in line for line in lines)
+    with still_at_work("a game", patience=10.0):
+        pass
+    assert capsys.readouterr().err == ""
+
+
 def test_exact_answers_of_a_zero_sum_tree_name_plans(capsys, tmp_path):
     path = tmp_path / "zero.efg"
     path.write_text(ENTRY.replace("1, 3", "1, -1").replace("2, 1", "2, -2"))
@@ -239,7 +305,11 @@ def test_figures_are_those_of_the_solvers(capsys):
         (["chicken", "--jsn"], "unknown option '--jsn': did you mean '--json'?"),
         (["chicken", "--concept", "nahs"], "unknown --concept 'nahs': did you mean 'nash'?"),
         (["chicken", "--concept", "cfr"], "cfr is for games in extensive form"),
-        (["chicken", "--concept", "logit", "--exact"], "--exact is for nash and pure"),
+        (["chicken", "--concept", "logit", "--exact"], "--exact is for nash, pure"),
+        (["chicken", "--concept", "subgame_perfect"], "subgame_perfect is for games in extensive"),
+        (["kuhn", "--concept", "subgame_perfect"], "backward induction takes perfect information"),
+        (["kuhn", "--exact"], "is 400,000: without --exact, some are found"),
+        (["kuhn(players=3)"], "(shoal solve: --concept cfr)"),
         (["random(num_actions=[2,2,2])", "--exact"], "--exact takes two players"),
         (["chicken", "--concept", "stackelberg", "--leader", "2"], "player 2 does not exist"),
         (["chicken", "--concept", "correlated", "--objective", "welfar"], "did you mean 'welfare'"),

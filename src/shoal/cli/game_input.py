@@ -2,7 +2,7 @@
 
 prisoners_dilemma   kuhn(players=3)   game.nfg   game.efg   open_spiel:leduc_poker
 "1 -1; -1 1"        one number a cell: what the row player gains from the column player
-"3,3 0,5; 5,0 1,1"  one number for each of the two players
+"3,3 0,5; 5,0 1,1"  one number for each of the two players; "3, 3 0, 5" is the same
 "[[[3,0],[5,1]], [[3,5],[0,1]]]"    JSON: payoffs [N, A1, ..., AN], or [A1, A2] of zero sum
 """
 
@@ -17,6 +17,7 @@ from shoal.cli.array_input import read_json, read_rows
 from shoal.core.errors import UserError, require, unknown
 
 FILES = (".nfg", ".efg")
+ACTION_GRAPHS = (".agg", ".bagg")
 
 
 def read_game(text: str) -> Any:
@@ -28,6 +29,11 @@ def read_game(text: str) -> Any:
     text = text.strip()
     if text.lower().endswith(FILES):
         return _file(Path(text))
+    require(
+        not text.lower().endswith(ACTION_GRAPHS),
+        f"{text}: action-graph games ({' and '.join(ACTION_GRAPHS)}) are not read, only Gambit's "
+        f"tables and trees ({' and '.join(FILES)})",
+    )
     if text.startswith("open_spiel:"):
         from shoal.games.open_spiel import from_open_spiel
 
@@ -51,7 +57,7 @@ def _json(text: str) -> Any:
 
     from shoal.games import NormalForm
 
-    payoffs = read_json(text, "the list of payoffs")
+    payoffs = read_json(text, "the list of payoffs", exact=True)
     try:
         two = np.ndim(payoffs) == 2
     except ValueError:
@@ -63,6 +69,13 @@ def _matrix(text: str) -> Any:
     """One number a cell, or the two players' payoffs between commas."""
     from shoal.games import NormalForm
 
+    for row in map(str.strip, text.split(";")):
+        both = re.search(r",\S", row) and re.search(r",\s", row)
+        require(
+            not both or len(re.sub(r"\s*,\s*", ",", row).split()) > 1,
+            f"'{row}' has commas with a blank and without: write '3,3 0,5' for two players, "
+            "'3 0' for zero sum",
+        )
     rows = read_rows(text)
     kinds = {len(cell) for row in rows for cell in row}
     require(

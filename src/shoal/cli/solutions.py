@@ -28,9 +28,11 @@ from shoal.games import (
     regret,
     sequence_form,
     stackelberg,
+    subgame_perfect,
     support_enumeration,
     to_normal_form,
 )
+from shoal.games.extensive.plans import perfect_recall
 from shoal.games.normal_form import rational
 from shoal.runs.durable import Json
 
@@ -48,18 +50,23 @@ def solve(game: NormalForm | ExtensiveForm, options: Any) -> Json:
     """
     concept = options.concept
     require(
-        not options.exact or concept in ("nash", "pure"),
-        f"--exact is for nash and pure, not for {concept}",
+        not options.exact or concept in ("nash", "pure", "subgame_perfect"),
+        f"--exact is for nash, pure and subgame_perfect, not for {concept}",
     )
     if isinstance(game, ExtensiveForm):
-        if concept == "cfr":
-            return _cfr(game, options)
-        if concept == "nash" and not options.exact and _is_zero_sum(game):
+        if concept in OF_TREES:
+            return OF_TREES[concept](game, options)
+        recalls = perfect_recall(game)
+        if concept == "nash" and not options.exact and recalls and _is_zero_sum(game):
             return _sequence_form(game)
         table = to_normal_form(game, max_entries=2_000_000)
-        plans = {"plans": [list(names) for names in table.actions]}
-        return CONCEPTS[concept](table, options) | plans
-    require(concept != "cfr", "cfr is for games in extensive form, such as kuhn")
+        found = CONCEPTS[concept](table, options)
+        found["plans"] = [list(names) for names in table.actions]
+        if not recalls:
+            found["recall"] = "imperfect: a mixture of plans may be no policy by information set"
+            found["more"].append("recall")
+        return found
+    require(concept not in OF_TREES, f"{concept} is for games in extensive form, such as a .efg")
     return CONCEPTS[concept](game, options)
 
 
@@ -67,11 +74,16 @@ def _nash(game: NormalForm, options: Any) -> Json:
     if game.num_players == 2:
         try:
             return _listed(game, equilibria(game, exact=options.exact), options)
-        except UserError:
+        except UserError as error:
             if options.exact:
-                raise
+                limit = str(error).partition(";")[0]
+                raise UserError(f"{limit}: without --exact, some are found") from None
             return _listed(game, lemke_howson(game, None), options)
-    require(not options.exact, "--exact takes two players; of more, probabilities are irrational")
+    require(
+        game.num_players == 1 or not options.exact,
+        "--exact takes two players; of more, probabilities are irrational: --concept pure --exact "
+        "lists pure equilibria",
+    )
     if game.num_players == 1 or np.prod([2.0**n for n in game.num_actions]) > LARGEST_SUPPORTS:
         found = pure_equilibria(game)
         if game.num_players > 1 and not len(found):
@@ -80,20 +92,18 @@ def _nash(game: NormalForm, options: Any) -> Json:
     return _listed(game, support_enumeration(game), options)
 
 
-def _listed(
-    game: NormalForm, found: Equilibria, options: Any, complete: bool | None = None
-) -> Json:
+def _listed(game: NormalForm, found: Equilibria, options: Any) -> Json:
     answers, exact = [], options.exact
     for profile in found:
         off = regret(game, profile, exact=exact)
         answers.append(
             {
                 "profile": [_numbers(x, exact) for x in profile],
-                "payoffs": _numbers(expected_payoffs(game, profile, exact), exact),
+                "payoffs": _gained(game, expected_payoffs(game, profile, exact), exact),
                 "regret": str(off) if exact else off,
             }
         )
-    out = _answered(found.method, answers, complete or found.complete)
+    out = _answered(found.method, answers, found.complete)
     loose = [c for c in found.components or [] if len(c) > 1]
     if loose:
         out["components"] = [[k + 1 for k in c] for c in found.components or []]
@@ -108,12 +118,20 @@ def _numbers(values: Any, exact: bool = False) -> list[Any]:
     return np.asarray(values, np.float64).tolist()
 
 
+def _gained(game: NormalForm | ExtensiveForm, values: Any, exact: bool = False) -> list[Any]:
+    """Payoffs; what rounding leaves of 0 is 0."""
+    if exact:
+        return _numbers(values, exact)
+    values, most = np.asarray(values, np.float64), np.abs(np.asarray(game.payoffs)).max()
+    return np.where(np.abs(values) <= 1e-15 * most, 0.0, values).tolist()
+
+
 def _correlated(game: NormalForm, options: Any, coarse: bool = False) -> Json:
     text = options.objective
     objective = int(text) if text.lstrip("-").isdigit() else text
     found = correlated_equilibrium(game, objective, coarse=coarse)
     answer = {
-        "payoffs": found.payoffs.tolist(),
+        "payoffs": _gained(game, found.payoffs),
         "welfare": found.welfare,
         "regret": found.regret,
         "distribution": found.distribution.tolist(),
@@ -131,7 +149,7 @@ def _stackelberg(game: NormalForm, options: Any) -> Json:
     answer = {
         "leader": game.players[options.leader],
         "profile": [_numbers(x) for x in pair],
-        "payoffs": values,
+        "payoffs": _gained(game, values),
         "follower_regret": found.regret,
         "leader_gap": found.gap,
     }
@@ -143,7 +161,7 @@ def _logit(game: NormalForm, options: Any) -> Json:
     answer = {
         "rationality": found.rationality,
         "profile": [_numbers(x) for x in found.profile],
-        "payoffs": _numbers(expected_payoffs(game, found.profile)),
+        "payoffs": _gained(game, expected_payoffs(game, found.profile)),
         "residual": found.residual,
     }
     return _one(found.method, answer)
@@ -206,7 +224,7 @@ def _drawn(game: NormalForm, shares: Iterable[tuple[Sequence[int], float]]) -> l
 
 def _sequence_form(game: ExtensiveForm) -> Json:
     found = sequence_form(game)
-    answer = {"payoffs": found.value.tolist(), "nash_conv": found.nash_conv}
+    answer = {"payoffs": _gained(game, found.value), "nash_conv": found.nash_conv}
     return _one(found.method, answer | _policy(game, found.policy)) | {"complete": False}
 
 
@@ -215,6 +233,19 @@ def _cfr(game: ExtensiveForm, options: Any) -> Json:
     answer = {"iterations": options.iterations, "nash_conv": float(found.nash_conv[-1])}
     method = f"counterfactual regret minimization, {options.variant}"
     return _one(method, answer | _policy(game, found.policy))
+
+
+def _subgame_perfect(game: ExtensiveForm, options: Any) -> Json:
+    found = subgame_perfect(game)
+    answers = []
+    for choices, payoffs, off in zip(found.choices, found.payoffs, found.regrets):
+        policy = np.eye(game.legal.shape[1])[choices]
+        facts = {
+            "payoffs": _gained(game, payoffs, options.exact),
+            "one_move_regret": str(off) if options.exact else float(off),
+        }
+        answers.append(facts | _policy(game, policy))
+    return _answered(found.method, answers, found.complete)
 
 
 def _policy(game: ExtensiveForm, policy: np.ndarray) -> Json:
@@ -247,7 +278,7 @@ def _one(method: str, answer: Json) -> Json:
 
 CONCEPTS: dict[str, Callable[[NormalForm, Any], Json]] = {
     "nash": _nash,
-    "pure": lambda game, options: _listed(game, pure_equilibria(game), options, True),
+    "pure": lambda game, options: _listed(game, pure_equilibria(game), options),
     "correlated": _correlated,
     "coarse": functools.partial(_correlated, coarse=True),
     "stackelberg": _stackelberg,
@@ -256,4 +287,8 @@ CONCEPTS: dict[str, Callable[[NormalForm, Any], Json]] = {
     "pareto": _pareto,
     "ess": _stable,
     "alpha_rank": _alpha_rank,
+}
+OF_TREES: dict[str, Callable[[ExtensiveForm, Any], Json]] = {
+    "cfr": _cfr,
+    "subgame_perfect": _subgame_perfect,
 }

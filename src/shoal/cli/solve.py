@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from shoal.cli.arguments import Arguments
 from shoal.cli.parse import read
+from shoal.cli.patience import still_at_work
 from shoal.cli.table import table
 from shoal.core.errors import UserError
 from shoal.core.limits import Count, NonNegative
@@ -30,16 +31,18 @@ class Options:
         "pareto",
         "ess",
         "alpha_rank",
+        "subgame_perfect",
         "cfr",
     ] = "nash"
     """What to find: Nash equilibria, pure ones, the best correlated or coarse correlated
     equilibrium, the best commitment, the logit equilibrium, what iterated elimination leaves,
-    Pareto optima and prices of anarchy, evolutionarily stable strategies, alpha-rank, or (in trees)
-    an average policy of counterfactual regret minimization."""
+    Pareto optima and prices of anarchy, evolutionarily stable strategies, alpha-rank; of trees,
+    subgame-perfect equilibria by backward induction, or an average policy of counterfactual regret
+    minimization."""
     json: bool = False
     """Print one JSON object and nothing else."""
     exact: bool = False
-    """In rational numbers: Nash equilibria of two players, and pure ones."""
+    """In rational numbers: Nash equilibria of two players, pure and subgame-perfect ones."""
     objective: str = "welfare"
     """Of correlated equilibria: welfare, fairness, or a player's number, from 0."""
     leader: int = 0
@@ -67,7 +70,9 @@ def run(arguments: Arguments) -> int:
     game = read_game(text)
     # Pictures first: one that cannot be made should not cost a solution.
     pictures = [] if options.pictures is None else _pictures(game, options.pictures)
-    report = {"game": describe(game), "concept": options.concept, **solve(game, options)}
+    with still_at_work(f"{options.concept} of {game.title or text}"):
+        answers = solve(game, options)
+    report = {"game": describe(game, options.exact), "concept": options.concept, **answers}
     if pictures:
         report["pictures"] = [str(path) for path in pictures]
     if options.json:
@@ -80,14 +85,15 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def describe(game: Any) -> dict[str, Any]:
-    """What is known of the game before it is solved."""
+def describe(game: Any, exact: bool = False) -> dict[str, Any]:
+    """What is known of the game before it is solved; `exact` payoffs are text, such as "1/3"."""
     from shoal.games import NormalForm
 
     known = {"title": game.title, "players": list(game.players)}
     if isinstance(game, NormalForm):
         actions = [list(names) for names in game.actions]
-        return known | {"actions": actions, "payoffs": game.payoffs.tolist()}
+        payoffs = game.exact().astype(str) if exact else game.payoffs
+        return known | {"actions": actions, "payoffs": payoffs.tolist()}
     return known | {"nodes": game.num_nodes, "information_sets": game.num_infosets}
 
 
@@ -127,7 +133,8 @@ def _text(report: dict[str, Any]) -> list[str]:
 def _heading(report: dict[str, Any]) -> str:
     count = len(report["answers"])
     every = "all the extreme ones" if "components" in report else "all there are"
-    known = {True: f", {every}", False: ", there may be more", None: ""}
+    more = "there may be more" + (" that are mixed" if report["concept"] == "pure" else "")
+    known = {True: f", {every}", False: f", {more}", None: ""}
     concept = report["concept"].replace("_", "-")
     answers = "1 answer" if count == 1 else f"{count or 'no'} answers"
     return f"{concept}: {answers}{known[report['complete']]} ({report['method']})"
@@ -141,14 +148,14 @@ def _table(game: dict[str, Any]) -> list[str]:
     if payoffs[0].size > LARGEST_TABLE:
         return [f"{payoffs[0].size:,} action profiles: --json has them"]
     if payoffs.ndim == 2:
-        return [f"  {name}  {x:g}" for name, x in zip(game["actions"][0], payoffs[0])]
+        return [f"  {name}  {_plain(x)}" for name, x in zip(game["actions"][0], payoffs[0])]
     lines, names = [], game["actions"]
     for rest in np.ndindex(*payoffs.shape[3:]):
         if rest:
             said = (f"{p}: {a[k]}" for p, a, k in zip(game["players"][2:], names[2:], rest))
             lines.append(", ".join(said))
         pairs = np.moveaxis(payoffs[(slice(None), slice(None), slice(None), *rest)], 0, -1)
-        text = [[", ".join(f"{x:g}" for x in pair) for pair in row] for row in pairs]
+        text = [[", ".join(map(_plain, pair)) for pair in row] for row in pairs]
         rows = [["", *names[1]], *([name, *row] for name, row in zip(names[0], text))]
         lines += table(rows, left=range(len(rows[0])))
     return lines
@@ -182,4 +189,4 @@ def _some(x: Any) -> bool:
 def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_plain, value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)

@@ -10,6 +10,7 @@ Subjects: normal form (this folder), `dynamics` (learning and evolution in conti
 `mechanisms` (auctions, matching), `gambit` (files). What is most used is named here.
 """
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from shoal.games.bimatrix import equilibria, nash_subsets
@@ -34,6 +35,7 @@ from shoal.games.cooperative.core import (
 from shoal.games.cooperative.nucleolus import Nucleolus, is_nucleolus, nucleolus, prenucleolus
 from shoal.games.cooperative.sampling import ShapleyEstimate, shapley_sampled
 from shoal.games.cooperative.values import banzhaf, myerson, owen, shapley
+from shoal.games.cooperative.voting import VotingPower, voting_power
 from shoal.games.correlated import Correlated, correlated_equilibrium, correlated_regret
 from shoal.games.dominance import Elimination, dominated_actions, iterated_elimination
 from shoal.games.dynamics.flows import (
@@ -81,11 +83,13 @@ from shoal.games.extensive.policy_values import (
 )
 from shoal.games.extensive.reduced_form import to_normal_form
 from shoal.games.extensive.sequence_form import SequenceSolution, sequence_form
+from shoal.games.extensive.subgame_perfect import SubgamePerfect, subgame_perfect
 from shoal.games.extensive.tic_tac_toe import tic_tac_toe
 from shoal.games.extensive.tree import ExtensiveForm, Rules, extensive_form
 from shoal.games.gambit.efg import read_efg, write_efg
 from shoal.games.gambit.nfg import read_nfg, write_nfg
 from shoal.games.homotopy import logit_nash, n_player_equilibrium
+from shoal.games.kinds import asks_for_its_kind
 from shoal.games.lemke_howson import lemke_howson, lemke_howson_batch
 from shoal.games.logit import LogitEquilibrium, LogitPath, logit_equilibrium, logit_path
 from shoal.games.mechanisms.auctions import (
@@ -145,9 +149,11 @@ __all__ = [
     "SequenceSolution",
     "ShapleyEstimate",
     "Stackelberg",
+    "SubgamePerfect",
     "Trajectory",
     "Uniform",
     "VCGOutcome",
+    "VotingPower",
     "ZeroSum",
     "all_pay",
     "alpha_rank",
@@ -233,6 +239,7 @@ __all__ = [
     "shapley_sampled",
     "sink_components",
     "stackelberg",
+    "subgame_perfect",
     "support_enumeration",
     "third_price",
     "tic_tac_toe",
@@ -243,12 +250,22 @@ __all__ = [
     "vcg",
     "vcg_assignment",
     "virtual_value",
+    "voting_power",
     "welfare",
     "write_efg",
     "write_nfg",
     "zero_sum",
     "zero_sum_batch",
 ]
+
+# Here is where users stand: solvers call one another without being asked.
+globals().update(
+    {
+        name: asks_for_its_kind(name, solver)
+        for name in __all__
+        if inspect.isfunction(solver := globals().get(name))
+    }
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
 from shoal.core.errors import require
-from shoal.games.normal_form import NormalForm, rational
+from shoal.games.exact_numbers import WHOLE
+from shoal.games.normal_form import NormalForm
 from shoal.games.polytopes import most_vertices, vertices
 from shoal.games.solution import Equilibria
 
@@ -90,7 +91,11 @@ def matrices(game: NormalForm) -> Matrices:
 def integers(game: NormalForm) -> Matrices:
     """Integer games, positive and as small as they get, with the same equilibria: of 64 bits if
     they fit, else of Python."""
-    row, column = matrices(game)
+    floats = np.stack(matrices(game))
+    if game.written.numbers is None and (np.abs(floats) < WHOLE).all() and (floats % 1 == 0).all():
+        row, column = floats.astype(np.int64).astype(object)  # no fractions, which are slow
+    else:
+        row, column = game.exact()
     return _integers(row), _integers(column)
 
 
@@ -244,12 +249,8 @@ def _numbers(profiles: list[Any]) -> tuple[Int[np.ndarray, " E"], Int[np.ndarray
 
 
 def _integers(payoffs: np.ndarray) -> np.ndarray:
-    if (payoffs % 1 == 0).all():  # no fractions, which are slow
-        whole = [int(v) for v in payoffs.flat]
-    else:
-        exact = rational(payoffs)
-        scale = math.lcm(*(v.denominator for v in exact.flat))
-        whole = [int(v * scale) for v in exact.flat]
+    scale = math.lcm(*(v.denominator for v in payoffs.flat))
+    whole = [int(v * scale) for v in payoffs.flat]
     least = min(whole)
     unit = math.gcd(*(v - least for v in whole)) or 1
     small = [1 + (v - least) // unit for v in whole]

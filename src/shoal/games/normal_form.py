@@ -7,16 +7,17 @@ them, and `grad` differentiates through a solution.
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Shaped
 
-from shoal.core.errors import UserError, require
+from shoal.core.errors import require
+from shoal.games.exact_numbers import Written, exact_array, noted, rational
 
 Profile = Sequence[Any]
 """A mixed strategy for each of the N players: a probability vector `[A_i]` each."""
@@ -40,11 +41,13 @@ class NormalForm(eqx.Module):
     players: tuple[str, ...] = eqx.field(static=True)
     """The names of the players."""
     title: str = eqx.field(static=True)
+    written: Written = eqx.field(static=True, repr=False)
+    """The payoffs as they were given, where floats do not tell."""
 
     def __init__(
         self,
         payoffs: Any,
-        *,
+        *more: Any,
         actions: Sequence[Sequence[str]] | None = None,
         players: Sequence[str] | None = None,
         title: str = "",
@@ -55,11 +58,22 @@ class NormalForm(eqx.Module):
             UserError: the payoffs are ragged, not finite, or their axes do not fit the number of
                 players; a name is missing or there twice.
         """
-        self.payoffs = payoffs if isinstance(payoffs, jax.Array) else payoff_array(payoffs)
+        require(
+            not more,
+            "NormalForm takes one array of all players' payoffs: of two matrices "
+            "NormalForm.bimatrix(row, column) makes a game",
+        )
+        if isinstance(payoffs, jax.Array):
+            if not isinstance(payoffs, Tracer):
+                exact_array(np.asarray(payoffs))
+            self.payoffs, self.written = payoffs, Written()
+        else:
+            self.payoffs, self.written = noted(exact_array(payoffs))
         shape = list(self.payoffs.shape)
         require(
             len(shape) >= 2 and len(shape) == shape[0] + 1 and 0 not in shape,
-            f"payoffs have shape {shape}, expected [N, A1, ..., AN] for N players",
+            f"payoffs have shape {shape}, expected [N, A1, ..., AN] for N players"
+            + (": of one matrix NormalForm.zero_sum makes a game" if len(shape) == 2 else ""),
         )
         self.players = tuple(players or (f"player {i + 1}" for i in range(shape[0])))
         self.actions = tuple(
@@ -72,9 +86,14 @@ class NormalForm(eqx.Module):
             _check_names(f"action of {player}", names, count)
 
     @staticmethod
-    def bimatrix(row: Any, column: Any, **names: Any) -> "NormalForm":
+    def bimatrix(row: Any, column: Any = None, **names: Any) -> "NormalForm":
         """Two players: `row[a, b]` and `column[a, b]` are their gains."""
-        row, column = payoff_array(row), payoff_array(column)
+        require(
+            column is not None,
+            "bimatrix takes the payoffs of both players, bimatrix(row, column): of one matrix "
+            "NormalForm.zero_sum or NormalForm.symmetric makes a game",
+        )
+        row, column = exact_array(row), exact_array(column)
         require(
             row.ndim == 2 and row.shape == column.shape,
             f"payoffs have shapes {list(row.shape)} and {list(column.shape)}, "
@@ -85,12 +104,12 @@ class NormalForm(eqx.Module):
     @staticmethod
     def zero_sum(row: Any, **names: Any) -> "NormalForm":
         """Two players: one's gain is the other's loss."""
-        return NormalForm.bimatrix(row, -payoff_array(row), **names)
+        return NormalForm.bimatrix(row, -exact_array(row), **names)
 
     @staticmethod
     def symmetric(row: Any, **names: Any) -> "NormalForm":
         """Two players in the same position: `row[mine, other's]` is what each gains."""
-        row = payoff_array(row)
+        row = exact_array(row)
         require(
             row.ndim == 2 and row.shape[0] == row.shape[1],
             f"payoffs have shape {list(row.shape)}, expected a square matrix",
@@ -106,9 +125,10 @@ class NormalForm(eqx.Module):
         return self.payoffs.shape[1:]
 
     def exact(self) -> np.ndarray:
-        """The payoffs as `Fraction`s, `[N, A1, ..., AN]`: a number that is the nearest float to a
-        fraction of small denominator, such as 1/3, becomes that fraction."""
-        return rational(self.payoffs)
+        """The payoffs as `Fraction`s, `[N, A1, ..., AN]`: as they were given if that was in whole
+        numbers, `Fraction`s or a file. Of a float, the simple fraction that it is nearest to, such
+        as 1/3, or else the decimal that it prints as."""
+        return self.written.of(self.payoffs)
 
 
 def deviations(payoffs: Any, profile: Profile, player: int) -> Any:
@@ -121,7 +141,11 @@ def deviations(payoffs: Any, profile: Profile, player: int) -> Any:
     value = payoffs[player]
     for j in reversed(range(len(profile))):  # from the last axis, so that numbers stay right
         if j != player:
-            value = xp.tensordot(value, xp.asarray(profile[j]), axes=(j, 0))
+            x = xp.asarray(profile[j])
+            if x.dtype == object:  # fractions are slow, and most weights of a profile are 0
+                used = np.flatnonzero(x)
+                value, x = value.take(used, axis=j), x[used]
+            value = xp.tensordot(value, x, axes=(j, 0))
     return value
 
 
@@ -211,35 +235,9 @@ def pure(game: NormalForm, actions: Sequence[int]) -> tuple[np.ndarray, ...]:
     return tuple(np.eye(n)[a] for n, a in zip(game.num_actions, actions))
 
 
-def rational(values: Any, largest_denominator: int = 10**6) -> np.ndarray:
-    """`Fraction`s equal to the given floats, and simple where a simple one is as near as a float
-    can say; `Fraction`s and integers stay what they are."""
-
-    def one(value: Any) -> Fraction:
-        if isinstance(value, Fraction | int):
-            return Fraction(value)
-        simple = Fraction(float(value)).limit_denominator(largest_denominator)
-        return simple if float(simple) == float(value) else Fraction(float(value))
-
-    values = np.asarray(values)
-    out = np.empty(values.shape, object)
-    out[...] = np.frompyfunc(one, 1, 1)(values)
-    return out
-
-
 def payoff_array(values: Any) -> np.ndarray:
     """Payoffs as float64; `UserError` where they are ragged, not numbers or not finite."""
-    try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            "payoffs are ragged or not numbers: expected a full array of numbers"
-        ) from error
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        where = bad[0].tolist()
-        raise UserError(f"payoff {where} is {array[tuple(where)]}, expected a finite number")
-    return array
+    return noted(exact_array(values))[0]
 
 
 def _check_names(kind: str, names: tuple[str, ...], count: int) -> None:

@@ -84,8 +84,10 @@ def newton(
             break
         square = (residual**2).sum(1)
         turned = np.swapaxes(slope, 1, 2)
-        normal = turned @ slope + square[:, None, None] * np.eye(z.shape[1])
-        normal += 1e-15 * np.eye(z.shape[1])
+        normal = turned @ slope
+        # At the least above what rounding leaves of a sum, or a continuum's matrix is singular.
+        least = 1e-14 * np.diagonal(normal, axis1=1, axis2=2).max(1)
+        normal += (square + least)[:, None, None] * np.eye(z.shape[1])
         step = np.linalg.solve(normal, -(turned @ residual[..., None]))[..., 0]
         longest = np.abs(step).max(1, keepdims=True)
         z[rows] += step / np.maximum(1.0, longest / 0.5)

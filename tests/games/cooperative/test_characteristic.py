@@ -102,3 +102,11 @@ def test_games_are_pytrees() -> None:
 def test_bad_input_is_named(build, said: str) -> None:
     with pytest.raises(UserError, match=said):
         build()
+
+
+def test_decimals_of_a_bankruptcy_are_exact() -> None:
+    """The claims of the others leave .3 - .2, .3 - .1 and .3; of all smaller ones nothing."""
+    game = CharacteristicFunction.bankruptcy(0.3, [0.1, 0.2, 0.3])
+    tenth = Fraction(1, 10)
+    assert game.exact().tolist() == [0, 0, 0, 0, 0, tenth, 2 * tenth, 3 * tenth]
+    assert CharacteristicFunction([0, 2**53 + 1]).exact().tolist() == [0, 2**53 + 1]

@@ -73,6 +73,10 @@ def test_open_spiel_agrees() -> None:
     one, two = rng.normal(size=(6, 6)), rng.normal(size=(2, 3, 4))
     single = theirs.compute([one], m=15, alpha=0.3, use_local_selection_model=False)[2]
     np.testing.assert_allclose(alpha_rank(one, 0.3, 15).distribution, single, rtol=0, atol=1e-12)
+    meeting = theirs.compute([one], m=15, alpha=0.3)[2]  # its default
+    found = alpha_rank(one, 0.3, 15, selection="pair").distribution
+    np.testing.assert_allclose(found, meeting, rtol=0, atol=1e-12)
+    assert np.abs(found - single).max() > 0.01
     pair = theirs.compute(list(two), m=15, alpha=0.3)[2]
     np.testing.assert_allclose(
         alpha_rank(NormalForm(two), 0.3, 15).distribution, pair, rtol=0, atol=1e-12
@@ -139,6 +143,21 @@ def test_one_profile_and_one_player(alpha: float) -> None:
     np.testing.assert_allclose(alone.distribution, [0, 1], rtol=0, atol=1e-12)
 
 
+def test_a_mutant_that_meets_a_resident_by_hand() -> None:
+    """Of two actions the shares are as their ways in; u is alpha (A[1, 0] - A[0, 1]) one way."""
+    gains, m = np.array([[0.3, 1.0], [2.0, -5.0]]), 8
+    for alpha in (0.0, 0.1, 2.0):
+        up = 1 / sum(math.exp(-k * alpha) for k in range(m))  # 2.0 - 1.0 is 1
+        down = 1 / sum(math.exp(k * alpha) for k in range(m))
+        found = alpha_rank(gains, alpha, m, selection="pair")
+        assert found.distribution == pytest.approx([down / (up + down), up / (up + down)])
+    for seed in range(4):
+        gains = np.random.default_rng(seed).integers(-3, 4, (5, 5)).astype(float)
+        limit = alpha_rank(gains, population=9, selection="pair").distribution
+        near = alpha_rank(gains, 1e5, 9, selection="pair").distribution
+        np.testing.assert_allclose(limit, near, rtol=0, atol=1e-9)
+
+
 def test_symmetric_games_take_one_population_when_asked() -> None:
     game = NormalForm.symmetric(HAN)
     one = alpha_rank(game, 0.1, 20, symmetric=True)
@@ -152,6 +171,7 @@ def test_symmetric_games_take_one_population_when_asked() -> None:
         (lambda: alpha_rank(RPS, -1.0), "alpha is -1.0, expected at least 0"),
         (lambda: alpha_rank(RPS, population=1), "population is 1"),
         (lambda: alpha_rank(RPS, losses="payof"), "did you mean 'payoff'"),
+        (lambda: alpha_rank(RPS, selection="pairs"), "did you mean 'pair'"),
         (lambda: alpha_rank([[1, 2]]), "square"),
         (lambda: alpha_rank(SEXES, symmetric=True), "not symmetric"),
         (lambda: alpha_rank(NormalForm(1e-12 * SEXES.payoffs), symmetric=True), "not symmetric"),

@@ -81,13 +81,18 @@ class TestSmallTrees:
         lambda game: cfr(game, 10),
         lambda game: cfr(game, 10, "mccfr"),
         sequence_form,
-        to_normal_form,
     ],
-    ids=["nash_conv", "best_response", "cfr", "mccfr", "sequence_form", "to_normal_form"],
+    ids=["nash_conv", "best_response", "cfr", "mccfr", "sequence_form"],
 )
 def test_who_forgets_is_refused(text: str, solve: Callable[[ExtensiveForm], object]) -> None:
     with pytest.raises(UserError, match="ann has imperfect recall: at information set"):
         solve(read_efg(text))
+
+
+def test_the_table_needs_no_recall() -> None:
+    """The driver goes on at both crossings or at none: 1 or 0, never the 4 between."""
+    table = to_normal_form(read_efg(DRIVER))
+    assert dict(zip(table.actions[0], table.payoffs[0].ravel().tolist())) == {"on": 1.0, "off": 0.0}
 
 
 def test_worth_needs_no_recall() -> None:

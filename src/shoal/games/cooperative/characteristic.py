@@ -8,6 +8,7 @@ Neumann, Morgenstern 1944; the classes of games here: Chalkiadakis et al. 2011.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from shoal.core.errors import UserError, require, unknown
 from shoal.games.checks import finite, nonnegative
-from shoal.games.normal_form import rational
+from shoal.games.exact_numbers import Written, exact_array, noted, rational
 
 MAX_PLAYERS = 24
 """The most players whose 2^N coalitions are kept as an array: 128 MiB."""
@@ -39,6 +40,8 @@ class CharacteristicFunction(eqx.Module):
     """Whether `values` are costs that a coalition has to bear: then shares of them are costs too,
     and the less the better."""
     title: str = eqx.field(static=True)
+    written: Written = eqx.field(static=True, repr=False)
+    """The values as they were given, where floats do not tell."""
 
     def __init__(
         self,
@@ -54,7 +57,8 @@ class CharacteristicFunction(eqx.Module):
             UserError: the number of values is not a power of two, `values[0]` is not 0, a value is
                 not finite; a name is missing or there twice.
         """
-        self.values = values if isinstance(values, Tracer) else _checked(values)
+        traced = isinstance(values, Tracer)
+        self.values, self.written = (values, Written()) if traced else noted(_checked(values))
         require(
             self.values.ndim == 1 and self.values.size > 1 and self.values.size.bit_count() == 1,
             f"values have shape {list(self.values.shape)}, expected [2^N]: one for each coalition "
@@ -105,8 +109,8 @@ class CharacteristicFunction(eqx.Module):
         return np.asarray(self.values)[members @ (1 << np.arange(self.num_players))]
 
     def exact(self) -> np.ndarray:
-        """The values as `Fraction`s, `[2^N]`; see `rational`."""
-        return rational(self.values)
+        """The values as `Fraction`s, `[2^N]`, as they were given; see `NormalForm.exact`."""
+        return self.written.of(self.values)
 
     @staticmethod
     def from_function(
@@ -175,9 +179,10 @@ class CharacteristicFunction(eqx.Module):
             f"the estate is {estate:g}, expected between 0 and the sum of the claims, "
             f"{claims.sum():g}",
         )
-        left = estate - subset_sums(claims)[::-1]  # the complement of a mask is its mirror image
-        left[0] = 0.0
-        return CharacteristicFunction(np.maximum(left, 0.0), **rest)
+        whole, scale = whole_numbers(rational([*claims, estate]))
+        left = whole[-1] - subset_sums(whole[:-1])[::-1]  # a mask's complement is its mirror image
+        left[0] = 0
+        return CharacteristicFunction(_fractions(np.maximum(left, 0), scale), **rest)
 
     @staticmethod
     def glove(left: int, right: int, **rest: Any) -> "CharacteristicFunction":
@@ -226,6 +231,14 @@ def whole_numbers(values: np.ndarray) -> tuple[np.ndarray, int]:
     return (whole.astype(np.int64) if fits else whole), scale
 
 
+def _fractions(whole: np.ndarray, scale: int) -> np.ndarray:
+    """Whole numbers divided by `scale`: floats where they are whole still, else `Fraction`s."""
+    if scale == 1:
+        return whole
+    distinct, index = np.unique(whole, return_inverse=True)
+    return np.array([Fraction(int(n), scale) for n in distinct], object)[index]
+
+
 def memberships(num_players: int) -> Bool[np.ndarray, "P N"]:
     """Who is in each coalition."""
     return (_masks(num_players)[:, None] >> np.arange(num_players) & 1).astype(bool)
@@ -255,7 +268,8 @@ def _check_size(num_players: int) -> None:
     require(
         1 <= num_players <= MAX_PLAYERS,
         f"there are {num_players} players, expected 1 to {MAX_PLAYERS}: beyond that, "
-        "`shapley_sampled` takes a function instead of all 2^N values",
+        "`shapley_sampled` takes a function instead of all 2^N values, and `voting_power` counts "
+        "weighted votes exactly",
     )
 
 
@@ -266,14 +280,10 @@ def _check_player(player: int, num_players: int) -> None:
     )
 
 
-def _checked(values: Any) -> Float[np.ndarray, "..."]:
-    try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise UserError("values are ragged or not numbers: expected a list of numbers") from error
-    bad = np.flatnonzero(~np.isfinite(array))
-    if len(bad):
-        raise UserError(f"value {bad[0]} is {array.flat[bad[0]]}, expected a finite number")
+def _checked(values: Any) -> Shaped[np.ndarray, "..."]:
+    array = exact_array(values, "value")
     if array.ndim == 1 and array.size and array[0] != 0:
-        raise UserError(f"values[0] is {array[0]:g}, expected 0: the empty coalition is worth 0")
+        raise UserError(
+            f"values[0] is {float(array[0]):g}, expected 0: the empty coalition is worth 0"
+        )
     return array

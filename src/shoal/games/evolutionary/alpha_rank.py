@@ -2,6 +2,13 @@
 
     rho = (1 - e**-u) / (1 - e**-mu),   u = alpha (gain of the mutant - gain of the residents)
 
+With one population, l mutants among m meet all others, so that u depends on l (Traulsen 2006),
+
+    rho = 1 / sum_{k<m} prod_{l<=k} e**-u_l
+
+or with `selection="pair"` a mutant meets a resident, u = alpha (A[mutant, resident] - A[resident,
+mutant]), and the first formula holds.
+
 The chain of takeovers between pure profiles, one population for each player or one for all, has a
 stationary distribution: the rank. For alpha = inf it is the limit, exactly, not a large number.
 Omidshafiei et al. 2019, arXiv:1903.01373.
@@ -64,6 +71,7 @@ def alpha_rank(
     *,
     symmetric: bool | None = None,
     losses: str = "payoff",
+    selection: str = "population",
 ) -> AlphaRank:
     """Ranks the strategies of a game.
 
@@ -79,6 +87,9 @@ def alpha_rank(
         losses: at infinite alpha, what a takeover for the worse costs: by `payoff`, as the limit of
             finite alpha has it; or by `count`, each the same, the response graph alone (Muller et
             al. 2020, arXiv:1909.12823).
+        selection: in one population, what a mutant's gain is measured against: by `population`, all
+            whom it meets, as OpenSpiel has it with `use_local_selection_model=False`; or by `pair`,
+            the resident that it meets, as OpenSpiel has it by default.
 
     Raises:
         UserError: alpha is negative, the population too small, the game not symmetric where it
@@ -88,12 +99,17 @@ def alpha_rank(
     require(population >= 2, f"population is {population}, expected at least 2")
     if losses not in ("payoff", "count"):
         raise unknown("losses", losses, ["payoff", "count"])
+    if selection not in ("population", "pair"):
+        raise unknown("selection", selection, ["population", "pair"])
     one = not isinstance(game, NormalForm) if symmetric is None else symmetric
     game = as_symmetric(game) if one or not isinstance(game, NormalForm) else game
     counts = game.num_actions[:1] if one else game.num_actions
     profiles = list(product(*map(range, counts)))
     _check_size(len(profiles), alpha)
-    ways = _ways_of_one(game, population) if one else _ways_of_each(game, population)
+    if not one:
+        ways = _ways_of_each(game, population)
+    else:
+        ways = (_ways_of_pairs if selection == "pair" else _ways_of_one)(game, population)
     size = len(profiles)
     if alpha == math.inf:
         costs, factors = _by_count(ways) if losses == "count" else (ways.costs, ways.factors)
@@ -109,6 +125,7 @@ def alpha_rank(
         else:
             found, method = stationary_sparse(chain), "sparse factorisation"
     settings = {"alpha": alpha, "population": population, "symmetric": one, "losses": losses}
+    settings |= {"selection": selection} if one else {}
     return AlphaRank(profiles, found, imbalance(chain, found), method, settings)
 
 
@@ -152,11 +169,26 @@ def _ways_of_each(game: NormalForm, population: int) -> _Ways:
             gains.append((np.roll(payoffs[i], -shift, axis=i) - payoffs[i]).ravel())
     if not gains:
         sources, targets, gains = [np.zeros(0, int)] * 2, [np.zeros(0, int)] * 2, [np.zeros(0)] * 2
-    gain = np.concatenate(gains)
-    gain[np.abs(gain) <= _rounding(payoffs)] = 0
+    source, target = np.concatenate(sources), np.concatenate(targets)
+    return _constant(source, target, np.concatenate(gains), payoffs, population)
+
+
+def _ways_of_pairs(game: NormalForm, population: int) -> _Ways:
+    """A mutant gains what it gets from a resident, less what the resident gets from it."""
+    payoffs = np.asarray(game.payoffs[0], np.float64)
+    resident, mutant = np.nonzero(~np.eye(len(payoffs), dtype=bool))
+    gain = (payoffs.T - payoffs)[resident, mutant]
+    return _constant(resident, mutant, gain, payoffs, population)
+
+
+def _constant(
+    source: np.ndarray, target: np.ndarray, gain: np.ndarray, payoffs: np.ndarray, population: int
+) -> _Ways:
+    """Takeovers whose gain is the same however many mutants there are."""
+    gain = np.where(np.abs(gain) <= _rounding(payoffs), 0, gain)
     return _Ways(
-        np.concatenate(sources),
-        np.concatenate(targets),
+        source,
+        target,
         lambda alpha: log_constant_fixation(alpha * gain, population),
         (population - 1) * np.maximum(-gain, 0),
         np.where(gain == 0, -math.log(population), 0.0),

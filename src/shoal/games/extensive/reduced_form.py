@@ -7,42 +7,73 @@ Kuhn, Extensive games and the problem of information (1953).
 
 import math
 from decimal import Decimal
-from itertools import product
+from fractions import Fraction
+from itertools import islice
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from shoal.core.errors import UserError
-from shoal.games.extensive.sequence_arrays import sequence_arrays
-from shoal.games.extensive.sequences import Choices
+from shoal.games.extensive.plans import (
+    OwnHistories,
+    Plan,
+    all_plans,
+    led_to,
+    num_plans,
+    own_histories,
+)
 from shoal.games.extensive.tree import ExtensiveForm
 from shoal.games.normal_form import NormalForm
 
-Plan = dict[int, int]
-"""The action at each information set that the plan does not rule out itself."""
+LIMB = 24
+"""Bits of the parts that whole numbers are cut in, so that sums of floats are exact."""
 
 
 def to_normal_form(game: ExtensiveForm, max_entries: int = 10_000_000) -> NormalForm:
     """The reduced normal form. An action is a plan, named by its move at each information set of
     the player in the game's order, `*` where the plan's own moves rule it out.
 
+    Recall need not be perfect: a plan says the same at all nodes of an information set. The table
+    is exact, as `NormalForm.exact` gives it: chance and payoffs are multiplied as fractions.
+
     Raises:
-        UserError: the table would have more than `max_entries` entries, or a player forgets.
+        UserError: the table would have more than `max_entries` entries.
     """
-    form = sequence_arrays(game)
-    counts = [num_plans(c) for c in form.choices]
-    entries = game.num_players * math.prod(counts)
-    if entries > max_entries:
-        raise UserError(
-            f"the normal form of {game.title or 'this game'} has "
-            f"{' x '.join(map(_short, counts))} plans, {_short(entries)} payoffs, the limit is "
-            f"{max_entries:,}: solve the tree itself by sequence_form or cfr"
-        )
-    plans = [_plans(c) for c in form.choices]
-    reached = [_reached(c, p)[:, e] for c, p, e in zip(form.choices, plans, form.ends.T)]
-    names = [_names(game, c, p) for c, p in zip(form.choices, plans)]
-    payoffs = np.stack([_table(reached, worth) for worth in form.payoffs.T])
+    own = [own_histories(game, i) for i in range(game.num_players)]
+    plans = _listed(game, own, max_entries)
+    names = [_names(game, o, p) for o, p in zip(own, plans)]
+    ends = np.stack([o.of_node[game.terminals] for o in own])
+    ends, index = np.unique(ends, axis=1, return_inverse=True)
+    reached = [led_to(o, p)[:, e].astype(float) for o, p, e in zip(own, plans, ends)]
+    worth = game.exact_payoffs * _chance_reach(game)[game.terminals, None]
+    payoffs = np.stack([_exact_table(reached, index.ravel(), column) for column in worth.T])
     return NormalForm(payoffs, actions=names, players=game.players, title=game.title)
+
+
+def _listed(game: ExtensiveForm, own: list[OwnHistories], most: int) -> list[list[Plan]]:
+    """All plans of each player, unless they are too many. Those who forget come last: their plans
+    are counted by a list of them."""
+    known = [num_plans(game, o) for o in own]
+    entries = game.num_players * math.prod(n or 1 for n in known)
+    _check_size(game, [_short(n) if n else "?" for n in known], entries, most)
+    plans: list[list[Plan]] = [[] for _ in own]
+    for i in sorted(range(len(own)), key=lambda i: known[i] is None):
+        room = most // (game.num_players * math.prod(len(p) or 1 for p in plans))
+        plans[i] = list(islice(all_plans(game, own[i]), room + 1))
+        if known[i] is None:
+            counts = [_short(len(p)) if p else "?" for p in plans]
+            _check_size(game, counts, most + (len(plans[i]) > room), most)
+    return plans
+
+
+def _check_size(game: ExtensiveForm, counts: list[str], entries: int, most: int) -> None:
+    if entries > most:
+        raise UserError(
+            f"the normal form of {game.title or 'this game'} has {' x '.join(counts)} plans, "
+            f"{_short(entries)} payoffs, the limit is {most:,}: solve the tree itself, by "
+            + ("sequence_form or cfr" if game.num_players == 2 else "cfr")
+            + " (shoal solve: --concept cfr)"
+        )
 
 
 def _short(number: int) -> str:
@@ -50,55 +81,43 @@ def _short(number: int) -> str:
     return f"{number:,}" if number < 10**9 else f"{Decimal(number):.2e}"
 
 
-def num_plans(choices: Choices) -> int:
-    """How many plans a player has: a product over what may come, of sums over its actions."""
-    num_sets, width = choices.legal.shape
-    ways = [1] * (num_sets * width + 1)
-    for s in reversed(range(num_sets)):
-        here = (ways[s * width + a] for a in np.flatnonzero(choices.legal[s]))
-        ways[choices.before[s]] *= sum(here)
-    return ways[-1]
-
-
-def _plans(choices: Choices) -> list[Plan]:
-    """Every plan, from the last information sets to the first."""
-    num_sets, width = choices.legal.shape
-    after: list[list[list[Plan]]] = [[] for _ in range(num_sets * width + 1)]
-    for s in reversed(range(num_sets)):
-        here = [
-            {s: int(a)} | rest
-            for a in np.flatnonzero(choices.legal[s])
-            for rest in _together(after[s * width + a])
-        ]
-        after[choices.before[s]].insert(0, here)
-    return _together(after[-1])
-
-
-def _together(parts: list[list[Plan]]) -> list[Plan]:
-    """One plan of each part, in all combinations."""
-    return [{s: a for plan in plans for s, a in plan.items()} for plans in product(*parts)]
-
-
-def _reached(choices: Choices, plans: list[Plan]) -> Float[np.ndarray, "plans S_and_1"]:
-    """Which sequences each plan leads to."""
-    width = choices.legal.shape[1]
-    out = np.zeros((len(plans), choices.legal.size + 1))
-    out[:, -1] = 1
-    for row, plan in zip(out, plans):
-        row[[s * width + a for s, a in plan.items()]] = 1
-    return out
-
-
-def _names(game: ExtensiveForm, choices: Choices, plans: list[Plan]) -> list[str]:
-    order = np.argsort(choices.infosets)
-    actions = [game.actions[s] for s in choices.infosets]
+def _names(game: ExtensiveForm, own: OwnHistories, plans: list[Plan]) -> list[str]:
     return [
-        " ".join(actions[s][plan[s]] if s in plan else "*" for s in order) or "-" for plan in plans
+        " ".join(game.actions[s][plan[s]] if s in plan else "*" for s in own.at) or "-"
+        for plan in plans
     ]
 
 
-def _table(reached: list[Float[np.ndarray, "_ Z"]], worth: Float[np.ndarray, "Z"]) -> np.ndarray:
-    """`sum_z worth[z] prod_j reached[j][k_j, z]`."""
+def _chance_reach(game: ExtensiveForm) -> Shaped[np.ndarray, "K"]:
+    """The probability that chance gives to its moves before each node, in `Fraction`s."""
+    probs = game.exact_chance.copy()
+    for lo, hi in zip(game.depths[1:-1], game.depths[2:]):
+        probs[lo:hi] *= probs[game.parent[lo:hi]]
+    return probs
+
+
+def _exact_table(
+    reached: list[Float[np.ndarray, "_ E"]], index: np.ndarray, worth: Shaped[np.ndarray, "Z"]
+) -> np.ndarray:
+    """`sum_z worth[z] prod_j reached[j][k_j, index[z]]`, of `Fraction`s."""
+    scale = math.lcm(*(w.denominator for w in worth))
+    whole = [int(w * scale) for w in worth]
+    small = sum(map(abs, whole)) < 2**62
+    kind = np.int64 if small else object
+    table, shift = np.zeros((), kind), 0
+    while any(abs(w) >> shift for w in whole):
+        limbs = [(abs(w) >> shift & (2**LIMB - 1)) * (1 if w > 0 else -1) for w in whole]
+        merged = np.bincount(index, limbs, reached[0].shape[1])
+        table = table + _table(reached, merged).astype(np.int64).astype(kind) * (1 << shift)
+        shift += LIMB
+    table = np.broadcast_to(table, [len(r) for r in reached])
+    distinct, place = np.unique(table, return_inverse=True)
+    numbers = np.array([Fraction(int(n), scale) for n in distinct], object)
+    return numbers[place].reshape(table.shape)
+
+
+def _table(reached: list[Float[np.ndarray, "_ E"]], worth: Float[np.ndarray, "E"]) -> np.ndarray:
+    """`sum_e worth[e] prod_j reached[j][k_j, e]`."""
     first, *others = reached
     table = first * worth
     for other in others[:-1]:

@@ -6,14 +6,15 @@ is a few array operations. Kuhn, Extensive games and the problem of information 
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from shoal.core.errors import UserError, require
+from shoal.games.exact_numbers import Written, exact_array, noted
 from shoal.games.normal_form import TOLERANCE
 
 CHANCE, TERMINAL = -1, -2
@@ -42,8 +43,8 @@ class Rules(Protocol):
         """The number of the player who acts, or `CHANCE`, or `TERMINAL`."""
         ...
 
-    def chances(self, state: Any) -> Sequence[tuple[Hashable, float]]:
-        """The moves of chance, with their probabilities."""
+    def chances(self, state: Any) -> Sequence[tuple[Hashable, Any]]:
+        """The moves of chance, with their probabilities: floats or `Fraction`s."""
         ...
 
     def actions(self, state: Any) -> Sequence[Hashable]:
@@ -59,8 +60,8 @@ class Rules(Protocol):
         set of that player."""
         ...
 
-    def returns(self, state: Any) -> Sequence[float]:
-        """What each player gains at a terminal state."""
+    def returns(self, state: Any) -> Sequence[Any]:
+        """What each player gains at a terminal state: floats or `Fraction`s."""
         ...
 
 
@@ -101,6 +102,10 @@ class ExtensiveForm:
     """The names of the players."""
     title: str = ""
     """The name of the game."""
+    written_chance: Written = field(default=Written(), repr=False)
+    """The probabilities of chance as they were given, where floats do not tell."""
+    written_payoffs: Written = field(default=Written(), repr=False)
+    """The payoffs as they were given, where floats do not tell."""
 
     @property
     def num_players(self) -> int:
@@ -121,6 +126,11 @@ class ExtensiveForm:
         np.minimum.at(first, self.parent[1:], np.arange(1, self.num_nodes))
         return first
 
+    def children(self, node: int | np.integer) -> slice:
+        """The numbers of a node's children."""
+        first = int(self.first_child[node])
+        return slice(first, first + int(np.searchsorted(self.parent[first:], node, "right")))
+
     @cached_property
     def first_node(self) -> Int[np.ndarray, "I"]:
         """The first node of each information set."""
@@ -137,6 +147,23 @@ class ExtensiveForm:
     def legal(self) -> Bool[np.ndarray, "I A"]:
         """Which entries of a policy are actions."""
         return np.arange(self.num_actions.max(initial=1)) < self.num_actions[:, None]
+
+    @cached_property
+    def exact_chance(self) -> Shaped[np.ndarray, "K"]:
+        """`chance` in `Fraction`s. The probabilities of a node's moves add up to 1: the largest
+        takes what rounding has left."""
+        exact = self.written_chance.of(self.chance).copy()
+        for k in np.flatnonzero(self.actor == CHANCE):
+            moves = self.children(k)
+            left = 1 - sum(exact[moves])
+            if left:
+                exact[moves.start + int(self.chance[moves].argmax())] += left
+        return exact
+
+    @cached_property
+    def exact_payoffs(self) -> Shaped[np.ndarray, "Z N"]:
+        """`payoffs` in `Fraction`s."""
+        return self.written_payoffs.of(self.payoffs)
 
     def uniform(self) -> Float[np.ndarray, "I A"]:
         """The policy that takes each action equally often."""
@@ -176,7 +203,8 @@ class _Tree:
 
     def __init__(self, rules: Rules, max_nodes: int):
         self.rules, self.num_players, self.max_nodes = rules, len(rules.players), max_nodes
-        self.parent, self.action, self.chance, self.moves = [-1], [-1], [1.0], [""]
+        self.parent, self.action, self.moves = [-1], [-1], [""]
+        self.chance: list[Any] = [1.0]
         self.actor: list[int] = []
         self.infoset: list[int] = []
         self.payoffs: list[Sequence[Any]] = []
@@ -209,12 +237,13 @@ class _Tree:
             )
         return [rules.play(state, move) for move in moves]
 
-    def _chances(self, state: Any, number: int) -> tuple[Sequence[Hashable], list[float]]:
+    def _chances(self, state: Any, number: int) -> tuple[Sequence[Hashable], list[Any]]:
         outcomes = self.rules.chances(state)
-        probs = [float(p) for _, p in outcomes]
+        probs = [p for _, p in outcomes]
         if not (min(probs, default=-1) >= 0 and abs(sum(probs) - 1) <= TOLERANCE):
             raise UserError(
-                f"the probabilities of chance at node {number} are {probs}: not a distribution"
+                f"the probabilities of chance at node {number} are {list(map(float, probs))}: "
+                "not a distribution"
             )
         return [move for move, _ in outcomes], probs
 
@@ -240,24 +269,28 @@ class _Tree:
 
     def flatten(self, depths: list[int]) -> ExtensiveForm:
         actor = np.array(self.actor)
+        chance, written_chance = noted(exact_array(self.chance, "probability"))
         for gains in self.payoffs:
             if len(gains) != self.num_players or not all(map(math.isfinite, gains)):
                 raise UserError(f"returns are {gains}, expected {self.num_players} finite numbers")
+        payoffs, written_payoffs = noted(exact_array(self.payoffs))
         return ExtensiveForm(
             parent=np.array(self.parent),
             actor=actor,
             infoset=np.array(self.infoset),
             action=np.array(self.action),
-            chance=np.array(self.chance),
+            chance=chance,
             depths=np.array(depths),
             terminals=np.flatnonzero(actor == TERMINAL),
-            payoffs=np.array(self.payoffs, np.float64).reshape(-1, self.num_players),
+            payoffs=payoffs,
             owner=np.array([who for who, _ in self.numbers], np.int64),
             num_actions=np.array([len(m) for m in self.offered], np.int64),
             keys=tuple(key for _, key in self.numbers),
             moves=tuple(self.moves),
             players=tuple(self.rules.players),
             title=self.rules.title,
+            written_chance=written_chance,
+            written_payoffs=written_payoffs,
         )
 
 

@@ -10,11 +10,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from shoal.games.extensive.tree import CHANCE, TERMINAL, ExtensiveForm, extensive_form
 from shoal.games.gambit.tokens import Reader, quoted, read_head, unique_names, write_number
-from shoal.games.normal_form import rational
 
 Payoffs = tuple[Fraction, ...]
 
@@ -63,7 +62,7 @@ def write_efg(game: ExtensiveForm, decimals: bool = False) -> str:
     c "" 1 "" { "0" 1/3 "1" 1/3 "2" 1/3 } 0
     """
     write = _decimal if decimals else write_number
-    payoffs = dict(zip(game.terminals.tolist(), rational(game.payoffs)))
+    payoffs = dict(zip(game.terminals.tolist(), game.exact_payoffs))
     numbers, children = _numbers(game), np.bincount(game.parent[1:], minlength=game.num_nodes)
     lines, waiting, ends = [], [0], 0
     while waiting:
@@ -74,7 +73,7 @@ def write_efg(game: ExtensiveForm, decimals: bool = False) -> str:
             lines.append(f't "" {ends} "" {{ {", ".join(map(write, payoffs[k]))} }}')
         elif game.actor[k] == CHANCE:
             names = map(quoted, unique_names(list(game.moves[first:last])))
-            probs = map(_decimal if decimals else str, _probs(game.chance[first:last]))
+            probs = map(_decimal if decimals else str, game.exact_chance[first:last])
             moves = " ".join(f"{m} {p}" for m, p in zip(names, probs))
             lines.append(f'c "" {numbers[k]} "" {{ {moves} }} 0')
         else:
@@ -192,8 +191,8 @@ class _File:
     def to_move(self, state: tuple[_Node, Payoffs]) -> int:
         return state[0].actor
 
-    def chances(self, state: tuple[_Node, Payoffs]) -> Sequence[tuple[str, float]]:
-        return [(move, float(p)) for move, p in zip(state[0].moves, state[0].probs)]
+    def chances(self, state: tuple[_Node, Payoffs]) -> Sequence[tuple[str, Fraction]]:
+        return list(zip(state[0].moves, state[0].probs))
 
     def actions(self, state: tuple[_Node, Payoffs]) -> Sequence[str]:
         return state[0].moves
@@ -206,8 +205,8 @@ class _File:
     def sees(self, state: tuple[_Node, Payoffs]) -> str:
         return self.keys[state[0].actor, state[0].number]
 
-    def returns(self, state: tuple[_Node, Payoffs]) -> Sequence[float]:
-        return [float(x) for x in state[1]]
+    def returns(self, state: tuple[_Node, Payoffs]) -> Payoffs:
+        return state[1]
 
 
 def _numbers(game: ExtensiveForm) -> Int[np.ndarray, "K"]:
@@ -219,13 +218,6 @@ def _numbers(game: ExtensiveForm) -> Int[np.ndarray, "K"]:
         within[mine] = np.arange(len(mine)) + 1
     by_chance = game.actor == CHANCE
     return np.where(by_chance, np.cumsum(by_chance), within[game.infoset])
-
-
-def _probs(chance: Float[np.ndarray, "A"]) -> list[Fraction]:
-    """Probabilities that add up to 1 exactly: the largest takes what rounding has left."""
-    exact = list(rational(chance))
-    exact[int(chance.argmax())] += 1 - sum(exact)
-    return exact
 
 
 def _decimal(number: Fraction) -> str:

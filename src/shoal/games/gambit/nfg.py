@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from shoal.games.exact_numbers import exact_array
 from shoal.games.gambit.tokens import Reader, quoted, read_head, unique_names, write_number
-from shoal.games.normal_form import NormalForm, rational
+from shoal.games.normal_form import NormalForm
 
 MOST = 10_000_000  # payoffs
 
@@ -38,7 +39,7 @@ def read_nfg(path_or_text: str | Path) -> NormalForm:
     rows = (_read_outcomes if outcomes else _read_payoffs)(reader, len(players), count)
     if reader.peek().kind != "end":
         reader.fail(f"expected the end after {count} action profiles, found {reader.peek().text}")
-    flat = np.array([[float(x) for x in row] for row in rows])
+    flat = exact_array(rows)
     shape = tuple(map(len, actions))
     return NormalForm(
         np.stack([column.reshape(shape, order="F") for column in flat.T]),
@@ -49,8 +50,8 @@ def read_nfg(path_or_text: str | Path) -> NormalForm:
 
 
 def write_nfg(game: NormalForm) -> str:
-    """The text of an `.nfg` file. Numbers are rational where a float is the nearest to a simple
-    fraction, and decimal elsewhere.
+    """The text of an `.nfg` file. Numbers are rational where their denominators are small,
+    decimal where decimals are all of them, and rational elsewhere.
 
     >>> print(write_nfg(NormalForm.zero_sum([[1 / 3, 0]], title="tiny")))
     NFG 1 R "tiny" { "player 1" "player 2" }
@@ -63,7 +64,7 @@ def write_nfg(game: NormalForm) -> str:
     <BLANKLINE>
     """
     names = [" ".join(map(quoted, actions)) for actions in game.actions]
-    payoffs = np.stack([p.ravel(order="F") for p in rational(np.asarray(game.payoffs))], 1)
+    payoffs = np.stack([p.ravel(order="F") for p in game.exact()], 1)
     return "\n".join(
         [
             f"NFG 1 R {quoted(game.title)} {{ {' '.join(map(quoted, game.players))} }}",

@@ -115,8 +115,10 @@ def read_head(reader: Reader, word: str) -> tuple[str, list[str]]:
 
 
 def write_number(number: Fraction) -> str:
-    """Rational where that is short, else decimal with all its digits."""
-    return str(number) if number.denominator <= 10**6 else repr(float(number))
+    """Rational where the denominator is small, else decimal if that is all of it."""
+    decimal = repr(float(number))
+    exact = number.denominator <= 10**6 or Fraction(decimal) != number
+    return str(number) if exact else decimal
 
 
 def quoted(text: str) -> str:
@@ -136,7 +138,7 @@ def _contents(path_or_text: str | Path, head: str) -> tuple[str, str]:
     path = Path(path_or_text)
     require(
         len(str(path)) < 4096 and path.is_file(),
-        f"there is no file '{str(path)[:80]}', and text of a game would begin with {head}",
+        f"there is no file '{str(path_or_text)[:80]}', and text of a game would begin with {head}",
     )
     require(path.stat().st_size <= LARGEST, f"{path} is larger than {LARGEST} bytes")
     return _decoded(path.read_bytes()), str(path)

@@ -17,7 +17,6 @@ from shoal.core.axes import MINUS
 from shoal.core.colors import DISTINCT, INK, SOFT
 from shoal.core.errors import require
 from shoal.games.extensive.tree import CHANCE, ExtensiveForm
-from shoal.games.normal_form import rational
 from shoal.games.plots.canvas import canvas, legend, save, short
 
 MOST_LEAVES = 300
@@ -79,7 +78,7 @@ def _names(game: ExtensiveForm) -> list[str]:
     out = [short(name, 28) for name in game.moves]
     for k in range(1, game.num_nodes):
         if game.actor[game.parent[k]] == CHANCE:
-            out[k] += f" ({rational(game.chance[k]).item()})"
+            out[k] += f" ({game.exact_chance[k]})"
     return out
 
 
