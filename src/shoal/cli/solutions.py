@@ -1,5 +1,6 @@
 """The concepts that `shoal solve` knows: each makes answers of plain data, with certificates."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -33,6 +34,7 @@ from shoal.games import (
     to_normal_form,
 )
 from shoal.games.extensive.plans import perfect_recall
+from shoal.games.extensive.policy_values import value
 from shoal.games.normal_form import rational
 from shoal.runs.durable import Json
 
@@ -99,7 +101,7 @@ def _listed(game: NormalForm, found: Equilibria, options: Any) -> Json:
         answers.append(
             {
                 "profile": [_numbers(x, exact) for x in profile],
-                "payoffs": _gained(game, expected_payoffs(game, profile, exact), exact),
+                "payoffs": _expected(game, profile, exact),
                 "regret": str(off) if exact else off,
             }
         )
@@ -118,20 +120,27 @@ def _numbers(values: Any, exact: bool = False) -> list[Any]:
     return np.asarray(values, np.float64).tolist()
 
 
-def _gained(game: NormalForm | ExtensiveForm, values: Any, exact: bool = False) -> list[Any]:
-    """Payoffs; what rounding leaves of 0 is 0."""
+def _expected(game: NormalForm, profile: Any, exact: bool = False) -> list[Any]:
+    """What a profile gives to each player; what rounding leaves of 0 is 0."""
     if exact:
-        return _numbers(values, exact)
-    values, most = np.asarray(values, np.float64), np.abs(np.asarray(game.payoffs)).max()
-    return np.where(np.abs(values) <= 1e-15 * most, 0.0, values).tolist()
+        return _numbers(expected_payoffs(game, profile, exact), exact)
+    sizes = NormalForm(np.abs(np.asarray(game.payoffs, np.float64)))
+    return _rounded(expected_payoffs(game, profile), expected_payoffs(sizes, profile))
+
+
+def _rounded(values: Any, sizes: Any) -> list[float]:
+    """Sums, and 0 for what is nothing beside the sizes of what they are sums of."""
+    values = np.asarray(values, np.float64)
+    return np.where(np.abs(values) <= 1e-15 * np.asarray(sizes), 0.0, values).tolist()
 
 
 def _correlated(game: NormalForm, options: Any, coarse: bool = False) -> Json:
     text = options.objective
     objective = int(text) if text.lstrip("-").isdigit() else text
     found = correlated_equilibrium(game, objective, coarse=coarse)
+    sizes = np.tensordot(np.abs(game.payoffs), found.distribution, game.num_players)
     answer = {
-        "payoffs": _gained(game, found.payoffs),
+        "payoffs": _rounded(found.payoffs, sizes),
         "welfare": found.welfare,
         "regret": found.regret,
         "distribution": found.distribution.tolist(),
@@ -143,13 +152,12 @@ def _correlated(game: NormalForm, options: Any, coarse: bool = False) -> Json:
 def _stackelberg(game: NormalForm, options: Any) -> Json:
     found = stackelberg(game, options.leader)
     pair = [found.leader, found.follower]
-    values = [found.value, found.follower_value]
     if options.leader == 1:
-        pair, values = pair[::-1], values[::-1]
+        pair.reverse()
     answer = {
         "leader": game.players[options.leader],
         "profile": [_numbers(x) for x in pair],
-        "payoffs": _gained(game, values),
+        "payoffs": _expected(game, pair),
         "follower_regret": found.regret,
         "leader_gap": found.gap,
     }
@@ -161,7 +169,7 @@ def _logit(game: NormalForm, options: Any) -> Json:
     answer = {
         "rationality": found.rationality,
         "profile": [_numbers(x) for x in found.profile],
-        "payoffs": _gained(game, expected_payoffs(game, found.profile)),
+        "payoffs": _expected(game, found.profile),
         "residual": found.residual,
     }
     return _one(found.method, answer)
@@ -224,7 +232,8 @@ def _drawn(game: NormalForm, shares: Iterable[tuple[Sequence[int], float]]) -> l
 
 def _sequence_form(game: ExtensiveForm) -> Json:
     found = sequence_form(game)
-    answer = {"payoffs": _gained(game, found.value), "nash_conv": found.nash_conv}
+    sizes = value(dataclasses.replace(game, payoffs=np.abs(game.payoffs)), found.policy)
+    answer = {"payoffs": _rounded(found.value, sizes), "nash_conv": found.nash_conv}
     return _one(found.method, answer | _policy(game, found.policy)) | {"complete": False}
 
 
@@ -241,7 +250,7 @@ def _subgame_perfect(game: ExtensiveForm, options: Any) -> Json:
     for choices, payoffs, off in zip(found.choices, found.payoffs, found.regrets):
         policy = np.eye(game.legal.shape[1])[choices]
         facts = {
-            "payoffs": _gained(game, payoffs, options.exact),
+            "payoffs": _numbers(payoffs, options.exact),
             "one_move_regret": str(off) if options.exact else float(off),
         }
         answers.append(facts | _policy(game, policy))
