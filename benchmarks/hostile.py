@@ -14,12 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import hostile_altered
+import hostile_endings
+import hostile_own_code
 import rows
 
 TABLE = Path(__file__).parent / "hostile" / "results.csv"
 COLUMNS = ("what", "try", "setting", "held", "seconds", "detail")
 TRIES: dict[str, tuple[int, Callable[[Path, int, int], Iterator[dict[str, Any]]]]] = {
     "altered": (400, hostile_altered.tries),
+    "signals": (40, hostile_endings.signals),
+    "parent": (10, hostile_endings.parent),
+    "paused": (10, hostile_endings.paused),
+    "disk": (3, hostile_endings.disk),
+    "own-code": (72, hostile_own_code.tries),
 }
 
 

@@ -41,7 +41,7 @@ BROKEN_TEXTS = [
     ),
     *("{" * 3, "\ufeff{}", '{"format": 99}', "NaN", "-Infinity\n", "\x00" * 4096, "\x1b[2J\n"),
 ]
-BEST, LAST, JSON = "checkpoints/best", "checkpoints/step_4000", (".json", ".jsonl")
+BEST, JSON = "checkpoints/best", (".json", ".jsonl")
 MINE = "import pathlib\npathlib.Path({ran!r}).write_text('ran')\n"
 
 
@@ -53,11 +53,18 @@ class Place(NamedTuple):
     random: Random
     files: tuple[str, ...]
 
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        steps = (self.run / "checkpoints").glob("step_*")
+        return max(steps, key=lambda path: int(path.name.removeprefix("step_")))
+
     def file(self, ends: tuple[str, ...] = ("",)) -> Path:
         """One of the files, by chance."""
         best = next((self.run / BEST).glob("step_*")).name
         names = [name for name in self.files if name.endswith(ends)]
-        return self.run / self.random.choice(names).replace("BEST", f"{BEST}/{best}")
+        name = self.random.choice(names).replace("BEST", f"{BEST}/{best}")
+        return self.run / name.replace("LAST", f"checkpoints/{self.last.name}")
 
 
 def damage(at: Place, kind: str) -> str:
@@ -208,7 +215,7 @@ def _sign(manifest: Path, content: dict[str, Any]) -> None:
 
 
 def _special(at: Place) -> str:
-    places = [at.file(), at.run / "checkpoints", at.run / "checkpoints" / "step_4000", at.run]
+    places = [at.file(), at.run / "checkpoints", at.last, at.run]
     path = at.random.choices(places, [8, 1, 1, 1])[0]
     how = at.random.choice(
         ["link away", "link to secret", "dangling", "loop", "pipe", "zero", "zero node", "folder"]
@@ -253,7 +260,7 @@ class _Gift:
 
 def _future(at: Place) -> str:
     how = at.random.choice(["format", "format text", "fields", "rows", "settings"])
-    manifest = at.run / "checkpoints" / "step_4000" / "manifest.json"
+    manifest = at.last / "manifest.json"
     content = _read(manifest)
     if how.startswith("format"):
         content["format"] = at.random.choice([2, 99, 1.5]) if how == "format" else "1"
@@ -277,7 +284,7 @@ def _future(at: Place) -> str:
 
 
 def _signed(at: Place) -> str:
-    manifest = at.run / "checkpoints" / "step_4000" / "manifest.json"
+    manifest = at.last / "manifest.json"
     if at.random.random() < 0.3:
         manifest = next((at.run / "checkpoints" / "best").glob("step_*")) / "manifest.json"
     content = _read(manifest)
@@ -389,13 +396,13 @@ def _steps(at: Place) -> str:
     """Checkpoints of other steps, and things with the names of checkpoints."""
     root, how = at.run / "checkpoints", at.random.choice(["later", "empty", "file", "huge", "none"])
     if how == "later":
-        shutil.copytree(root / "step_4000", root / "step_5000")
+        shutil.copytree(at.last, root / "step_5000")
     elif how == "empty":
         (root / "step_9000").mkdir()
     elif how == "file":
         (root / "step_9000").write_text("no folder")
     elif how == "huge":
-        shutil.copytree(root / "step_4000", root / f"step_{'9' * 18}")
+        shutil.copytree(at.last, root / f"step_{'9' * 18}")
     else:
         shutil.rmtree(root)
     return f"checkpoints: {how}"

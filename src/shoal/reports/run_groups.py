@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from shoal.core.errors import UserError, require
 from shoal.reports.trained_seeds import SeedRun, differing, read_seeds
-from shoal.runs.durable import Json, read_json
+from shoal.runs.durable import Json
+from shoal.runs.evaluation_file import read_evaluation
 from shoal.runs.run_directory import RunDirectory
 
 LONGEST_NAME = 3  # settings in a group's name; with more, groups are numbered
@@ -46,7 +47,7 @@ class RunGroup(NamedTuple):
                 "low": found["low"] if several else None,
                 "high": found["high"] if several else None,
             }
-            for name, found in read_json(path)["metrics"].items()
+            for name, found in read_evaluation(path)["metrics"].items()
             if name.startswith("return/")
         }
 

@@ -2,13 +2,13 @@
 that came with the run is not run until somebody has said that it may."""
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from shoal import registry
 from shoal.core.errors import UserError
+from shoal.core.terminal import say
 from shoal.runs.config import Config
 
 _FILE = re.compile(r"(.+\.py):[A-Za-z_][\w.]*")
@@ -37,7 +37,7 @@ def admit(config: Config, directory: Path, *, environment: bool, trust: bool) ->
                 f"{directory / 'config.json'} wants code run that came with it, {place}: read it, "
                 "then add --trust"
             )
-        print(f"shoal: {directory / 'config.json'} has {place} run", file=sys.stderr, flush=True)
+        say(f"shoal: {directory / 'config.json'} has {place} run")
 
 
 def _places(value: Any) -> Iterator[str]:

@@ -18,7 +18,8 @@ from shoal.core.spaces import Box
 from shoal.core.teams import return_names
 from shoal.envs.host.world import World
 from shoal.runs.config import Config
-from shoal.runs.durable import Json, read_json
+from shoal.runs.durable import Json
+from shoal.runs.evaluation_file import read_evaluation
 from shoal.runs.fields import check_types, fields_of, from_fields, paths
 from shoal.runs.run_directory import RunDirectory, read_metrics
 from shoal.trackers.choice import Track, choose
@@ -66,13 +67,13 @@ class Run:
     @property
     def metrics(self) -> list[Json]:
         """The rows of `metrics.jsonl`."""
-        return list(read_metrics(self.directory / "metrics.jsonl"))
+        return list(read_metrics(self.directory / "metrics.jsonl", "seed"))
 
     @property
     def evaluation(self) -> Json | None:
         """The content of `eval.json`, once training has finished."""
         path = self.directory / "eval.json"
-        return read_json(path) if path.is_file() else None
+        return read_evaluation(path) if path.is_file() else None
 
     def elsewhere(self, env: World) -> "Run":
         """The same policies in another environment: of another number of agents, which a policy
