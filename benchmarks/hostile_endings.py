@@ -15,13 +15,14 @@ from typing import Any
 from hostile_process import FOREVER, WORLD, Command, settings
 
 GRACE = 10.0  # seconds in which a command must be gone
-HOST = ["reinforce", WORLD, *FOREVER, "--env.workers", "2"]
+HOST = ["reinforce", WORLD, *FOREVER, "--env.workers", "2", "--steps", "200000"]
+COMPILED = ["ippo", "mpe/simple", *FOREVER, "--steps", "100000000"]
 SETTINGS: dict[str, tuple[list[str], dict[str, str]]] = {
-    "compiled": (["ippo", "mpe/simple", *FOREVER], {}),
+    "compiled": (COMPILED, {}),
     "host": (HOST, {}),
     "4 ms a step": ([*HOST, *settings(step=0.004)], {}),
-    "200 ms a step": ([*HOST, *settings(step=0.2)], {}),
-    "hung tracker": (["ippo", "mpe/simple", *FOREVER, "--track", "wandb"], {"hung": "hang in log"}),
+    "200 ms a step": ([*HOST[:-1], "8000", *settings(step=0.2)], {}),
+    "hung tracker": ([*COMPILED, "--track", "wandb"], {"hung": "hang in log"}),
     "slow close": ([*HOST, *settings(close=100)], {}),
     "3 seeds": ([*HOST, "--seeds", "3", *settings(close=100)], {}),
     "workers start": ([*HOST, *settings(start=2.0)], {}),
@@ -46,7 +47,7 @@ def signals(folder: Path, first: int, last: int) -> Iterator[dict[str, Any]]:
         words, environment = SETTINGS[name]
         where = _fresh(folder)
         given = {"FAKE_WANDB": environment["hung"]} if environment else {}
-        command = Command(where, "train", *words, "--steps", "100000000", "--out", "run", **given)
+        command = Command(where, "train", *words, "--out", "run", **given)
         begun = number // len(SETTINGS) % 2 == 1 and name != "workers start"
         if begun:
             command.until(command.rows)
@@ -60,14 +61,14 @@ def signals(folder: Path, first: int, last: int) -> Iterator[dict[str, Any]]:
         rows = command.rows()
         command.process.terminate()
         seconds = command.gone_after()
-        code, lines = command.process.poll(), command.lines
+        code, lines = command.process.wait(60), command.lines
         command.end()
         kept = _restored(command.run)
         missed = [f"gone after {seconds:.1f} s"] * (seconds > GRACE)
         missed += [f"{len(lines)} lines"] * (len(lines) != 1)
         missed += [f"exit code {code}"] * (code != 1)
         said = lines[-1] if lines else ""
-        nothing = "before training" in said
+        nothing = "before training" in said or "no training was under way" in said
         missed += ["not resumable"] * (kept is None and not nothing)
         yield {
             "try": number,
@@ -95,7 +96,7 @@ def parent(folder: Path, first: int, last: int) -> Iterator[dict[str, Any]]:
     for number in range(first, last):
         hang, where = ("python", "C")[number % 2], _fresh(folder)
         before = set(os.listdir("/dev/shm"))
-        options = [*settings(hang=hang), "--env.deadline", "1000", "--steps", "1000000"]
+        options = [*settings(hang=hang), "--env.deadline", "1000"]
         command = Command(where, "train", *HOST, *options, "--out", "run")
         marks = lambda where=where: len([p for p in where.iterdir() if p.name.isdigit()])  # noqa: E731
         hung = command.until(lambda marks=marks: marks() >= 2)
@@ -119,7 +120,7 @@ def parent(folder: Path, first: int, last: int) -> Iterator[dict[str, Any]]:
 def paused(folder: Path, first: int, last: int) -> Iterator[dict[str, Any]]:
     """SIGSTOP of the whole group for twice the deadline, then SIGCONT, in one training."""
     deadline = 3.0
-    options = [*settings(step=0.005), "--env.deadline", str(deadline), "--steps", "100000000"]
+    options = [*settings(step=0.005), "--env.deadline", str(deadline)]
     command = Command(_fresh(folder), "train", *HOST, *options, "--out", "run")
     command.until(command.rows)
     try:
@@ -152,8 +153,8 @@ def disk(folder: Path, first: int, last: int) -> Iterator[dict[str, Any]]:
         mount = ["mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=400", "tmpfs", str(where)]
         subprocess.run(mount, check=True)
         try:
-            options = [*settings(step=0.001), "--steps", "60000", "--evaluations", "20"]
-            command = Command(where / "x", "train", *HOST, *options, "--out", "run")
+            words = [*HOST[:-1], "60000", *settings(step=0.001), "--evaluations", "20"]
+            command = Command(where / "x", "train", *words, "--out", "run")
             command.until(lambda command=command: command.rows() >= 20)
             _fill(where, how)
             time.sleep(20)

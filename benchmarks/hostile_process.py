@@ -1,6 +1,7 @@
 """The real `shoal` command in a process group of its own, and what is left of it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,7 +54,7 @@ class Command:
             for line in heard
             if not line.startswith(("HOSTILE_RAN", "shoal: wandb:", "shoal: warning"))
             and "steps/s" not in line
-            and not line.endswith(" run")
+            and not re.search(r"config.json has \S+ run$", line)
         ]
 
     def rows(self) -> int:

@@ -39,7 +39,7 @@ def test_output_is_text_and_its_refusal_is_told():
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
 @pytest.mark.parametrize("text", ["x", "x" * 10**6])
 def test_a_disk_that_is_full_is_a_mistake(text):
-    output = PlainOutput.instead_of(open("/dev/full", "w"))
+    output = PlainOutput.instead_of(open("/dev/full", "w"))  # noqa: SIM115
     with pytest.raises(UserError, match="cannot write to standard output: No space left on device"):
         print(text, file=output, flush=True)
     with contextlib.suppress(OSError):

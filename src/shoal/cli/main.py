@@ -1,6 +1,7 @@
 """The `shoal` command: one verb, one file. Nothing heavy is imported before a verb is known."""
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -9,8 +10,9 @@ from typing import Any
 
 from shoal.cli.arguments import Arguments
 from shoal.cli.table import table
-from shoal.core.errors import Failure, UserError, unknown
+from shoal.core.errors import Failure, UserError, in_a_line, unknown
 from shoal.core.terminal import PlainOutput, say
+from shoal.training.stopping import ended_in_a_line
 
 VERBS = {
     "train": "train an algorithm in an environment",
@@ -30,6 +32,8 @@ VERBS = {
     "solve": "solve a game: equilibria and more, certified",
 }
 
+_OF_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+
 USAGE = """usage: shoal VERB ... (shoal VERB --help tells more)
 
 {verbs}
@@ -42,7 +46,8 @@ def main() -> None:
     """Runs the command line: exit code 0 is success, 2 a mistake of the user's, 1 anything else."""
     sys.stdout = PlainOutput.instead_of(sys.stdout)
     warnings.showwarning = _show_warning
-    code = run(sys.argv[1:])
+    with ended_in_a_line():
+        code = run(sys.argv[1:])
     if code == 2:  # nothing is left to save, and taking JAX apart would keep the user waiting
         with contextlib.suppress(UserError, OSError):  # it has been said that it cannot be written
             sys.stdout.flush()
@@ -75,10 +80,15 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stderr.close()
         return 1
-    except OSError as error:  # of the disk, such as one that is full
+    except OSError as error:  # of a path, or of the disk, such as one that is full
         where = f": {error.filename}" if error.filename else ""
         say(f"shoal: {error.strerror or error}{where}")
-        return 1
+        return 2 if error.errno in _OF_PATHS else 1
+    except Exception as error:
+        if not (isinstance(error, MemoryError) or str(error).startswith("RESOURCE_EXHAUSTED")):
+            raise
+        say(f"shoal: not enough memory for this much at once: {in_a_line(error, named=False)}")
+        return 2
 
 
 def _run(arguments: list[str]) -> int:

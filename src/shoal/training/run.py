@@ -297,7 +297,8 @@ def start(
     config = dataclasses.replace(config, devices=devices, member_devices=groups)
     learners = make_learners(config, algorithm, env)
     backend.check(learners[0], env)
-    check_memory(jax.eval_shape(learners[0].init, jax.random.key(0)), len(learners))
+    rollout = 4 * config.num_envs * config.unroll * len(spec.agents) * spec.obs_size
+    check_memory(jax.eval_shape(learners[0].init, jax.random.key(0)), len(learners), rollout)
     with Stopper() as stopper, RunDirectory.create(out) as directory:
         tracking = Tracking(trackers, directory, config, quiet)
         trainer = Trainer(config, learners, env, directory, [*watchers, tracking.watch])

@@ -131,6 +131,7 @@ class Trainer:
             self._save(state, counters, log, reporter)
         state, *_ = self.program.run(state, 0)  # compiles, so that rates below are of training
         self._saved_at = time.monotonic()
+        stopper.begun = True
         while counters.updates < self.total_updates:
             stopper.saved = ""
             end = counters.updates + self._next_chunk(counters.updates)
