@@ -13,11 +13,12 @@ GRACE_SECONDS = 8.0
 
 class Stopper:
     """While it is entered, the first SIGINT or SIGTERM sets `requested`; a second one ends the
-    process at once. So does the end of the grace period: what is closed afterwards, such as workers
-    and trackers, may hang. It is entered first and left last, so that there is one clock for all of
-    that. Before training has `begun` there is nothing to save, and the first signal is the end.
+    process at once. So does the end of the grace period: a program may still be compiling, and
+    what is closed afterwards, such as workers and trackers, may hang. It is entered first and left
+    last, so that there is one clock for all of that.
 
-    `saved` says how to go on, while everything that was learned is on the disk.
+    `saved` says how to go on, while everything that was learned is on the disk; until training has
+    `begun` there is nothing to save.
     """
 
     def __init__(self) -> None:
@@ -55,8 +56,6 @@ class Stopper:
     def _watch(self, read: int) -> None:
         """Waits for the first signal, then for the second or the end of the grace period."""
         if first := _received(read):
-            if not self.begun:
-                _end(f"by {first.name} before training began: nothing was saved")
             why = f"{GRACE_SECONDS:g} s after {first.name}"
             killer = threading.Timer(GRACE_SECONDS, self._leave, (why,))
             killer.daemon = True
@@ -69,6 +68,7 @@ class Stopper:
     def _leave(self, why: str) -> None:
         """Ends the process at once, and says what that costs."""
         lost = "without saving: what was learned since the last checkpoint is lost"
+        lost = lost if self.begun else "before training began: nothing was saved"
         how = f"with all saved; {self.saved}" if self.saved else lost
         _end(f"{why}, {how}")
 

@@ -311,6 +311,8 @@ class Trainer:
     def _restore(self) -> tuple[State, Counters]:
         loaded = self._read(self.program.template(self.keys), fall_back=True)
         counters = Counters.of(loaded)
+        whole = all(len(x) == len(self.members) for x in (counters.row_sums or {}).values())
+        require(whole, f"{loaded.path}: row_sums is not of {len(self.members)} members")
         counters.best = self._best(counters.best)
         return self.program.place(loaded.state), counters
 
