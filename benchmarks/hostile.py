@@ -1,6 +1,6 @@
 """How Shoal's promises hold against damage, signals, dying parents and full disks.
 
-    python benchmarks/hostile.py altered|signals|parent|paused|disk|own-code [--tries N] [--again]
+    python benchmarks/hostile.py altered|signals|parent|paused|disk|own-code [--tries N] [--only N ...]
 
 Each try runs the `shoal` command in a child and appends a row to hostile/results.csv: what was
 tried, whether the promise held, and what was seen. A command goes on where it was stopped; `--only`

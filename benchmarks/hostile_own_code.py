@@ -50,7 +50,7 @@ def _missed(found: Outcome, verb: str, file: Path, refused: str, where: str) -> 
     if verb not in RUN_IT:
         if ran >= 0:
             yield "ran it"
-        if found.code != 0:
+        if found.code != 0 and "different worlds" not in found.err:
             yield f"exit code {found.code}"
     elif where.startswith(refused or "nowhere"):
         if ran >= 0 or found.code != 2 or "--trust" not in found.err:

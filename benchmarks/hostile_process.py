@@ -78,9 +78,10 @@ class Command:
         return found
 
     def alive(self) -> set[int]:
-        """Those of the family that still run."""
+        """Those of the family that still run. A tracker's process is no longer of it: it has a
+        session of its own, and up to a minute to send what it has."""
         self.children()
-        return {pid for pid in self.family if _runs(pid)}
+        return {pid for pid in self.family if _runs(pid) == self.process.pid}
 
     def until(self, there: Callable[[], Any], patience: float = 120.0) -> bool:
         """Waits until something is there; whether it came before the command ended."""
@@ -106,11 +107,13 @@ class Command:
         self.process.wait()
 
 
-def _runs(pid: int) -> bool:
+def _runs(pid: int) -> int:
+    """The session of a process; 0 where it has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        state, _, _, session, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return False
+        return 0
+    return 0 if state in "ZX" else int(session)
 
 
 def settings(**fields: Any) -> list[str]:
