@@ -1,6 +1,8 @@
 """How Shoal's promises hold against damage, signals, dying parents and full disks.
 
-    python benchmarks/hostile.py altered|signals|parent|paused|disk|own-code [--tries N] [--only N ...]
+    python benchmarks/hostile.py WHAT [--tries N] [--only N ...]
+
+WHAT is `altered`, `signals`, `parent`, `paused`, `disk` or `own-code`.
 
 Each try runs the `shoal` command in a child and appends a row to hostile/results.csv: what was
 tried, whether the promise held, and what was seen. A command goes on where it was stopped; `--only`
