@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from shoal.core.errors import UserError
+from shoal.reports.run_groups import read_groups
 from shoal.runs import run_directory
 from shoal.runs.config import Config
 from shoal.runs.durable import json_digest, read_json
@@ -288,6 +289,14 @@ def test_halves_of_a_pair_are_not_json(tmp_path):
         read_json(tmp_path / "x.json")
     (tmp_path / "x.json").write_text(json.dumps({"name": "\U0001f41f"}))
     assert read_json(tmp_path / "x.json") == {"name": "\U0001f41f"}
+
+
+def test_a_link_in_a_circle_holds_no_run(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "a")
+    with pytest.raises(UserError, match="a holds no run"):
+        RunDirectory.open(tmp_path / "a")
+    with pytest.raises(UserError, match="a holds no run"):
+        read_groups([tmp_path / "a"])
 
 
 def test_huge_json_is_refused_unread(tmp_path):

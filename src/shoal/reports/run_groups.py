@@ -2,6 +2,7 @@
 would make a comparison unfair is refused here, with its name.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -118,7 +119,7 @@ def stack_worlds(
 
 
 def _each_once(runs: Sequence[Path]) -> list[Path]:
-    places = [run.resolve() for run in runs]
+    places = [os.path.realpath(run) for run in runs]  # also of links in a circle
     twice = [str(run) for run, place in zip(runs, places) if places.count(place) > 1]
     require(not twice, f"the same run is there twice: {', '.join(twice)}")
     return list(runs)

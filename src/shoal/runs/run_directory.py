@@ -70,7 +70,7 @@ class RunDirectory:
             UserError: it holds no run; the line offers the run beside it whose name is nearest.
         """
         if not (path / _CONFIG).is_file():
-            name, beside = _name(path), path.resolve().parent
+            name, beside = _name(path), Path(os.path.realpath(path)).parent
             runs = [config.parent.name for config in beside.glob(f"*/{_CONFIG}")]
             near = difflib.get_close_matches(name, sorted(runs), n=1, cutoff=0.4)
             hint = f": did you mean {beside / near[0]}?" if near else f": it has no {_CONFIG}"

@@ -1,6 +1,7 @@
 """Code that a run's `config.json` names. Reading a run runs it, so that it is said first, and code
 that came with the run is not run until somebody has said that it may."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,8 +56,8 @@ def _places(value: Any) -> Iterator[str]:
 
 def _came_with(directory: Path, place: str) -> bool:
     """Whether a file, or a module that the folder would give, is in the run's directory."""
-    home = directory.resolve()
+    home = Path(os.path.realpath(directory))
     if place.endswith(".py"):
-        return home in Path(place).resolve().parents
+        return home in Path(os.path.realpath(place)).parents
     root = place.partition(".")[0]
     return (home / root).exists() or (home / f"{root}.py").exists()
