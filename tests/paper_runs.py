@@ -69,6 +69,7 @@ def write_evaluation(
     summary = {"mean": mean, "iqm": mean, "low": min(scores), "high": max(scores)}
     report = {
         **{name: config[name] for name in ("algorithm", "environment", "seed", "seeds")},
+        "episodes": config["eval_episodes"],
         "return": summary,
         "metrics": {"success": summary, "return/<first>": summary, "return/second": summary},
         "members": [m | {"return": x} for m, x in zip(members, scores, strict=True)],

@@ -43,6 +43,11 @@ def test_a_configuration_comes_back():
         ("sweep", {"rate": 1}, "sweep is {'rate': 1}, expected an object"),
         ("sweep", {"rate": []}, "make 0 members"),
         ("algorithm_fields", [1], "algorithm_fields is [1], expected an object"),
+        (
+            "num_envs",
+            10**9,
+            "num_envs times unroll is 5,000,000,000, expected at most 2",
+        ),
         ("environment", None, "environment is None, expected text"),
         ("devices", 0, "devices is 0, expected at least 1"),
         ("checkpoint_seconds", "x", "checkpoint_seconds is 'x', expected a number"),

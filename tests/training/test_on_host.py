@@ -268,6 +268,6 @@ def test_a_killed_off_policy_run_resumes_from_what_it_saved(tmp_path):
     assert run.metrics[-1]["step"] == 1_600
     assert sum(row.get("eval_return") is not None for row in run.metrics) == 2 * 4
     assert np.isfinite(run.evaluation["return"]["mean"])
-    with pytest.raises(UserError, match=r"state takes [0-9,.]+ GB of memory and there is"):
+    with pytest.raises(UserError, match=r"run takes [0-9,.]+ GB of memory and there is"):
         start(tmp_path / "big", capacity=2 * 10**9)
     assert not (tmp_path / "big").exists()

@@ -1,6 +1,8 @@
 """Whole runs: what is written, exact resume, kills, signals, divergence, members."""
 
+import dataclasses
 import json
+import math
 import random
 import signal
 import subprocess
@@ -17,12 +19,12 @@ import pytest
 from shoal.agents.policy_gradient.ppo import PPO
 from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
-from shoal.runs.checkpoint import latest_step
+from shoal.runs.checkpoint import Loaded, latest_step
 from shoal.runs.run_directory import RunDirectory
 from shoal.training import run as runs
 from shoal.training.on_device import OnDevice
 from shoal.training.program import Program, stack
-from shoal.training.trainer import WALL_CLOCK, Diverged, Trainer
+from shoal.training.trainer import WALL_CLOCK, Counters, Diverged, Trainer
 
 SETTINGS = dict(total_steps=1_000, num_envs=8, unroll=5, evaluations=2, eval_episodes=8)
 SMALL = dict(hidden=(8,), minibatches=2, epochs=1)
@@ -277,7 +279,7 @@ import os, signal, sys, time
 from shoal.training import stopping
 stopping.GRACE_SECONDS = 0.5
 with stopping.Stopper() as stopper:
-    stopper.saved = sys.argv[2]
+    stopper.saved, stopper.begun = sys.argv[2], len(sys.argv) == 3
     for _ in range(int(sys.argv[1])):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.1)
@@ -295,6 +297,47 @@ def test_a_process_that_leaves_says_what_was_saved(signals: int, why: str, saved
     assert ended.returncode == 1
     lost = "without saving: what was learned since the last checkpoint is lost"
     assert ended.stderr == f"shoal: ended {why}, {f'with all saved; {saved}' if saved else lost}\n"
+    if not saved:
+        ended = subprocess.run([*command, "not begun"], capture_output=True, text=True, timeout=30)
+        early = "before training began: nothing was saved"
+        assert (ended.returncode, ended.stderr) == (1, f"shoal: ended {why}, {early}\n")
+
+
+BUSY = """
+import re, sys
+from shoal.training.stopping import ended_in_a_line
+with ended_in_a_line():
+    print(flush=True)
+    sys.modules["time"].sleep(60)
+"""
+
+
+def test_before_a_training_a_signal_ends_the_command_with_a_line() -> None:
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen([sys.executable, "-c", BUSY], **pipes) as process:
+        process.stdout.readline()
+        process.terminate()
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (1, "shoal: ended by SIGTERM: no training was under way\n")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_counters_of_a_signed_checkpoint_are_those_or_refused(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    good = dataclasses.asdict(Counters(3, 1.5, 20, -2.0, 1, 0.5, {"a": [1.0]}))
+    values = [None, True, "x", [], {}, -1, 2**70, 10**400, 1.5, math.nan, {"a": [None]}, {"a": 1}]
+    name = rng.choice([*good, "more"])
+    value = rng.choice(values)
+    changed = {**good, name: -1.0 if value == -1 and type(good.get(name)) is float else value}
+    if rng.random() < 0.2:
+        del changed[name]
+    loaded = Loaded({}, 0, changed, tmp_path, ())
+    try:
+        counters = Counters.of(loaded)
+        assert counters.updates >= 0 and counters.log_bytes < 2**60 and counters.seconds >= 0
+        assert counters.best is None or counters.best < 1e300 or math.isnan(counters.best)
+    except UserError as error:
+        assert "\n" not in str(error) and len(str(error)) < 1000
 
 
 def test_resuming_knows_the_best_that_a_killed_run_kept(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shoal.cli.arguments import Arguments
+from shoal.cli.output import answer
 from shoal.cli.parse import read
 from shoal.cli.patience import still_at_work
 from shoal.cli.table import table
@@ -76,8 +77,8 @@ def run(arguments: Arguments) -> int:
     if pictures:
         report["pictures"] = [str(path) for path in pictures]
     if options.json:
-        for answer in report["answers"]:
-            answer.pop("said", None)
+        for each in report["answers"]:
+            each.pop("said", None)
         del report["more"]
         answer(report)
     else:

@@ -1,12 +1,12 @@
 """shoal track DIR --to NAME: send a run's rows to an experiment tracker, now or as they come."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.cli.arguments import Arguments
 from shoal.cli.parse import read
 from shoal.core.errors import require
+from shoal.core.terminal import say
 from shoal.runs.run_directory import RunDirectory
 from shoal.trackers.choice import TRACKERS, choose
 
@@ -40,7 +40,7 @@ def run(arguments: Arguments) -> int:
         try:
             count, place = upload(Path(directory), name, follow=options.follow)
         except TrackerError as error:
-            print(f"shoal: {name}: {error}", file=sys.stderr)
+            say(f"shoal: {name}: {error}")
             return 1
         print(f"{name}: {count} rows: {place}")
     return 0

@@ -116,11 +116,12 @@ def _plan(
 
 def _tune(out: Path, plan: Any, options: Any) -> int:
     """Runs the study, and writes what it found, also when it was stopped."""
+    from shoal.core.terminal import say
     from shoal.training.trainer import Interrupted
     from shoal.tuning import crew
     from shoal.tuning.plan import keep_plan
     from shoal.tuning.study import begin, open_study, release_all
-    from shoal.tuning.worker import say, work
+    from shoal.tuning.worker import work
 
     with may_fail_to(f"create {out}"):
         out.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ def optional(module: str, name: str, extra: str) -> Any:
 
 
 def in_a_line(error: BaseException, *, named: bool = True, whole: bool = False) -> str:
-    """An exception in one line: its type, and the first line of what it says.
+    """An exception in one line that UTF-8 can say: its type, and the first line of what it says.
 
     Args:
         error: what was raised.
@@ -50,10 +50,18 @@ def in_a_line(error: BaseException, *, named: bool = True, whole: bool = False) 
     >>> in_a_line(KeyError("a")), in_a_line(ValueError("bad\\n action"), named=False, whole=True)
     ("KeyError: 'a'", 'bad action')
     """
-    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    lines = [" ".join(line.split()) for line in _text(error).splitlines() if line.strip()]
     said, kind = " ".join(lines if whole else lines[:1]), type(error).__name__
     line = f"{kind}: {said}" if said and named else said or kind
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def _text(error: BaseException) -> str:
+    """What an exception says; nothing where that raises too."""
+    try:
+        return str(error).encode(errors="backslashreplace").decode()
+    except Exception:
+        return ""
 
 
 def require(condition: bool, message: str) -> None:

@@ -186,10 +186,15 @@ def _score_lines(scores: Json) -> list[str]:
     if "missing" in scores:
         return [f"None: {scores['missing']}.", ""]
     named = {"return per agent": scores["return"], **scores["metrics"]}
-    rows = [(name, *(f"{x[k]:.3f}" for k in ("mean", "low", "high"))) for name, x in named.items()]
+    rows = [(name, *(_digits(x[k]) for k in ("mean", "low", "high"))) for name, x in named.items()]
     said = f"Over {scores['episodes']} episodes with each of {scores['seeds']} seeds, of "
     said += f"{scores['of'].removesuffix(' of all seeds')}; intervals cover the mean at 95 %."
     return [said, "", *_table(("score", "mean", "low", "high"), rows)]
+
+
+def _digits(score: float | None) -> str:
+    """A dash stands for what was not finite."""
+    return "\N{EN DASH}" if score is None else f"{score:.3f}"
 
 
 def _table(heading: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:

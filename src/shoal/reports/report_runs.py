@@ -3,6 +3,7 @@
 import html
 from pathlib import Path
 
+from shoal.core.errors import may_fail_to
 from shoal.reports.report_tables import value
 from shoal.reports.reproduce import command
 from shoal.reports.run_groups import RunGroup
@@ -21,22 +22,26 @@ def embedded_replays(groups: dict[str, list[RunGroup]]) -> dict[tuple[str, str],
     for world, members in groups.items():
         for group in members:
             path = group.runs[0] / "replay.html"
-            frame = _frame(path) if path.is_file() else ""
+            size = path.stat().st_size if path.is_file() else 0
+            frame = _frame(path) if 0 < size <= left else ""
             if frame and len(frame) <= left:
                 left -= len(frame)
                 summary = f"<summary>{html.escape(group.name)}</summary>"
                 out[world, group.name] = f"<details>{summary}{frame}</details>"
                 continue
             said = f"no replay: make one with shoal render {group.runs[0]}"
-            if frame:
-                said = f"{len(frame) / 2**20:.1f} MB, too large to embed: open {path}"
+            if size:
+                size = max(size, len(frame))
+                said = f"{size / 2**20:.1f} MB, too large to embed: open {path}"
             out[world, group.name] = f"<p>{html.escape(f'{group.name}: {said}')}</p>"
     return out
 
 
 def _frame(path: Path) -> str:
     """The replay may run its own script and do nothing else."""
-    page = path.read_text(encoding="utf-8").replace("<head>", f"<head>{NO_ADDRESS}", 1)
+    with may_fail_to(f"read {path}"):
+        page = path.read_text(encoding="utf-8", errors="replace")
+    page = page.replace("<head>", f"<head>{NO_ADDRESS}", 1)
     quoted = page.replace("&", "&amp;").replace("'", "&#39;")
     sandbox = "sandbox='allow-scripts' loading='lazy'"
     return f"<iframe {sandbox} title='Replay' srcdoc='{quoted}'></iframe>"

@@ -125,7 +125,7 @@ def _estimate(estimate: Json) -> str:
     return f"{_number(estimate['value'])}{interval}"
 
 
-def _number(x: float) -> str:
+def _number(x: int | float) -> str:
     text = f"{x:.2f}" if abs(x) < 1000 else f"{x:,.0f}"
     return text.replace("-", MINUS)
 

@@ -2,6 +2,7 @@
 would make a comparison unfair is refused here, with its name.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,8 @@ from jaxtyping import Float
 
 from shoal.core.errors import UserError, require
 from shoal.reports.trained_seeds import SeedRun, differing, read_seeds
-from shoal.runs.durable import Json, read_json
+from shoal.runs.durable import Json
+from shoal.runs.evaluation_file import read_evaluation
 from shoal.runs.run_directory import RunDirectory
 
 LONGEST_NAME = 3  # settings in a group's name; with more, groups are numbered
@@ -46,7 +48,7 @@ class RunGroup(NamedTuple):
                 "low": found["low"] if several else None,
                 "high": found["high"] if several else None,
             }
-            for name, found in read_json(path)["metrics"].items()
+            for name, found in read_evaluation(path)["metrics"].items()
             if name.startswith("return/")
         }
 
@@ -117,7 +119,7 @@ def stack_worlds(
 
 
 def _each_once(runs: Sequence[Path]) -> list[Path]:
-    places = [run.resolve() for run in runs]
+    places = [os.path.realpath(run) for run in runs]  # also of links in a circle
     twice = [str(run) for run, place in zip(runs, places) if places.count(place) > 1]
     require(not twice, f"the same run is there twice: {', '.join(twice)}")
     return list(runs)

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from shoal.core.errors import UserError, require
-from shoal.runs.durable import Json, read_json
+from shoal.runs.durable import Json
+from shoal.runs.evaluation_file import read_evaluation
 from shoal.runs.run_directory import RunDirectory, read_metrics
 
 # What does not change what is learned, or stands elsewhere in a comparison.
@@ -56,7 +57,8 @@ def read_seeds(run: Path, at_steps: int | None = None) -> list[SeedRun]:
     swept = list(config.get("sweep") or {})
     rows: dict[tuple[Any, ...], list[Json]] = {}
     path = run / "metrics.jsonl"
-    for row in read_metrics(path) if path.is_file() else ():
+    needed = ("seed", "seconds", *swept)
+    for row in read_metrics(path, *needed) if path.is_file() else ():
         if "eval_return" in row:
             rows.setdefault(tuple(row[name] for name in ("seed", *swept)), []).append(row)
     require(bool(rows), f"{run} has no evaluation: no row of its metrics.jsonl has an eval_return")
@@ -67,7 +69,7 @@ def read_seeds(run: Path, at_steps: int | None = None) -> list[SeedRun]:
         score = finals.get(key) if at_steps is None else cut[-1]["eval_return"]
         if score is None:
             raise UserError(f"seed {key[0]} of {run} ends without a finite return")
-        out.append(_seed(run, config, dict(zip(("seed", *swept), key)), cut, score))
+        out.append(_seed(run, config, dict(zip(("seed", *swept), key)), cut, float(score)))
     return out
 
 
@@ -103,9 +105,10 @@ def split_settings(groups: Sequence[Json]) -> tuple[list[str], dict[str, Json]]:
 
 def _finals(run: Path, swept: list[str]) -> dict[tuple[Any, ...], float | None]:
     """What `eval.json` says of each seed."""
-    members = read_json(run / "eval.json").get("members")
+    members = read_evaluation(run / "eval.json").get("members") or []
     require(bool(members), f"{run / 'eval.json'} has no scores of single seeds: evaluate it again")
-    return {tuple(m[name] for name in ("seed", *swept)): m["return"] for m in members}
+    names = ("seed", *swept)
+    return {tuple(m.get(name) for name in names): m.get("return") for m in members}
 
 
 def _cut(run: Path, config: Json, rows: list[Json], at_steps: int) -> list[Json]:

@@ -11,6 +11,7 @@ from shoal.core.limits import Count, NonNegative, Seed, check_fields
 from shoal.runs.durable import Json
 from shoal.runs.types import check_values
 
+MOST_STEPS = 2**31 - 1  # in a rollout: they are counted in an int32
 MOST_MEMBERS = 1_000_000  # trained together; far more than any memory holds
 
 
@@ -38,6 +39,11 @@ class Config:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        batch = self.num_envs * self.unroll
+        require(
+            batch <= MOST_STEPS,
+            f"num_envs times unroll is {batch:,}, expected at most {MOST_STEPS:,}",
+        )
         members = self.seeds * math.prod(map(len, self.sweep.values()))
         require(
             1 <= members <= MOST_MEMBERS,

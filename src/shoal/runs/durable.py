@@ -6,12 +6,13 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from shoal.core.errors import require
+from shoal.core.errors import UserError, in_a_line, require
 
 TEMPORARY = ".tmp-"
 """How the name of everything that is not yet committed begins."""
@@ -94,9 +95,30 @@ def read_json(path: Path) -> Any:
     """Reads a JSON file of bounded size. Raises `OSError` or `ValueError`."""
     size_of_file(path, _LARGEST_JSON)
     try:
-        return json.loads(path.read_bytes())
+        return strict_json(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} is not JSON: {error}") from error
+
+
+def strict_json(data: bytes) -> Any:
+    """What JSON text says. Raises `ValueError` or `RecursionError`, also for halves of a pair of
+    code units, which no file and no terminal could be given."""
+    content = json.loads(data)
+    if re.search(rb"\\u[dD][89abAB]", data):
+        json.dumps(content, ensure_ascii=False).encode()
+    return content
+
+
+def read_object(path: Path) -> Json:
+    """Reads a file with a JSON object. Raises `UserError`, which names the file, for any other."""
+    try:
+        content = read_json(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"cannot read {path}: {in_a_line(error, named=False)}") from error
+    require(isinstance(content, dict), f"cannot read {path}: it is not a JSON object")
+    return content
 
 
 @runtime_checkable

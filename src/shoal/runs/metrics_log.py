@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.core.errors import UserError
-from shoal.runs.durable import size_of_file, to_json
+from shoal.runs.durable import size_of_file, strict_json, to_json
 
 _LARGEST = 2**40  # bytes of a log
 _LONGEST = 2**24  # and of one row
@@ -104,8 +104,10 @@ class MetricsLog:
             warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
-def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a log; a torn last line is left out, and a damaged row with one warning.
+def read_metrics(path: Path, *needed: str) -> Iterator[dict[str, Any]]:
+    """The rows of a log; a torn last line is left out, and damaged rows with one warning.
+
+    A row is an object of numbers and nulls. It has a `step`, and numbers of the `needed` names.
 
     Raises:
         UserError: it is no file, or cannot be read.
@@ -115,15 +117,29 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
         with open(path, "rb") as file:
             bad = 0
             while line := file.readline(_LONGEST):
-                try:
-                    row = json.loads(line) if line.endswith(b"\n") else None
-                except (ValueError, RecursionError):
-                    row = ""
-                if isinstance(row, dict):
-                    yield row
-                elif row is not None:
+                if not line.endswith(b"\n"):
+                    continue
+                if (row := _row(line, ("step", *needed))) is None:
                     bad += 1
+                else:
+                    yield row
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
     if bad:
         warnings.warn(f"{path} has damaged rows, left out: {bad}", RuntimeWarning, stacklevel=2)
+
+
+def _row(line: bytes, needed: tuple[str, ...]) -> dict[str, Any] | None:
+    """What a line says, if that is a row."""
+    try:
+        row = strict_json(line)
+    except (ValueError, RecursionError):
+        return None
+    good = isinstance(row, dict) and all(map(_is_entry, row.values()))
+    good = good and all(row.get(name) is not None for name in needed)
+    return row if good and type(row["step"]) is int and row["step"] >= 0 else None
+
+
+def _is_entry(value: Any) -> bool:
+    """Whether it is null or a number that a float can hold."""
+    return value is None or (type(value) in (int, float) and abs(value) < 2**1023)

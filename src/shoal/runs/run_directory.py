@@ -20,7 +20,7 @@ from typing import Any
 
 from shoal.core.errors import UserError, may_fail_to, require
 from shoal.runs.config import Config
-from shoal.runs.durable import read_json, sync, write_json_atomic
+from shoal.runs.durable import read_json, read_object, sync, write_json_atomic
 from shoal.runs.metrics_log import MetricsLog, read_metrics
 
 __all__ = ["MetricsLog", "RunDirectory", "read_metrics", "write_json_atomic"]
@@ -70,7 +70,7 @@ class RunDirectory:
             UserError: it holds no run; the line offers the run beside it whose name is nearest.
         """
         if not (path / _CONFIG).is_file():
-            name, beside = _name(path), path.resolve().parent
+            name, beside = _name(path), Path(os.path.realpath(path)).parent
             runs = [config.parent.name for config in beside.glob(f"*/{_CONFIG}")]
             near = difflib.get_close_matches(name, sorted(runs), n=1, cutoff=0.4)
             hint = f": did you mean {beside / near[0]}?" if near else f": it has no {_CONFIG}"
@@ -124,18 +124,18 @@ class RunDirectory:
         self.close()
 
     def read_config(self) -> dict[str, Any]:
-        """The content of `config.json`. Raises `UserError` if it is damaged."""
+        """The content of `config.json`, and the defaults of settings that it lacks. Raises
+        `UserError` if it is damaged."""
         path = self.path / _CONFIG
+        config = read_object(path)
         try:
-            config = read_json(path)
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {path}: {error}") from error
-        require(isinstance(config, dict), f"cannot read {path}: it is not a JSON object")
-        try:
-            Config.from_json(config)
+            settings = Config.from_json(config).to_json()
         except UserError as error:
             raise UserError(f"{path} is not a run's configuration: {error}") from error
-        return config
+        for name in ("versions", "hardware"):
+            good = isinstance(config.get(name, {}), dict)
+            require(good, f"{path} is not a run's configuration: its {name} are no JSON object")
+        return config | settings
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Writes `config.json`. Raises `UserError` for NaN and infinities, which JSON lacks."""

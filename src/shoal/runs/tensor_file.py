@@ -115,7 +115,10 @@ def _array(name: str, leaf: Any, dtype: np.dtype) -> np.ndarray:
 def _leaf(array: np.ndarray, declared: jax.ShapeDtypeStruct, generator: str | None) -> jax.Array:
     if not _is_key(declared):
         return jnp.asarray(array)
-    key = jax.random.wrap_key_data(jnp.asarray(array), impl=generator)
-    if key.dtype != declared.dtype:
+    try:
+        key = jax.random.wrap_key_data(jnp.asarray(array), impl=generator)
+    except (TypeError, ValueError):  # a generator that is unknown, or has keys of another length
+        key = None
+    if key is None or key.dtype != declared.dtype:
         raise ValueError(f"it has keys of the generator {generator}, expected {declared.dtype}")
     return key

@@ -1,12 +1,12 @@
 """The trackers of one training: told of every report, given a few seconds at the end."""
 
 import os
-import sys
 import time
 import uuid
 from contextlib import suppress
 from typing import Any
 
+from shoal.core.terminal import say
 from shoal.runs.config import Config
 from shoal.runs.durable import write_json_atomic
 from shoal.runs.run_directory import RunDirectory
@@ -87,8 +87,7 @@ class Tracking:
     def _tell(self, text: str, important: bool) -> None:
         """A line for a person; also from a thread whose interpreter is leaving."""
         if important or not self._quiet:
-            with suppress(OSError, ValueError):
-                print(f"shoal: {text}", file=sys.stderr, flush=True)
+            say(f"shoal: {text}")
 
 
 def tracked_run(

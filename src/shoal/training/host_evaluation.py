@@ -1,7 +1,6 @@
 """What a policy is worth in a world of the host: whole episodes, played by worker processes."""
 
 import itertools
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 from shoal.core.algorithm import Carry, Policy, where_done
 from shoal.core.env import paid, to_act_on
 from shoal.core.spaces import ActionSpace
+from shoal.core.terminal import say
 from shoal.envs.host.env import HostStep
 from shoal.envs.host.steps import acting_key, draw_seeds, seeds_of, timestep_of
 from shoal.envs.host.vector import HostVector
@@ -96,12 +96,10 @@ class HostStage:
         return Returns(np.stack(finished).astype(np.float32), {})
 
     def _warn(self) -> None:
-        print(
+        say(
             f"warning: no episode of {self.world.task} has ended in {PATIENCE:,} steps of an "
             "evaluation, and it names no time limit: they are cut after "
-            f"{self.world.spec.horizon:,}; --env.horizon cuts them sooner",
-            file=sys.stderr,
-            flush=True,
+            f"{self.world.spec.horizon:,}; --env.horizon cuts them sooner"
         )
 
     def close(self) -> None:

@@ -36,20 +36,23 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def check_memory(state: Any, members: int) -> None:
-    """Raises `UserError` where the states of all members are more than the memory of the devices.
+def check_memory(state: Any, members: int, rollout: int) -> None:
+    """Raises `UserError` where the states of all members, and what is collected at once, are more
+    than the memory of the devices.
 
     Args:
         state: one member's state, or its shapes.
         members: how many there are.
+        rollout: bytes of the observations in one rollout.
     """
     leaves = jax.tree_util.tree_leaves_with_path(state)
     sizes = {jax.tree_util.keystr(path): x.size * x.dtype.itemsize for path, x in leaves}
+    sizes["a rollout"] = rollout
     needed, have = members * sum(sizes.values()), _memory()
     largest = max(sizes, key=lambda name: sizes[name], default="")
     require(
         needed <= have,
-        f"the run's state takes {_gigabytes(needed)} of memory and there is {_gigabytes(have)}, "
+        f"the run takes {_gigabytes(needed)} of memory and there is {_gigabytes(have)}, "
         f"most of it for {largest.lstrip('.')}: lower the capacity of a replay, the number of "
         "environments, or the seeds and settings that are trained together",
     )

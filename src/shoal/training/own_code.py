@@ -1,14 +1,15 @@
 """Code that a run's `config.json` names. Reading a run runs it, so that it is said first, and code
 that came with the run is not run until somebody has said that it may."""
 
+import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from shoal import registry
 from shoal.core.errors import UserError
+from shoal.core.terminal import say
 from shoal.runs.config import Config
 
 _FILE = re.compile(r"(.+\.py):[A-Za-z_][\w.]*")
@@ -37,7 +38,7 @@ def admit(config: Config, directory: Path, *, environment: bool, trust: bool) ->
                 f"{directory / 'config.json'} wants code run that came with it, {place}: read it, "
                 "then add --trust"
             )
-        print(f"shoal: {directory / 'config.json'} has {place} run", file=sys.stderr, flush=True)
+        say(f"shoal: {directory / 'config.json'} has {place} run")
 
 
 def _places(value: Any) -> Iterator[str]:
@@ -55,8 +56,8 @@ def _places(value: Any) -> Iterator[str]:
 
 def _came_with(directory: Path, place: str) -> bool:
     """Whether a file, or a module that the folder would give, is in the run's directory."""
-    home = directory.resolve()
+    home = Path(os.path.realpath(directory))
     if place.endswith(".py"):
-        return home in Path(place).resolve().parents
+        return home in Path(os.path.realpath(place)).parents
     root = place.partition(".")[0]
     return (home / root).exists() or (home / f"{root}.py").exists()

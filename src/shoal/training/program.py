@@ -160,7 +160,7 @@ class Program:
             shared = self._share(update, self._mesh, (_MEMBERS, _STATE))
             self._metrics = jax.eval_shape(shared, self._arrays, state)
         return {
-            name: np.broadcast_to(np.asarray(sums[name] if sums else 0, x.dtype), x.shape)
+            name: np.broadcast_to(np.asarray((sums or {}).get(name, 0), x.dtype), x.shape)
             for name, x in self._metrics.items()
         }
 

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from shoal.core.terminal import as_text, say
+
 LINE_SECONDS = 5.0
 TEAMS = 3  # whose returns a line has room for
 
@@ -48,9 +50,9 @@ class Reporter:
     def note(self, text: str) -> None:
         """A line of its own: a warning, or what was saved."""
         if self._bar is not None:
-            self._bar.console.print(text, highlight=False)
+            self._bar.console.print(as_text(text), highlight=False, markup=False)
         elif not self._quiet:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
 
     def update(self, row: dict[str, Any], last: bool = False) -> None:
         """Shows a row of metrics."""

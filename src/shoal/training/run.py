@@ -1,7 +1,6 @@
 """The Python interface: train, resume, load, evaluate."""
 
 import dataclasses
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,11 @@ from shoal.core.errors import UserError, may_fail_to, require, unknown
 from shoal.core.names import heading, in_words, short_name
 from shoal.core.spaces import Box
 from shoal.core.teams import return_names
+from shoal.core.terminal import say
 from shoal.envs.host.world import World
 from shoal.runs.config import Config
-from shoal.runs.durable import Json, read_json
+from shoal.runs.durable import Json
+from shoal.runs.evaluation_file import read_evaluation
 from shoal.runs.fields import check_types, fields_of, from_fields, paths
 from shoal.runs.run_directory import RunDirectory, read_metrics
 from shoal.trackers.choice import Track, choose
@@ -67,13 +68,13 @@ class Run:
     @property
     def metrics(self) -> list[Json]:
         """The rows of `metrics.jsonl`."""
-        return list(read_metrics(self.directory / "metrics.jsonl"))
+        return list(read_metrics(self.directory / "metrics.jsonl", "seed"))
 
     @property
     def evaluation(self) -> Json | None:
         """The content of `eval.json`, once training has finished."""
         path = self.directory / "eval.json"
-        return read_json(path) if path.is_file() else None
+        return read_evaluation(path) if path.is_file() else None
 
     def elsewhere(self, env: World) -> "Run":
         """The same policies in another environment: of another number of agents, which a policy
@@ -297,11 +298,12 @@ def start(
     config = dataclasses.replace(config, devices=devices, member_devices=groups)
     learners = make_learners(config, algorithm, env)
     backend.check(learners[0], env)
-    check_memory(jax.eval_shape(learners[0].init, jax.random.key(0)), len(learners))
+    rollout = 4 * config.num_envs * config.unroll * len(spec.agents) * spec.obs_size
+    check_memory(jax.eval_shape(learners[0].init, jax.random.key(0)), len(learners), rollout)
     starts, steps = getattr(algorithm, "learning_starts", 0), config.total_steps
     if starts >= steps:
         few = f"learning_starts is {starts:,}, and the run has {steps:,} steps: nothing is learned"
-        print(f"warning: {few}", file=sys.stderr, flush=True)
+        say(f"warning: {few}")
     with Stopper() as stopper, RunDirectory.create(out) as directory:
         tracking = Tracking(trackers, directory, config, quiet)
         trainer = Trainer(config, learners, env, directory, [*watchers, tracking.watch])

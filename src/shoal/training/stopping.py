@@ -4,7 +4,9 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
 
 GRACE_SECONDS = 8.0
 
@@ -15,15 +17,17 @@ class Stopper:
     what is closed afterwards, such as workers and trackers, may hang. It is entered first and left
     last, so that there is one clock for all of that.
 
-    `saved` says how to go on, while everything that was learned is on the disk.
+    `saved` says how to go on, while everything that was learned is on the disk; until training has
+    `begun` there is nothing to save.
     """
 
     def __init__(self) -> None:
         self.requested: signal.Signals | None = None
-        self.saved = ""
+        self.saved, self.begun = "", False
         self._main = threading.current_thread() is threading.main_thread()
         self._before: dict[int, object] = {}
         self._pipe: tuple[int, int] | None = None
+        self._woken = -1
 
     def __enter__(self) -> "Stopper":
         if not self._main:  # signals reach the main thread only
@@ -34,14 +38,14 @@ class Stopper:
         os.set_blocking(write, False)
         self._pipe = (read, write)
         # The interpreter runs handlers between instructions; this byte is written at once.
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        self._woken = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, args=(read,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._pipe is None:
             return
-        signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(self._woken)
         os.close(self._pipe[1])
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
@@ -64,10 +68,39 @@ class Stopper:
     def _leave(self, why: str) -> None:
         """Ends the process at once, and says what that costs."""
         lost = "without saving: what was learned since the last checkpoint is lost"
+        lost = lost if self.begun else "before training began: nothing was saved"
         how = f"with all saved; {self.saved}" if self.saved else lost
-        with contextlib.suppress(OSError):
-            os.write(2, f"shoal: ended {why}, {how}\n".encode())
-        os._exit(1)
+        _end(f"{why}, {how}")
+
+
+@contextlib.contextmanager
+def ended_in_a_line() -> Iterator[None]:
+    """Within it SIGTERM ends the process at once, and says so, unless a `Stopper` is entered: also
+    while JAX is imported, a program compiles or a world hangs."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    woken = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while received := _received(read):
+            if received is signal.SIGTERM:
+                _end("by SIGTERM: no training was under way")
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(woken)
+        signal.signal(signal.SIGTERM, before)
+        os.close(write)
+
+
+def _end(how: str) -> NoReturn:
+    """Ends the process with a line, whatever its other threads are at."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"shoal: ended {how}\n".encode())
+    os._exit(1)
 
 
 def _received(read: int) -> signal.Signals | None:

@@ -5,7 +5,6 @@ It knows learners only: what an algorithm is made of never shows here.
 
 import contextlib
 import dataclasses
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,13 +16,16 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from shoal.core.algorithm import Learner, Policy
-from shoal.core.errors import Failure, UserError
+from shoal.core.errors import Failure, UserError, require
+from shoal.core.limits import Natural, NonNegative, check_fields
+from shoal.core.terminal import say
 from shoal.envs.host.world import World
 from shoal.runs import checkpoint
 from shoal.runs.config import Config
 from shoal.runs.durable import Json
 from shoal.runs.run_directory import MetricsLog, RunDirectory, write_json_atomic
 from shoal.runs.tensor_file import PyTree
+from shoal.runs.types import check_values
 from shoal.training.backend import backend_of
 from shoal.training.evaluation import apart
 from shoal.training.program import State, is_shape
@@ -55,14 +57,26 @@ class Interrupted(Failure):
 class Counters:
     """What the host must remember beside the learner's state."""
 
-    updates: int = 0
-    seconds: float = 0.0
-    log_bytes: int = 0
+    updates: Natural = 0
+    seconds: NonNegative = 0.0
+    log_bytes: Natural = 0
     best: float | None = None
     # Of the row of metrics that is not complete yet:
-    row_updates: int = 0
-    row_seconds: float = 0.0
+    row_updates: Natural = 0
+    row_seconds: NonNegative = 0.0
     row_sums: dict[str, list[float]] | None = None
+
+    @staticmethod
+    def of(loaded: checkpoint.Loaded) -> "Counters":
+        """Those that a checkpoint has. Raises `UserError` where they are not what they must be: its
+        sums may be right and its content wrong all the same."""
+        fields = {f.name for f in dataclasses.fields(Counters)}
+        place = f"{loaded.path}: extra"
+        require(loaded.extra.keys() == fields, f"{place} has other names than {sorted(fields)}")
+        check_values(Counters, loaded.extra, place)
+        counters = Counters(**loaded.extra)
+        check_fields(counters)
+        return counters
 
 
 class Trainer:
@@ -117,6 +131,7 @@ class Trainer:
             self._save(state, counters, log, reporter)
         state, *_ = self.program.run(state, 0)  # compiles, so that rates below are of training
         self._saved_at = time.monotonic()
+        stopper.begun = True
         while counters.updates < self.total_updates:
             stopper.saved = ""
             end = counters.updates + self._next_chunk(counters.updates)
@@ -290,12 +305,14 @@ class Trainer:
         root, config_hash = self.directory.checkpoints, self.config.hash
         loaded = checkpoint.load(root, template, config_hash=config_hash, **which)
         for warning in loaded.warnings:
-            print(f"warning: {warning}", file=sys.stderr, flush=True)
+            say(f"warning: {warning}")
         return loaded
 
     def _restore(self) -> tuple[State, Counters]:
         loaded = self._read(self.program.template(self.keys), fall_back=True)
-        counters = Counters(**loaded.extra)
+        counters = Counters.of(loaded)
+        whole = all(len(x) == len(self.members) for x in (counters.row_sums or {}).values())
+        require(whole, f"{loaded.path}: row_sums is not of {len(self.members)} members")
         counters.best = self._best(counters.best)
         return self.program.place(loaded.state), counters
 
@@ -311,7 +328,7 @@ class Trainer:
         shapes, structure = eqx.partition(template, is_shape)
         kept = self._read(shapes, name="best")
         policies = eqx.combine(jax.device_put(kept.state), structure)
-        return apart(policies, len(self.members)), kept.extra["best"]
+        return apart(policies, len(self.members)), Counters.of(kept).best
 
     def _best(self, known: float | None) -> float | None:
         """The score of what `best` holds: the run may have been killed between a better evaluation

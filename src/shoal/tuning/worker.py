@@ -21,6 +21,7 @@ import numpy as np
 from shoal import registry
 from shoal.core import child
 from shoal.core.errors import UserError, in_a_line
+from shoal.core.terminal import say
 from shoal.runs.durable import Json
 from shoal.runs.fields import from_fields
 from shoal.training.run import start
@@ -138,12 +139,6 @@ def _best(study: Study) -> Any:
 
 
 # What is shown --------------------------------------------------------------------------------
-
-
-def say(text: str) -> None:
-    """One line, whole, on standard error: several workers write there."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 def line(plan: Plan, study: Study, number: int, seconds: float) -> str:

@@ -120,6 +120,21 @@ def complain(shown: HostStep) -> HostStep:
     raise ValueError("bad\naction")
 
 
+class Mute(Exception):
+    """Cannot say what it is."""
+
+    def __str__(self):
+        raise RuntimeError
+
+
+def mute(shown: HostStep) -> HostStep:
+    raise Mute
+
+
+def half(shown: HostStep) -> HostStep:
+    raise ValueError("half of a letter: \ud800")
+
+
 def actions(num_envs: int, steps: int, facts: HostSpec = FACTS) -> np.ndarray:
     rng = np.random.default_rng(0)
     if facts.discrete:
@@ -221,6 +236,8 @@ FAULTS = {
         "raised SystemExit: enough (test_host_workers.py, line ",
     ),
     "raises": (complain, "raised ValueError: bad action (test_host_workers.py, line "),
+    "half a letter": (half, "raised ValueError: half of a letter: \\ud800 (test_host_workers.py, "),
+    "says nothing": (mute, "raised Mute (test_host_workers.py, line "),
     "none": (lambda shown: None, "returned NoneType, expected HostStep"),
     "shape": (
         lambda shown: shown._replace(reward=shown.reward[:2]),
@@ -267,7 +284,7 @@ def test_a_failing_process_is_replaced(name):
     lines, before, successor, shown = run_with_fault(fault)
     (line,) = lines
     # From 3.1.3 on cloudpickle forgets the file of what it pickles by value.
-    line = re.sub(r"\(in (complain|<lambda>), line", "(test_host_workers.py, line", line)
+    line = re.sub(r"\(in (complain|mute|half|<lambda>), line", "(test_host_workers.py, line", line)
     assert line.startswith(f"environment 1 (seed 103, step 2): {what}")
     assert line.endswith("; replaced (1 of 10)") and "\n" not in line
     failed = slice(0, 2)

@@ -16,6 +16,7 @@ from typing import Any
 
 from shoal.core import awake, child
 from shoal.core.errors import UserError
+from shoal.core.terminal import say
 from shoal.envs.host import shared
 from shoal.envs.host.env import HostEnv, HostSpec
 from shoal.envs.host.process import STARTING, begin, fate, wait
@@ -67,7 +68,7 @@ def _wait(task: str, listener: Any, deadline: float) -> None:
     except TimeoutError:
         if deadline <= SILENT:
             raise
-        print(f"shoal: {task} is being made, for {deadline:g} s at most", file=sys.stderr)
+        say(f"shoal: {task} is being made, for {deadline:g} s at most")
         wait(listener, deadline, since)
 
 

@@ -4,6 +4,7 @@ Arrays never travel. A message is one byte either way; what is longer (the game 
 says its length first.
 """
 
+import math
 import mmap
 import os
 import select
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from shoal.core.errors import require
 from shoal.envs.host.env import HostSpec
 
 STEP, RESET, CLOSE = 0, 2, 4  # what a vector asks for; plus the slot to write to
@@ -131,7 +133,8 @@ def _layout(facts: HostSpec, num_envs: int) -> Any:
     offsets, end = [], 0
     for dtype, shape in formats.values():
         offsets.append(-(-end // 64) * 64 + 16)
-        end = offsets[-1] + np.dtype((dtype, shape)).itemsize
+        end = offsets[-1] + math.prod(shape) * np.dtype(dtype).itemsize
+    require(end < 2**31, f"{num_envs:,} environments take {end / 1e9:,.1f} GB, expected at most 2")
     return np.dtype(
         {"names": [*formats], "formats": [*formats.values()], "offsets": offsets, "itemsize": end}
     )

@@ -16,6 +16,7 @@ import numpy as np
 
 from shoal.core import awake
 from shoal.core.errors import Failure, UserError, in_a_line, optional, require, unknown
+from shoal.core.terminal import say
 from shoal.envs.host import shared
 from shoal.envs.host.env import HostEnv, HostSpec, HostStep
 from shoal.envs.host.inline import Inline
@@ -30,7 +31,7 @@ class WorldFailed(Failure):
 
 
 def _print(line: str) -> None:
-    print(f"shoal: {line}", file=sys.stderr, flush=True)
+    say(f"shoal: {line}")
 
 
 class HostVector:

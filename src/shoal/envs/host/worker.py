@@ -113,7 +113,7 @@ class Worker:
             raise
         except BaseException as error:  # also what a game's sys.exit raises
             kind = shared.REFUSED if isinstance(error, UserError) else shared.FAILED
-            content = self.line(error).encode()
+            content = self.line(error).encode(errors="backslashreplace")
         self._status[3] = shared.WAITING
         return kind, content
 
@@ -127,7 +127,7 @@ class Worker:
         """What to say of an error of the game that was last called."""
         status = Status(*self._status)
         if isinstance(error, Broken | UserError):
-            return status.tell(str(error))
+            return status.tell(in_a_line(error, named=False, whole=True))
         return status.tell(("" if status.phase == shared.MAKING else "raised ") + told(error))
 
     def _mark(self, j: int, phase: int) -> None:

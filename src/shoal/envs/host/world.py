@@ -10,7 +10,6 @@ Towers et al., Gymnasium (2024), arXiv:2407.17032.
 
 import contextlib
 import functools
-import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from shoal.core.env import Env, EnvSpec
 from shoal.core.errors import UserError, in_a_line, require
 from shoal.core.limits import Count, Natural, Positive, check_fields
 from shoal.core.spaces import Box, Discrete
+from shoal.core.terminal import say
 from shoal.envs.host.building import LONGEST, build
 from shoal.envs.host.env import HostEnv, HostSpec
 from shoal.envs.host.facts import ask_facts
@@ -122,7 +122,7 @@ class HostWorld(eqx.Module):
             in_process=self.in_process,
             deadline=float(self.deadline),
             on_failure=self.on_failure,
-            report=report or (lambda line: print(f"shoal: {line}", file=sys.stderr)),
+            report=report or (lambda line: say(f"shoal: {line}")),
         )
 
 
