@@ -125,8 +125,8 @@ def _text(report: dict[str, Any]) -> list[str]:
         lines = [f"{title} · {len(game['players'])} players · {sizes} actions", *_table(game)]
     lines += ["", _heading(report)]
     actions = report.get("plans") or game.get("actions", [])
-    for number, answer in enumerate(report["answers"], 1):
-        lines += _answer(number, answer, game["players"], [_words(names) for names in actions])
+    for number, each in enumerate(report["answers"], 1):
+        lines += _answer(number, each, game["players"], [_words(names) for names in actions])
     lines += [f"{key.replace('_', ' ')}: {_plain(report[key])}" for key in report["more"]]
     return lines + [f"picture: {path}" for path in report.get("pictures", [])]
 
