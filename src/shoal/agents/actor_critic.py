@@ -16,7 +16,7 @@ from shoal.core.descend import Params
 from shoal.core.env import Action, EnvSpec, TimeStep, cut_now
 from shoal.core.limits import Fraction, NonNegative
 from shoal.core.parallel import any_member, group_mean, weighted_mean
-from shoal.core.running_statistics import RunningStatistics
+from shoal.core.running_statistics import Moments, RunningStatistics
 from shoal.core.sequence import carries_after, starts_of
 from shoal.math.gae import gae
 from shoal.nn.critics import ValueCritic, View
@@ -79,16 +79,23 @@ class ActorCritic(OnPolicy):
     def targets(
         self, state: OnPolicyState, trajectory: Trajectory
     ) -> tuple[Batch, RunningStatistics]:
+        batch, seen = self.worth(state, trajectory)
+        return batch, state.kept if seen is None else state.kept.join(seen)
+
+    def worth(self, state: OnPolicyState, trajectory: Trajectory) -> tuple[Batch, Moments | None]:
+        """What there is to learn from a rollout, and the moments of the returns that its values are
+        scaled by, if they are."""
         steps, returns = trajectory.transitions, state.kept
         value, after = steps.extras["value"], self._successor_values(state, trajectory)
         if self.normalise_values:
             value, after = _each(returns.restore, value), _each(returns.restore, after)
         advantage, target = self.estimate(state.params, trajectory, value, after)
         batch = self.batch_of(trajectory, advantage, target)
-        seen = value + advantage
+        found, seen = value + advantage, None
         if self.normalise_values:
-            returns = returns.update(target[..., None], batch.alive)
-            value, seen, target = (_each(returns.normalise, x) for x in (value, seen, target))
+            seen = returns.moments(target[..., None], batch.alive)
+            scale = returns.join(seen).normalise
+            value, found, target = (_each(scale, x) for x in (value, found, target))
             batch = eqx.tree_at(lambda b: b.target, batch, target)
         if self.normalise_advantages:
             of_agent, weight = state.params["actor"].network.groups.of_agent, batch.weight
@@ -96,8 +103,8 @@ class ActorCritic(OnPolicy):
             deviation = jnp.sqrt(group_mean(advantage**2, weight, of_agent))
             advantage = advantage / (deviation + 1e-8)
         else:
-            advantage = seen - value
-        return eqx.tree_at(lambda b: b.advantage, batch, advantage), returns
+            advantage = found - value
+        return eqx.tree_at(lambda b: b.advantage, batch, advantage), seen
 
     def estimate(
         self,

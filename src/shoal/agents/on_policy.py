@@ -175,7 +175,7 @@ class Rollouts(Networks, Optimising, Algorithm):
     def learn(
         self, state: OnPolicyState, trajectory: Trajectory, key: PRNGKeyArray
     ) -> tuple[OnPolicyState, Metrics]:
-        seen = trajectory if state.scales is None else _seen(state.scales, trajectory)
+        seen = trajectory if state.scales is None else seen_through(state.scales, trajectory)
         batch, kept = self.targets(state, seen)
         if not self.recomputes:
             state = dataclasses.replace(state, kept=kept)
@@ -329,7 +329,7 @@ class OnPolicy(Rollouts):
         )
 
 
-def _seen(scales: Scales, trajectory: Trajectory) -> Trajectory:
+def seen_through(scales: Scales, trajectory: Trajectory) -> Trajectory:
     """The trajectory as networks saw it, cut agents' last observations included."""
     steps = trajectory.transitions
     visible = steps.successor.active | cut_now(steps.timestep, steps.successor)

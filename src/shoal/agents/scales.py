@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from shoal.core.algorithm import Carry, Policy
 from shoal.core.distributions import Distribution
 from shoal.core.env import EnvSpec, TimeStep
-from shoal.core.running_statistics import RunningStatistics
+from shoal.core.running_statistics import Moments, RunningStatistics
 from shoal.nn.sharing import Groups
 
 LIMIT = 10.0  # deviations from the mean
@@ -57,11 +57,23 @@ class Scales(eqx.Module):
 
     def update(self, timestep: TimeStep) -> "Scales":
         """Also of the time steps `[T, B, ...]`; agents that are not due to act do not count."""
-        obs = self.obs.update(timestep.obs, timestep.active.astype(jnp.float32))
+        return self.join(self.moments(timestep))
+
+    def moments(self, timestep: TimeStep) -> tuple[Moments, Moments | None]:
+        """What is to be joined of the time steps: of observations and of the global state."""
+        obs = self.obs.moments(timestep.obs, timestep.active.astype(jnp.float32))
         if self.state is None or timestep.global_state is None:
-            return Scales(obs, self.state)
+            return obs, None
         state = timestep.global_state[:, :, None]
-        return Scales(obs, self.state.update(state, jnp.ones(state.shape[:3])))
+        return obs, self.state.moments(state, jnp.ones(state.shape[:3]))
+
+    def join(self, seen: tuple[Moments, Moments | None]) -> "Scales":
+        """Also of what was seen elsewhere."""
+        obs, state = seen
+        return Scales(
+            self.obs.join(obs),
+            self.state if self.state is None or state is None else self.state.join(state),
+        )
 
 
 class ScaledPolicy(Policy):

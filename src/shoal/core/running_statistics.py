@@ -13,6 +13,14 @@ from jaxtyping import Array, Float
 from shoal.core.parallel import group_sum, pmean
 
 
+class Moments(eqx.Module):
+    """How much a batch weighs in each of G groups, and its mean and variance of D numbers."""
+
+    weight: Float[Array, "G"]
+    mean: Float[Array, "G D"]
+    variance: Float[Array, "G D"]
+
+
 class RunningStatistics(eqx.Module):
     """The mean and variance of D numbers in each of G groups of agents.
 
@@ -56,8 +64,11 @@ class RunningStatistics(eqx.Module):
     def update(
         self, x: Float[Array, "T B N D"], weight: Float[Array, "T B N"]
     ) -> "RunningStatistics":
-        """Joins a batch, over all devices. A group in which a sample of weight is not finite, or
-        none has any, stays as it was."""
+        """Joins a batch, over all devices."""
+        return self.join(self.moments(x, weight))
+
+    def moments(self, x: Float[Array, "T B N D"], weight: Float[Array, "T B N"]) -> Moments:
+        """Those of a batch, over all devices."""
         of_agent, groups = self.of_agent, len(self.weight)
         x = jnp.where(weight[..., None] > 0, x, 0.0)  # a NaN that weighs nothing is not seen
         added = pmean(group_sum(weight.sum((0, 1)), of_agent, groups))
@@ -67,7 +78,12 @@ class RunningStatistics(eqx.Module):
             return pmean(group_sum((x * weight[..., None]).sum((0, 1)), of_agent, groups)) / total
 
         mean = mean_of(x)
-        variance = mean_of((x - mean[jnp.array(of_agent)]) ** 2)
+        return Moments(added, mean, mean_of((x - mean[jnp.array(of_agent)]) ** 2))
+
+    def join(self, seen: Moments) -> "RunningStatistics":
+        """Joins what was seen. A group in which a sample of weight is not finite, or none has any,
+        stays as it was."""
+        added, mean, variance = seen.weight, seen.mean, seen.variance
         if self.rate is None:
             whole = self.weight + added
             share = added / jnp.maximum(whole, 1e-8)
@@ -85,4 +101,4 @@ class RunningStatistics(eqx.Module):
         weight, mean, variance = (
             jnp.where(usable.reshape(-1, *[1] * (b.ndim - 1)), a, b) for a, b in zip(joined, old)
         )
-        return RunningStatistics(weight, mean, variance, of_agent, self.rate, self.least)
+        return RunningStatistics(weight, mean, variance, self.of_agent, self.rate, self.least)

@@ -9,17 +9,65 @@ Mnih et al. 2016, arXiv:1602.01783.
 
 from typing import Any
 
+import equinox as eqx
+import jax
 from jaxtyping import Array, Float
 
 from shoal.agents.actor_critic import ActorCritic
-from shoal.agents.on_policy import Batch
-from shoal.core.algorithm import Carry, Metrics
-from shoal.core.descend import Params
+from shoal.agents.on_policy import Batch, OnPolicyState, seen_through
+from shoal.core.algorithm import Carry, Metrics, Trajectory
+from shoal.core.descend import Params, apply_gradient, skip_counts
 from shoal.core.parallel import weighted_mean
+from shoal.core.running_statistics import Moments
+
+
+class Gradient(eqx.Module):
+    """What one rollout teaches, wherever it was made: a worker sends it, a server applies it."""
+
+    params: Params
+    """Of the loss, for each network."""
+    returns: Moments | None
+    """What the scale of values has yet to see."""
+    seen: tuple[Moments, Moments | None] | None
+    """What the scales of observations have yet to see."""
 
 
 class A2C(ActorCritic):
-    """An actor-critic that uses each sample once."""
+    """An actor-critic that uses each sample once: `learn` is `apply` of the `gradient`, unless
+    there are several epochs or minibatches."""
+
+    def gradient(self, state: OnPolicyState, trajectory: Trajectory) -> tuple[Gradient, Metrics]:
+        """The gradient of a whole rollout, and what to report."""
+        visible = trajectory if state.scales is None else seen_through(state.scales, trajectory)
+        batch, returns = self.worth(state, visible)
+
+        def loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
+            params = {**state.params, **params}
+            return self.objective(params, batch, trajectory.carry, trajectory.progress)
+
+        learned = {name: state.params[name] for name in state.optimizers}
+        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(learned)
+        steps = trajectory.transitions.timestep
+        seen = None if state.scales is None else state.scales.moments(steps)
+        return Gradient(grads, returns, seen), {"loss": value, **metrics}
+
+    def apply(
+        self, state: OnPolicyState, gradient: Gradient, progress: Float[Array, ""]
+    ) -> tuple[OnPolicyState, Metrics]:
+        """One step down a gradient, after that share of training; and its norms."""
+        params, optimizers, norms = apply_gradient(
+            state.params,
+            gradient.params,
+            state.optimizers,
+            learning_rate=self.rate(progress),
+            max_grad_norm=self.max_grad_norm,
+        )
+        kept = state.kept if gradient.returns is None else state.kept.join(gradient.returns)
+        scales = state.scales
+        if scales is not None and gradient.seen is not None:
+            scales = scales.join(gradient.seen)
+        state = OnPolicyState(params, optimizers, scales, kept)
+        return state, norms | skip_counts(optimizers)
 
     def loss(
         self, params: Params, batch: Batch, carry: Carry, entropy_weight: Float[Array, ""] | float

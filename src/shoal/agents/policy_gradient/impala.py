@@ -22,6 +22,7 @@ from shoal.core.env import EnvSpec
 from shoal.core.errors import require
 from shoal.core.limits import Fraction, Positive
 from shoal.core.parallel import weighted_mean
+from shoal.core.running_statistics import Moments
 from shoal.core.sequence import starts_of
 from shoal.math.policy_loss import sample_kl
 from shoal.math.vtrace import vtrace
@@ -46,8 +47,8 @@ class IMPALA(A2C):
             f"c_clip is {self.c_clip}, expected at most rho_clip, which is {self.rho_clip}",
         )
 
-    def targets(self, state: OnPolicyState, trajectory: Trajectory) -> tuple[Batch, Any]:
-        return super().targets(state, self.revalue(state.params, trajectory))
+    def worth(self, state: OnPolicyState, trajectory: Trajectory) -> tuple[Batch, Moments | None]:
+        return super().worth(state, self.revalue(state.params, trajectory))
 
     def estimate(
         self,
