@@ -120,12 +120,12 @@ def test_one_deprecation_is_left_out_and_nothing_else():
     """Gymnasium alone prints it, for each robot made."""
     loud = "import gymnasium; gymnasium.make('HalfCheetah-v5')"
     assert "'settotalmass' is deprecated" in run(loud)
-    quiet = (
-        "import shoal, mujoco; shoal.make('mamujoco:HalfCheetah-2x3'); "
-        "shoal.make('gymnasium:HalfCheetah-v5'); "
-        "mujoco.get_mju_user_warning()('something else')"
-    )
+    made = "shoal.make('{}', in_process={}).spec; "
+    names = ("mamujoco:HalfCheetah-2x3", "gymnasium:HalfCheetah-v5")
+    here, elsewhere = ("".join(made.format(n, own) for n in names) for own in (True, False))
+    quiet = f"import shoal, mujoco; {here} mujoco.get_mju_user_warning()('something else')"
     assert run(quiet) == "WARNING: something else\n"
+    assert run(f"import shoal; {elsewhere}") == ""
 
 
 @pytest.mark.parametrize(
