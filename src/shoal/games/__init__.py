@@ -101,6 +101,7 @@ from shoal.games.mechanisms.auctions import (
 )
 from shoal.games.mechanisms.double_auctions import chatterjee_samuelson, mcafee
 from shoal.games.mechanisms.matching import Matching, gale_shapley, is_stable, top_trading_cycles
+from shoal.games.mechanisms.named_matching import NamedMatching, match_by_name
 from shoal.games.mechanisms.position_auctions import envy_free_bids, generalized_second_price
 from shoal.games.mechanisms.private_values import Uniform, myerson_reserve, virtual_value
 from shoal.games.mechanisms.sealed_bids import Sale, run_auction
@@ -140,6 +141,7 @@ __all__ = [
     "LogitPath",
     "Matching",
     "Moran",
+    "NamedMatching",
     "NormalForm",
     "Nucleolus",
     "PairwiseComparison",
@@ -205,6 +207,7 @@ __all__ = [
     "logit_equilibrium",
     "logit_nash",
     "logit_path",
+    "match_by_name",
     "mcafee",
     "mixture",
     "myerson",

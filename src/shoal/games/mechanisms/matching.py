@@ -9,11 +9,14 @@ Shapley, Scarf 1974. Preferences are rank lists: who is wanted, the best first, 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 from shoal.core.errors import require
 
-Preferences = Sequence[Sequence[int]]
-"""For each agent the numbers of those whom it accepts, the best first."""
+Preferences = Sequence[Sequence[Any]]
+"""For each agent the numbers of those whom it accepts, the best first; others are told what to do
+with names."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,11 @@ def _checked(
 def _check_lists(who: str, preferences: Preferences, whom: str, count: int) -> None:
     for i, wanted in enumerate(preferences):
         for k, j in enumerate(wanted):
+            require(
+                isinstance(j, Integral),
+                f"{who} {i} ranks {j!r}, expected the number of a {whom}: match_by_name takes "
+                "names and ties",
+            )
             require(
                 0 <= j < count,
                 f"{who} {i} ranks {whom} {j}, expected numbers 0 to {count - 1}",
