@@ -1,6 +1,5 @@
 """What a policy did in a world of the host: the world's own pictures of each step."""
 
-import os
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,6 @@ from shoal.core.errors import require
 from shoal.core.spaces import ActionSpace
 from shoal.core.teams import rival_teams
 from shoal.envs.host.env import HostEnv, HostStep
-from shoal.envs.host.order import in_order_of
 from shoal.envs.host.steps import seeds_of, timestep_of
 from shoal.envs.host.world import HostWorld
 from shoal.recording.raster import photograph
@@ -38,14 +36,14 @@ def record_host(
     algorithm: str = "",
     seed: int | None = None,
 ) -> Recording:
-    """Plays episodes with `act(None, timestep, carry, key)` in a world of this process.
+    """Plays episodes with `act(None, timestep, carry, key)`.
 
     Raises:
         UserError: the world cannot draw itself.
+        WorldFailed: it raises, hangs or ends its process.
     """
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # worlds drawn with pygame open no window
-    game, spec = in_order_of(world.facts, world.build(drawn=True)), world.spec
+    game, spec = world.drawn(), world.spec
     try:
         keys = jax.random.split(key, episodes)
         each = [_episode(partial(_act, act, spec.action), game, carry, k) for k in keys]

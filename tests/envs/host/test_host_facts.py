@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 import gymnasium
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
@@ -18,6 +20,7 @@ import shoal
 from shoal.core.errors import UserError
 from shoal.envs.host import facts
 from shoal.envs.host.vector import WorldFailed
+from shoal.recording.host_recording import record_host
 
 WORLD = """
 import os
@@ -178,3 +181,60 @@ def _lives(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+class Drawn(Made):
+    """Draws the time, and does something at the second picture."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+    render_mode = "rgb_array"
+
+    def reset(self, *, seed=None, options=None):
+        self.time = 0
+        return SEEN, {}
+
+    def step(self, action):
+        self.time += 1
+        return SEEN, 1.0, self.time == 3, False, {}
+
+    def __init__(self, do):
+        self.do = do
+
+    def render(self):
+        if self.time == 1:
+            self.do()
+        return np.full((4, 4, 3), self.time, np.uint8)
+
+
+def act(state, timestep, carry, key):
+    return jnp.zeros(1, jnp.int32), carry
+
+
+def test_a_recording_is_made_elsewhere_and_the_same():
+    there, here = (
+        record_host(
+            act,
+            shoal.from_gymnasium(lambda: Drawn(lambda: print("drawn")), "drawn", in_process=own),
+            jax.random.key(0),
+            2,
+        )
+        for own in (False, True)
+    )
+    assert len(there.episodes) == 2
+    for one, other in zip(there.episodes, here.episodes):
+        np.testing.assert_array_equal(one.rewards, other.rewards)
+        assert len(one.pictures) == 4 and repr(one.pictures) == repr(other.pictures)
+
+
+@pytest.mark.parametrize(
+    "do, said",
+    [
+        (os.abort, "drawn: its process was killed by signal 6"),
+        (lambda: time.sleep(600), "drawn did not answer within 1 s"),
+        (lambda: 1 / 0, "Drawn cannot be drawn: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_world_that_cannot_be_drawn_ends_no_more_than_its_recording(do, said):
+    env = shoal.from_gymnasium(lambda: Drawn(do), "drawn", deadline=1.0)
+    with pytest.raises((WorldFailed, UserError), match=said):
+        record_host(act, env, jax.random.key(0), 1)

@@ -10,6 +10,7 @@ Towers et al., Gymnasium (2024), arXiv:2407.17032.
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ from shoal.core.terminal import say
 from shoal.envs.host.building import LONGEST, build
 from shoal.envs.host.env import HostEnv, HostSpec
 from shoal.envs.host.facts import ask_facts
+from shoal.envs.host.order import in_order_of
+from shoal.envs.host.remote import RemoteHostEnv
 from shoal.envs.host.vector import HostVector
 from shoal.envs.settings import read_settings
 
@@ -110,6 +113,14 @@ class HostWorld(eqx.Module):
             View(self.frame_stack, self.image_size, self.grayscale),
             self.horizon,
         )
+
+    def drawn(self) -> HostEnv:
+        """One that can draw itself; in a process of its own, unless they are all `in_process`."""
+        make = functools.partial(self.build, drawn=True)
+        if not self.in_process:
+            return RemoteHostEnv(self.task, make, self.facts, float(self.deadline))
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # those drawn with pygame open no window
+        return in_order_of(self.facts, make())
 
     def vector(self, num_envs: int, report: Callable[[str], None] | None = None) -> HostVector:
         """`num_envs` of these worlds in worker processes. `report` is told of each that had to be
