@@ -130,7 +130,8 @@ def test_a_heat_map_and_its_numbers(
     words = ("render", str(finished), "--format", "heat-map", "--episodes", "20")
     assert run([*words, "--env.horizon", "3"]) == 0
     path = Path(capsys.readouterr().out.strip())
-    assert path == finished / "heat_map.png" and path.read_bytes().startswith(b"\x89PNG")
+    assert path == finished / "heat_map_horizon_3.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
     numbers = json.loads(path.with_suffix(".json").read_text())
     assert numbers["agents"] == ["agent_0"] and numbers["goals"] == ["landmark 0"]
     assert numbers["episodes"] == 20 and numbers["counts"] == "last"
