@@ -123,6 +123,15 @@ def test_one_that_takes_long_is_named(monkeypatch, capsys):
     assert capsys.readouterr().err == "shoal: slow is being made, for 60 s at most\n"
 
 
+def test_a_world_that_takes_long_to_close_keeps_nobody_waiting(monkeypatch):
+    class Slow(Made):
+        def close(self):
+            time.sleep(600)
+
+    monkeypatch.setattr(facts, "STARTING", 20.0)
+    assert shoal.from_gymnasium(lambda: Slow(lambda: None), "slow", deadline=1.0).facts.discrete
+
+
 def test_facts_are_the_same_in_either_process():
     here, there = (
         shoal.from_gymnasium(lambda: Made(lambda: None), "made", in_process=own).facts

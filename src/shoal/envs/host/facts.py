@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from shoal.envs.host.spaces import NO_IMAGE
 from shoal.envs.host.vector import pickled
 from shoal.envs.host.worker import settle, told
 
+CLOSING = 1.0  # seconds to close a world in
 SILENT = 10.0  # seconds after which the user is told what is waited for
 
 
@@ -52,8 +54,8 @@ def ask_facts(task: str, make: Callable[[], HostEnv], deadline: float) -> HostSp
     except (EOFError, OSError):
         raise UserError(f"{task} cannot be made: {fate(process)}") from None
     finally:
+        child.end(process, time.monotonic() + CLOSING)
         os.close(lifeline)
-        child.end(process)
     for line in answer["warnings"]:
         warnings.warn(line, RuntimeWarning, stacklevel=2)
     if (error := answer["error"]) is not None:
@@ -77,8 +79,9 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _answer(make: bytes) -> dict[str, Any]:
-    """In the process: the facts or what went wrong, and what its asker is to warn of."""
+def _answer(make: bytes, games: list[HostEnv]) -> dict[str, Any]:
+    """In the process: the facts or what went wrong, and what its asker is to warn of. What was made
+    is among `games` then."""
     answer: dict[str, Any] = {"facts": None, "error": None, "plain": False, "warnings": []}
     show = warnings.showwarning
 
@@ -90,8 +93,8 @@ def _answer(make: bytes) -> dict[str, Any]:
 
     warnings.showwarning = pass_on
     try:
-        with contextlib.closing(pickle.loads(make)()) as game:
-            answer["facts"] = dataclasses.asdict(game.facts)
+        games.append(pickle.loads(make)())
+        answer["facts"] = dataclasses.asdict(games[0].facts)
     except UserError as error:
         answer |= {"error": str(error), "plain": True}
     except KeyboardInterrupt:
@@ -105,8 +108,11 @@ def main(arguments: Sequence[str]) -> None:
     """Answers once, given the descriptors of its channel and of a pipe that ends when its parent
     does."""
     channel = settle(*map(int, arguments))
-    answer = _answer(shared.receive_long(channel))
+    games: list[HostEnv] = []
+    answer = _answer(shared.receive_long(channel), games)
     shared.send_long(channel, json.dumps(answer).encode())
+    for game in games:  # which may take its time
+        game.close()
 
 
 if __name__ == "__main__":
