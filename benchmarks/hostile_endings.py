@@ -31,10 +31,12 @@ RESUMABLE = """
 import sys
 from pathlib import Path
 from shoal.runs.run_directory import RunDirectory
+from shoal.training.devices import prepare
 from shoal.training.run import read_config, rebuild
 from shoal.training.trainer import Trainer
 run = RunDirectory.open(Path(sys.argv[1]))
 config = read_config(run)
+prepare(config.deterministic)
 _, counters = Trainer(config, *rebuild(config), run)._restore()
 print(counters.updates)
 """
