@@ -138,8 +138,10 @@ def _teams() -> str:
         return ""
     found: dict[tuple[str, ...], list[float]] = {}
     for r in rows:
-        actions = "continuous" if "continuous_actions" in r["settings"] else "discrete"
-        world = f"{r['environment'].partition('/')[2]}, {actions}"
+        settings = json.loads(r["settings"] or "{}")
+        actions = "continuous" if settings.pop("continuous_actions", False) else "discrete"
+        world = ", ".join([re.split("[/:]", r["environment"])[-1], *map(str, settings.values())])
+        world = f"{world}, {actions}"
         key = (world, r["algorithm"], r["steps"], r["beside"])
         found.setdefault(key, []).append(float(r["return"]))
     body = [
@@ -154,8 +156,8 @@ def _teams() -> str:
         for (world, algorithm, steps, beside), returns in found.items()
     ]
     note = (
-        "**Teams.** Return per agent over 25 steps, final parameters, greedy, 100 episodes of each "
-        "seed, from 0 up ([data](benchmarks/cooperative/results.csv), "
+        "**Teams.** Return per agent, over 25 steps in spread, final parameters, greedy, 100 "
+        "episodes of each seed, from 0 up ([data](benchmarks/cooperative/results.csv), "
         "`benchmarks/cooperative.py`). XuanCe's are of 10 M steps."
     )
     return f"{note}\n\n{_table(['', '', 'steps', 'seeds', 'mean', 'others'], body)}"
