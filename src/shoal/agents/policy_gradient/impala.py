@@ -70,10 +70,17 @@ class IMPALA(A2C):
     def loss(
         self, params: Params, batch: Batch, carry: Carry, entropy_weight: Float[Array, ""] | float
     ) -> tuple[Float[Array, ""], Metrics]:
-        loss, metrics = super().loss(params, batch, carry, entropy_weight)
         policy = params["actor"].unroll(batch.timestep, carry[0], batch.starts)
-        kl = sample_kl(policy.log_prob(batch.action), batch.extras["log_prob"])
-        return loss, {**metrics, "kl": weighted_mean(kl, batch.weight)}
+        value = params["critic"].unroll(batch.timestep, carry[1], batch.starts)
+        log_prob = policy.log_prob(batch.action)
+
+        policy_loss = -weighted_mean(log_prob * batch.advantage, batch.weight)
+        value_loss, metrics = self.value_loss((value - batch.target) ** 2, batch)
+        entropy = weighted_mean(policy.entropy(), batch.weight)
+        metrics = {"policy_loss": policy_loss, **metrics, "entropy": entropy}
+        apart = sample_kl(log_prob, batch.extras["log_prob"])  # of who learns from who acted
+        metrics["kl"] = weighted_mean(apart, batch.weight)
+        return policy_loss + value_loss - entropy_weight * entropy, metrics
 
 
 def impala(**overrides: Any) -> IMPALA:

@@ -10,6 +10,7 @@ import pickle
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -21,6 +22,7 @@ from shoal.envs.host import shared
 from shoal.envs.host.env import HostEnv, HostSpec, HostStep
 from shoal.envs.host.order import in_order_of
 from shoal.envs.host.process import GRACE, STARTING, begin, fate, wait
+from shoal.envs.host.spaces import NO_IMAGE
 from shoal.envs.host.vector import WorldFailed, pickled
 from shoal.envs.host.worker import settle, told
 
@@ -122,6 +124,7 @@ def main(arguments: Sequence[str]) -> None:
     """Serves one world, given the descriptors of its channel and of a pipe that ends when its
     parent does."""
     channel = settle(*map(int, arguments))
+    warnings.filterwarnings("ignore", message=NO_IMAGE)  # the parent has said it
     make, facts = pickle.loads(shared.receive_long(channel))
 
     def answer(do: Callable[[], bytes]) -> None:
