@@ -11,8 +11,8 @@ ROOT = Path(shoal.__file__).parent
 FLOORS = {
     "cli": 8, "__main__": 8, "__init__": 8,
     "interop": 7,
-    "reports": 6, "tuning": 6, "export": 6,
-    "training": 5, "distributed": 5,
+    "reports": 6, "tuning": 6, "export": 6, "distributed": 6,
+    "training": 5,
     "recording": 4,
     "agents": 3, "envs": 3, "registry": 3, "trackers": 3,
     "nn": 2, "games": 2, "runs": 2, "coordination": 2,

@@ -19,6 +19,7 @@ from shoal.core.errors import UserError, unknown
 from shoal.core.names import is_address
 
 ON_DEVICE = "shoal.training.on_device:OnDevice"
+EVOLUTION = "shoal.agents.evolution.openai_es:OpenAIES"  # what is told scalars alone
 
 
 class Entry(NamedTuple):
@@ -42,8 +43,13 @@ class Entry(NamedTuple):
             return self.factory
         if self.outside:
             return self.imported().load()
-        module, attribute = self.target.split(":")
-        return getattr(importlib.import_module(module), attribute)
+        return load(self.target)
+
+
+def load(target: str) -> Any:
+    """Imports what `module:attribute` names."""
+    module, attribute = target.split(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 class Worlds(dict[str, Entry]):

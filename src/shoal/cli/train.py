@@ -10,7 +10,8 @@ from shoal.cli.declared import check_options, fields
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import read_sweep
 from shoal.core.errors import UserError, require, unknown
-from shoal.core.limits import Count, Seed, read_value
+from shoal.core.limits import Count, Natural, Positive, Seed, read_value
+from shoal.runs.config import Server
 from shoal.runs.run_directory import check_empty, check_place
 from shoal.trackers.choice import choose
 from shoal.training import presets
@@ -45,6 +46,11 @@ class Settings:
     """Tuned settings: auto, none, a name that `shoal info` shows, or a file, x.toml."""
     evaluations: Count
     """How often to evaluate during training."""
+    workers: Natural
+    """Workers on Ray that collect, each in a process of its own; 0: whoever learns collects."""
+    server: Server
+    """How a server of parameters takes the workers' gradients: when all are there (sync), as they
+    come (async), or as they come but none too far ahead (ssp); none: workers send what they saw."""
     seed: Seed = 0
     """The first seed."""
     seeds: Count = 1
@@ -59,6 +65,16 @@ class Settings:
 class Train(Settings):
     """Train an algorithm in an environment."""
 
+    staleness: Natural = 4
+    """Updates that a worker of ssp may be ahead of the slowest, or that a sample may be behind."""
+    backups: Natural = 0
+    """Workers that a synchronous server does not wait for."""
+    coordinators: Natural = 0
+    """Coordinators between the server and its workers, which add up gradients; 0: none."""
+    address: str = ""
+    """HOST:PORT of a Ray cluster; without it one is started on this machine."""
+    deadline: Positive = 60.0
+    """Seconds in which a worker must answer, or it is replaced."""
     pictures: bool = True
     """Whether to make curve.png and replay.html at the end."""
     track: str = "none"

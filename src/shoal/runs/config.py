@@ -5,14 +5,18 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from shoal.core.errors import require
-from shoal.core.limits import Count, NonNegative, Seed, check_fields
+from shoal.core.limits import Count, Natural, NonNegative, Positive, Seed, check_fields
 from shoal.runs.durable import Json
 from shoal.runs.types import check_values
 
 MOST_STEPS = 2**31 - 1  # in a rollout: they are counted in an int32
 MOST_MEMBERS = 1_000_000  # trained together; far more than any memory holds
+Server = Literal["none", "sync", "async", "ssp"]
+# Where a run runs: it may go on elsewhere, and among others.
+WHERE = ("processes", "workers", "coordinators", "address", "deadline")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,14 @@ class Config:
     eval_episodes: Count = 1000
     checkpoint_seconds: NonNegative = 30.0
     preset: str = "none"
+    processes: Count = 1  # that share the devices, each a rank of a gang
+    workers: Natural = 0  # on Ray, that collect for whoever learns; 0: it collects itself
+    server: Server = "none"  # of parameters, to which workers send gradients
+    staleness: Natural = 4  # updates that a worker may be ahead of the slowest, or a sample behind
+    backups: Natural = 0  # workers that a synchronous server does not wait for
+    coordinators: Natural = 0  # between whoever learns and its workers; 0: none
+    address: str = ""  # of a cluster; none: one is started here
+    deadline: Positive = 60.0  # seconds in which a worker or rank makes a step, or is replaced
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -77,9 +89,11 @@ class Config:
 
     @property
     def hash(self) -> str:
-        """Of what a run is, however long it lasts; a checkpoint of another hash is foreign."""
+        """Of what a run is, however long it lasts and wherever it runs; a checkpoint of another hash
+        is foreign."""
         settings = self.to_json()
-        del settings["total_steps"]
+        for name in ("total_steps", *WHERE):
+            del settings[name]
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -35,6 +35,11 @@ from shoal.training.on_host import HostProgram
 from shoal.training.program import Program, State, stack
 
 ON_HOST = "shoal.training.on_host:OnHost"
+# What runs learners elsewhere: called with (learner, env, config), it is entered as others are.
+GANG = "shoal.distributed.gang:GangProgram"
+ROLLOUTS = "shoal.distributed.rollouts:RolloutProgram"
+SERVER = "shoal.distributed.server:ServerProgram"
+EVOLUTION = "shoal.distributed.evolution:EvolutionProgram"
 CONTROLLERS = {"scripted": evaluate_scripted, "random": evaluate_random}
 
 
@@ -47,6 +52,7 @@ class AnyProgram(Protocol):
     ) -> tuple[State, Any, Any]: ...
     def template(self, keys: Any) -> State: ...
     def place(self, state: State) -> State: ...
+    def fetch(self, state: State) -> State: ...
     def policies(self, state: State) -> Policy: ...
     def policies_template(self, keys: Any) -> Policy: ...
 
@@ -86,6 +92,23 @@ class Backend:
 def backend_of(env: World) -> Backend:
     """The backend that an environment needs."""
     return HOST if isinstance(env, HostWorld) else DEVICE
+
+
+def program_of(
+    learners: Sequence[Any], env: World, config: Config
+) -> contextlib.AbstractContextManager[AnyProgram]:
+    """What runs the learners of all members: in this process, or where the configuration says."""
+    if not config.workers and config.processes == 1:
+        return backend_of(env).program(learners, config)
+    return registry.load(_elsewhere(learners[0], config))(learners, env, config)
+
+
+def _elsewhere(learner: Any, config: Config) -> str:
+    if not config.workers:
+        return GANG
+    if isinstance(learner.algorithm, registry.load(registry.EVOLUTION)):
+        return EVOLUTION
+    return ROLLOUTS if config.server == "none" else SERVER
 
 
 def record(

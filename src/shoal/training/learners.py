@@ -5,7 +5,6 @@ says which class a name needs, and the environment's backend may put its own in 
 `OnDevice`.
 """
 
-import importlib
 import math
 from typing import Any, Protocol, runtime_checkable
 
@@ -41,8 +40,7 @@ def make_learner(
 ) -> Learner:
     """A learner of the class `target`, `module:Class`, whose schedules end with the update that
     reaches `total_steps`; without them they stay where they start."""
-    module, name = backend_of(env).learner(target).split(":")
-    kind = getattr(importlib.import_module(module), name)
+    kind = registry.load(backend_of(env).learner(target))
     algorithm = jax.tree.map(jnp.asarray, algorithm)
     if total_steps is None:
         return kind(algorithm, env, num_envs, unroll, math.inf)

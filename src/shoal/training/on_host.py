@@ -97,6 +97,7 @@ class OnHost:
         total_updates: float = math.inf,
         report: Callable[[str], None] | None = None,
     ):
+        self.algorithm = algorithm
         self.world, self.num_envs, self.unroll = world, num_envs, unroll
         self.total_updates, self.report = total_updates, report
         self._counts = ("episodes", *sum_names(world.spec), "episode_length_sum")
@@ -265,6 +266,10 @@ class HostProgram:
     def place(self, state: tuple[HostState, ...]) -> tuple[HostState, ...]:
         """Puts a state from a checkpoint onto the device."""
         return jax.device_put(state)
+
+    def fetch(self, state: tuple[HostState, ...]) -> tuple[HostState, ...]:
+        """The state as a checkpoint keeps it: this one."""
+        return state
 
     def policies(self, state: tuple[HostState, ...]) -> Policy:
         """The policies of all members, as one whose arrays have a leading axis K."""

@@ -20,6 +20,7 @@ Table = dict[str, Any]
 DEFAULTS = {
     **{"total_steps": 1_000_000, "num_envs": 128, "unroll": 25},
     **{"evaluations": 10, "eval_episodes": 1000, "normalise_observations": False},
+    **{"workers": 0, "server": "none"},
 }
 HOST = {
     **{"total_steps": 100_000, "num_envs": 8, "unroll": 128},

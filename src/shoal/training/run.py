@@ -38,7 +38,8 @@ from shoal.training.trainer import Trainer, Watcher
 
 RUN_SETTINGS = (
     *("total_steps", "num_envs", "unroll", "evaluations", "eval_episodes"),
-    "normalise_observations",
+    *("normalise_observations", "workers", "server"),
+    *("staleness", "backups", "coordinators", "address", "deadline"),
 )
 _SCALED = "normalise_observations"  # a run setting that is a field of algorithms
 
@@ -291,7 +292,7 @@ def start(
     for member in config.members():
         with_settings(algorithm, member).check(spec)
     backend = backend_of(env)
-    one = config.deterministic or backend.on_host
+    one = config.deterministic or backend.on_host or config.workers > 0
     available = 1 if one else jax.local_device_count()
     groups = max(d for d in range(1, available + 1) if len(config.members()) % d == 0)
     devices = share_out(algorithm, config.num_envs, available // groups)

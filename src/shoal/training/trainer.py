@@ -26,7 +26,7 @@ from shoal.runs.durable import Json
 from shoal.runs.run_directory import MetricsLog, RunDirectory, write_json_atomic
 from shoal.runs.tensor_file import PyTree
 from shoal.runs.types import check_values
-from shoal.training.backend import backend_of
+from shoal.training.backend import backend_of, program_of
 from shoal.training.evaluation import apart
 from shoal.training.program import State, is_shape
 from shoal.training.progress import Reporter
@@ -98,7 +98,7 @@ class Trainer:
         self.total_updates = -(-config.total_steps // self.steps_per_update)
         self._workers = contextlib.ExitStack()
         backend, enter = backend_of(env), self._workers.enter_context
-        self.program = enter(backend.program(learners, config))
+        self.program = enter(program_of(learners, env, config))
         self._stage = enter(backend.stage(env, config.eval_episodes, len(self.members)))
         self._saved_at = self._save_seconds = 0.0
         self._slice = 1  # updates until the next look at the clock and at signals
@@ -277,7 +277,7 @@ class Trainer:
         still there."""
         counters.log_bytes, start, saved = log.offset(), time.monotonic(), True
         try:
-            self._write(state, counters)
+            self._write(self.program.fetch(state), counters)
         except checkpoint.CheckpointError as error:
             if counters.updates == 0:
                 raise
@@ -293,7 +293,7 @@ class Trainer:
         return time.monotonic() - self._saved_at > wait
 
     def _dump(self, state: State, counters: Counters) -> None:
-        self._write(state, counters, name="diverged")
+        self._write(self.program.fetch(state), counters, name="diverged")
         raise Diverged(
             f"no finite gradient in {MAX_SKIPPED} updates in a row; the state is kept in "
             f"{self.directory.checkpoints / 'diverged'}"
