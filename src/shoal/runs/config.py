@@ -89,7 +89,7 @@ class Config:
 
     @property
     def hash(self) -> str:
-        """Of what a run is, however long it lasts and wherever it runs; a checkpoint of another hash
+        """Of what a run is, however long and wherever it runs; a checkpoint of another hash
         is foreign."""
         settings = self.to_json()
         for name in ("total_steps", *WHERE):
