@@ -83,9 +83,9 @@ class Crew:
         return len(self._members)
 
     @property
-    def alive(self) -> int:
+    def present(self) -> list[int]:
         """Workers that have shown up."""
-        return sum(m.answers > 0 for m in self._members)
+        return [m.number for m in self._members if m.answers > 0]
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -191,6 +191,13 @@ class Crew:
                 member.sequence, member.heard = 0, -1
                 member.actor = self._make(member.number, member.incarnation)
                 self.ask(member.number, "ready", note=_READY)
+
+    def close(self) -> None:
+        """Ends all workers."""
+        for member in self._members:
+            if member.actor is not None:
+                self._ray.kill(member.actor, no_restart=True)
+                member.actor = None
 
     def put(self, packed: Any) -> Any:
         """A reference to arrays, stored once however many workers are sent it."""

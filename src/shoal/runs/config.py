@@ -56,6 +56,10 @@ class Config:
             batch <= MOST_STEPS,
             f"num_envs times unroll is {batch:,}, expected at most {MOST_STEPS:,}",
         )
+        require(
+            self.server == "none" or self.workers > 0,
+            f"server is {self.server}, and there are no workers that it could serve: --workers N",
+        )
         members = self.seeds * math.prod(map(len, self.sweep.values()))
         require(
             1 <= members <= MOST_MEMBERS,
