@@ -90,6 +90,9 @@ ALGORITHMS: dict[str, Entry] = {
     "hatrpo": Entry(f"{_POLICY_GRADIENT}.happo:hatrpo", "TRPO agent by agent, for unlike agents"),
     "a2c": Entry(f"{_POLICY_GRADIENT}.a2c:a2c", "advantage actor-critic, one pass over the data"),
     "maa2c": Entry(f"{_POLICY_GRADIENT}.a2c:maa2c", "A2C with a centralised critic"),
+    "a3c": Entry(
+        f"{_POLICY_GRADIENT}.a2c:a3c", "A2C whose workers send gradients to a server of parameters"
+    ),
     "impala": Entry(
         f"{_POLICY_GRADIENT}.impala:impala", "actor-critic for steps of older policies, by V-trace"
     ),

@@ -63,6 +63,22 @@ def test_together_workers_make_the_step_of_the_mean_of_their_gradients(ray):
     same(now.algorithm, again.algorithm)
 
 
+def test_coordinators_change_nothing_but_the_traffic(ray):
+    algorithm, env = a2c(hidden=(8,)), shoal.make("mpe/simple_spread")
+    ends, traffic = [], []
+    for coordinators in (0, 1):
+        settings = {"deterministic": True, "coordinators": coordinators}
+        with program_of(algorithm, env, **settings) as program:
+            state = program.init(jax.random.key(1)[None])
+            state, _, last = program.run(state, 3)
+            ends.append((state.algorithm, program.here))
+            traffic.append({n: last[n] for n in ("pulled_bytes", "pushed_bytes", "messages")})
+    (flat, here), (tree, there) = ends
+    close(flat, tree, tolerance=1e-6)
+    close([leaf for loop in here for leaf in loop], [leaf for loop in there for leaf in loop])
+    assert all(2 * traffic[1][n] == traffic[0][n] for n in traffic[0])
+
+
 @pytest.mark.parametrize("server", ["async", "ssp"])
 def test_as_they_come_every_gradient_is_an_update_and_a_lost_worker_is_replaced(ray, server):
     algorithm, env = a2c(hidden=(8,)), shoal.make("mpe/simple_spread")

@@ -17,6 +17,10 @@ class Options:
 
     steps: Count | None = None
     """Environment steps in all, to train longer than the run was to last."""
+    workers: Count | None = None
+    """Another number of workers on Ray, of a run that has some."""
+    address: str = ""
+    """HOST:PORT of another Ray cluster."""
     pictures: bool = True
     """Whether to make curve.png and replay.html at the end."""
     env: str | None = None
@@ -36,7 +40,13 @@ def run(arguments: Arguments) -> int:
     track = None if options.track is None else choose(options.track)
     from shoal.training.run import resume
 
-    chosen = {"env": options.env, "track": track, "trust": options.trust}
+    chosen = {
+        "workers": options.workers,
+        "address": options.address,
+        "env": options.env,
+        "track": track,
+        "trust": options.trust,
+    }
     ended = resume(path, total_steps=options.steps, quiet=False, **chosen)
     finish(ended, options.pictures)
     return 0

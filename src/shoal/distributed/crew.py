@@ -216,14 +216,14 @@ class Crew:
 _READY = object()
 
 
-def actor(ray: Any, kind: type, words: Sequence[Any]) -> Any:
-    """A new actor of one CPU and one thread, which Ray does not restart by itself."""
+def actor(ray: Any, kind: type, words: Sequence[Any], cpus: int = 1) -> Any:
+    """A new actor of one thread, which Ray does not restart by itself."""
     quiet = {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
         "OMP_NUM_THREADS": "1",
     }
     remote = ray.remote(kind).options(
-        num_cpus=1, max_restarts=0, max_task_retries=0, runtime_env={"env_vars": quiet}
+        num_cpus=cpus, max_restarts=0, max_task_retries=0, runtime_env={"env_vars": quiet}
     )
     return remote.remote(*words)

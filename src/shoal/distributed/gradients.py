@@ -10,6 +10,7 @@ from shoal.agents.on_policy import OnPolicyState
 from shoal.core.algorithm import Trajectory
 from shoal.distributed.arrays import PAIR, Packed, pack, unpack
 from shoal.distributed.crew import Ident
+from shoal.distributed.share import Share
 from shoal.distributed.worker import Worker
 
 
@@ -24,6 +25,13 @@ class Pushed(NamedTuple):
 def pulled(state: OnPolicyState) -> Any:
     """What a worker pulls: all but what steps are made with."""
     return state.params, state.scales, state.kept
+
+
+def gradient_structure(algorithm: Any, share: Share) -> Any:
+    """That of what a worker pushes."""
+    state = jax.eval_shape(lambda key: algorithm.init(share.spec, key), jax.random.key(0))
+    found = jax.eval_shape(lambda *x: algorithm.gradient(*x), state, share.shapes)
+    return jax.tree.structure(found[0])
 
 
 class GradientWorker(Worker):

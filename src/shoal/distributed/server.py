@@ -12,6 +12,7 @@ of the usual one (Zhang et al. 2016, arXiv:1511.05950).
 (Ho et al. 2013).
 """
 
+import itertools
 from typing import Any
 
 import equinox as eqx
@@ -25,15 +26,23 @@ from shoal.core.algorithm import AlgState
 from shoal.core.errors import UserError, require
 from shoal.distributed.arrays import pack, size, unpack
 from shoal.distributed.collecting import InOrder, pair
-from shoal.distributed.gradients import GradientWorker, Pushed, pulled
+from shoal.distributed.gradients import GradientWorker, Pushed, gradient_structure, pulled
 from shoal.distributed.program import DistantProgram, DistantState, Metrics
 from shoal.distributed.pushes import Pushes
+from shoal.distributed.tree import Coordinator, groups, merged
+from shoal.distributed.worker import Worker
 
 
 class ServerProgram(DistantProgram):
     """The server, which is whoever runs this."""
 
-    worker = GradientWorker
+    @property
+    def worker(self) -> type[Worker]:
+        return Coordinator if self.config.coordinators else GradientWorker
+
+    @property
+    def members(self) -> int:
+        return self.config.coordinators or self.config.workers
 
     def __init__(self, learners: Any, env: Any, config: Any):
         super().__init__(learners, env, config)
@@ -47,9 +56,15 @@ class ServerProgram(DistantProgram):
             not config.deterministic or (sync and config.backups == 0),
             "a deterministic server waits for everyone: --server sync, and no backups",
         )
-        state = jax.eval_shape(lambda key: self._init(key).algorithm, jax.random.key(0))
-        gradient = jax.eval_shape(lambda *x: self.algorithm.gradient(*x), state, self.share.shapes)
-        self._gradient = jax.tree.structure(gradient[0])
+        coordinators = config.coordinators
+        require(
+            coordinators == 0 or (sync and not config.backups and count % coordinators == 0),
+            f"coordinators is {coordinators}, expected a number that divides the {count} workers, "
+            "and --server sync without backups",
+        )
+        if coordinators:
+            self.told = (*self.told, count // coordinators)
+        self._gradient = gradient_structure(self.algorithm, self.share)
         self._ordered: InOrder | None = None
         self._pushes: Pushes | None = None
         self._step = jax.jit(self._apply, donate_argnums=0)
@@ -84,12 +99,10 @@ class ServerProgram(DistantProgram):
         gradient = gradients[0] if len(gradients) == 1 else self._mean(gradients)
         step = (gradient, self.progress(state), np.float32(stale))
         algorithm, norms = self._step(state.algorithm, *step)
-        learned = {n: np.float32(np.mean([p.metrics[n] for p in found])) for n in found[0].metrics}
-        totals = {n: np.float32(sum(p.totals[n] for p in found)) for n in found[0].totals}
-        said = {name: np.float32(value) for name, value in (said | self.health()).items()}
-        return DistantState(algorithm, keys, state.updates + 1, None), (
-            learned | norms | totals | said
-        )
+        whole = merged([], found)
+        said = whole.metrics | whole.totals | said | self.health()
+        metrics = {name: np.float32(value) for name, value in said.items()} | norms
+        return DistantState(algorithm, keys, state.updates + 1, None), metrics
 
     def _take(
         self, state: DistantState, keys: Key[Array, "W"]
@@ -98,11 +111,12 @@ class ServerProgram(DistantProgram):
         version, progress = int(state.updates), self.progress(state)
         weights, config = pack(pulled(state.algorithm)), self.config
         if config.server == "sync" and not config.backups:
+            split, join = self._grouping()
             if self._ordered is None:
-                self._ordered = InOrder(self.crew, self.starts(state), "gradient")
-            self._ordered.ask(version, weights, map(pair, keys), progress)
+                self._ordered = InOrder(self.crew, split(self.starts(state)), "gradient")
+            self._ordered.ask(version, weights, split([pair(key) for key in keys]), progress)
             found = [Pushed(*content) for content in self._ordered.wait()]
-            self.here = list(self._ordered.here)
+            self.here = join(self._ordered.here)
             return found, 0, _traffic(size(weights) * len(found), found)
         if self._pushes is None:
             self._pushes = Pushes(self.crew, config.staleness if config.server == "ssp" else None)
@@ -119,6 +133,12 @@ class ServerProgram(DistantProgram):
         pushes.dropped = pushes.pulled_bytes = 0
         return found, stale, said
 
+    def _grouping(self) -> tuple[Any, Any]:
+        """What makes coordinators' parts of a list, and what undoes it."""
+        if count := self.config.coordinators:
+            return lambda xs: groups(xs, count), lambda parts: [*itertools.chain(*parts)]
+        return list, list
+
     def _apply(
         self, state: AlgState, gradient: Gradient, progress: Float[Array, ""], stale: Any
     ) -> tuple[AlgState, Any]:
@@ -129,9 +149,9 @@ class ServerProgram(DistantProgram):
 
 
 def _traffic(pulled_bytes: int, found: list[Pushed]) -> Metrics:
-    """Bytes that went to workers, and that came from them."""
+    """Bytes that went from here, and that came, in how many messages."""
     pushed = sum(size(one.gradient) for one in found)
-    return {"pulled_bytes": pulled_bytes, "pushed_bytes": pushed}
+    return {"pulled_bytes": pulled_bytes, "pushed_bytes": pushed, "messages": 2 * len(found)}
 
 
 def _has_gradients(name: str) -> bool:

@@ -343,6 +343,8 @@ def resume(
     *,
     env: World | str | None = None,
     total_steps: int | None = None,
+    workers: int | None = None,
+    address: str = "",
     quiet: bool = True,
     watchers: Sequence[Watcher] = (),
     track: Track | None = None,
@@ -352,6 +354,8 @@ def resume(
 
     `total_steps` moves that end: the run, finished or not, is from then on one of so many steps.
     Rates that fall until the end fall on towards the new one.
+
+    `workers` is another number of workers, for a run that has some, and `address` another cluster.
 
     `env` is needed only for an environment that had no name: the environment, or the address of
     what makes it, which then has the fields that the run's had. The trackers that the run
@@ -365,11 +369,29 @@ def resume(
         run.lock()
         if total_steps is not None:
             config = _prolong(run, config, total_steps)
+        config = _move(config, workers, address)
         tracking = Tracking(track, run, config, quiet)
         trainer = Trainer(config, *rebuild(config, env), run, [*watchers, tracking.watch])
         with tracking:
             state = trainer.run(stopper, resume=True, quiet=quiet)
         return _run(trainer, trainer.policies(state))
+
+
+def _move(config: Config, workers: int | None, address: str) -> Config:
+    """The configuration with other workers, or a cluster elsewhere."""
+    if workers is not None and workers != config.workers:
+        require(
+            config.workers > 0 and workers > 0,
+            f"workers is {workers} and the run has {config.workers}: it cannot gain its first, "
+            "or lose its last",
+        )
+        require(
+            not config.deterministic,
+            f"the run is deterministic: it goes on with its {config.workers} workers",
+        )
+        say(f"shoal: with {workers} workers, before with {config.workers}")
+        config = dataclasses.replace(config, workers=workers)
+    return dataclasses.replace(config, address=address or config.address)
 
 
 def _prolong(run: RunDirectory, config: Config, total_steps: int) -> Config:

@@ -101,3 +101,9 @@ def a2c(**overrides: Any) -> A2C:
 def maa2c(**overrides: Any) -> A2C:
     """A2C with one critic of the global state. `overrides` are fields of `A2C`."""
     return A2C(**{"critic": "global", **overrides})
+
+
+def a3c(**overrides: Any) -> A2C:
+    """A2C as workers and a server run it: see `shoal.distributed.server`. `overrides` are fields of
+    `A2C`."""
+    return A2C(**overrides)
