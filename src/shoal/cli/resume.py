@@ -40,13 +40,7 @@ def run(arguments: Arguments) -> int:
     track = None if options.track is None else choose(options.track)
     from shoal.training.run import resume
 
-    chosen = {
-        "workers": options.workers,
-        "address": options.address,
-        "env": options.env,
-        "track": track,
-        "trust": options.trust,
-    }
-    ended = resume(path, total_steps=options.steps, quiet=False, **chosen)
-    finish(ended, options.pictures)
+    chosen = dict(vars(options)) | {"total_steps": options.steps, "track": track}
+    del chosen["steps"], chosen["pictures"]
+    finish(resume(path, quiet=False, **chosen), options.pictures)
     return 0

@@ -76,7 +76,10 @@ def _own(cpus: int, store: int) -> Iterator[Any]:
         "workers are started there, or do not import it",
     )
     reaper = child.start(
-        "shoal.distributed.reaper", str(folder), stdin=subprocess.PIPE, start_new_session=True
+        "shoal.distributed.reaper",
+        *(str(folder), str(_token().parent)),
+        stdin=subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         with _environment(own):

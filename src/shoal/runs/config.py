@@ -74,6 +74,11 @@ class Config:
             combinations = [{**c, name: v} for c in combinations for v in values]
         return [{"seed": self.seed + s, **c} for c in combinations for s in range(self.seeds)]
 
+    @property
+    def alone(self) -> bool:
+        """Whether each worker makes updates of its own."""
+        return self.server in ("async", "ssp")
+
     def to_json(self) -> Json:
         return dataclasses.asdict(self)
 
@@ -96,6 +101,8 @@ class Config:
         """Of what a run is, however long and wherever it runs; a checkpoint of another hash
         is foreign."""
         settings = self.to_json()
+        if self.alone:  # there may be more workers, each with its share
+            settings["num_envs"] //= max(self.workers, 1)
         for name in ("total_steps", *WHERE):
             del settings[name]
         text = json.dumps(settings, sort_keys=True)

@@ -51,8 +51,7 @@ def make_learner(
 def make_learners(config: Config, algorithm: Hyperparameters, env: World) -> list[Learner]:
     """The learner of every member of a run."""
     target = registry.find_algorithm(config.algorithm).learner
-    alone = config.server in ("async", "ssp")  # an update is one worker's
-    num_envs = max(config.num_envs // config.workers, 1) if alone else config.num_envs
+    num_envs = max(config.num_envs // config.workers, 1) if config.alone else config.num_envs
     return [
         make_learner(
             with_settings(algorithm, member),

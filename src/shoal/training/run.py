@@ -390,7 +390,9 @@ def _move(config: Config, workers: int | None, address: str) -> Config:
             f"the run is deterministic: it goes on with its {config.workers} workers",
         )
         say(f"shoal: with {workers} workers, before with {config.workers}")
-        config = dataclasses.replace(config, workers=workers)
+        share, rest = divmod(config.num_envs, config.workers)
+        num_envs = share * workers if config.alone and not rest else config.num_envs
+        config = dataclasses.replace(config, workers=workers, num_envs=num_envs)
     return dataclasses.replace(config, address=address or config.address)
 
 
