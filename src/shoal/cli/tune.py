@@ -65,7 +65,8 @@ def run(arguments: Arguments) -> int:
     target = registry.find_algorithm(algorithm).target
     given = read_search(itertools.chain(*searches), fields(target))
     check(algorithm, environment, rest, Tune)
-    import shoal.tuning.study  # noqa: F401  whether Optuna is there shows before JAX
+    if not rest.help:
+        import shoal.tuning.study  # noqa: F401  whether Optuna is there shows before JAX
 
     if rest.value("--workers") not in (None, "1"):  # processes that share one accelerator
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
