@@ -157,7 +157,7 @@ class Run:
             Path(path) if path else self.directory / "curve.png",
             curves,
             title=f"{heading(config.algorithm)} in {heading(config.environment)}",
-            horizon=self.env.spec.horizon,
+            horizon=None if self.env.spec.endless else self.env.spec.horizon,
             scripted=evaluate("scripted", self.env, episodes=1000).mean if scripted else None,
         )
 
