@@ -17,8 +17,8 @@ class Options:
 
     steps: Count | None = None
     """Environment steps in all, to train longer than the run was to last."""
-    pictures: bool = True
-    """Whether to make curve.png and replay.html at the end."""
+    pictures: bool | None = None
+    """Whether to make curve.png and replay.html at the end; as the run was started if not given."""
     env: str | None = None
     """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
     trust: bool = False

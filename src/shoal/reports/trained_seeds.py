@@ -15,7 +15,7 @@ from shoal.runs.run_directory import RunDirectory, read_metrics
 # What does not change what is learned, or stands elsewhere in a comparison.
 HIDDEN = {
     *("algorithm", "environment", "seed", "seeds", "preset", "versions", "hardware"),
-    *("devices", "member_devices", "checkpoint_seconds", "deterministic"),
+    *("devices", "member_devices", "checkpoint_seconds", "deterministic", "pictures"),
 }
 
 

@@ -36,6 +36,7 @@ class Config:
     eval_episodes: Count = 1000
     checkpoint_seconds: NonNegative = 30.0
     preset: str = "none"
+    pictures: bool = True  # whether the commands that end the run draw it
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -77,9 +78,10 @@ class Config:
 
     @property
     def hash(self) -> str:
-        """Of what a run is, however long it lasts; a checkpoint of another hash is foreign."""
+        """Of what a run is, however long it lasts and whatever is drawn of it; a checkpoint of
+        another hash is foreign."""
         settings = self.to_json()
-        del settings["total_steps"]
+        del settings["total_steps"], settings["pictures"]
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
