@@ -162,7 +162,7 @@ SAID = {
     "crash": "its process was killed by signal 6",
     "raise": "ZeroDivisionError",
 }
-FOUND_BY = {"reset": "play", "step": "play", "render": "draw", "options": "api"}
+FOUND_BY = {"reset": "play", "step": "play", "render": "draw", "options": "api", "close": "api"}
 
 
 class Misbehaving(Sound):
@@ -190,6 +190,9 @@ class Misbehaving(Sound):
         self._may_do("step")
         return super().step(action)
 
+    def close(self):
+        self._may_do("close")
+
     def render(self):
         self._may_do("render")
         return np.zeros((2, 2, 3), np.uint8)
@@ -197,6 +200,7 @@ class Misbehaving(Sound):
 
 ALL = [(when, deed) for when in FOUND_BY for deed in DEEDS]
 ALL.remove(("render", "raise"))  # that is a world without pictures
+ALL.remove(("close", "raise"))  # nobody minds
 
 
 @pytest.mark.parametrize(("when", "deed"), ALL)
@@ -204,7 +208,7 @@ def test_whatever_a_world_does_is_a_finding(when, deed, capfd):
     world = shoal.from_gymnasium(functools.partial(Misbehaving, when, deed), "m", deadline=2.0)
     capfd.readouterr()
     report, seen = outcomes(world)
-    assert seen[FOUND_BY[when]] == ("warning" if when == "options" else "failed")
+    assert seen[FOUND_BY[when]] == ("warning" if FOUND_BY[when] == "api" else "failed")
     assert any(SAID[deed] in f.seen for f in report.findings if f.check == FOUND_BY[when])
     assert capfd.readouterr().out == ""
 

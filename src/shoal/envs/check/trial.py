@@ -93,7 +93,8 @@ class Watched(HostEnv):
 
     def close(self) -> None:
         self._at("close")
-        self.game.close()
+        with contextlib.suppress(Exception):  # what it raises no longer matters
+            self.game.close()
 
 
 class Trial:
@@ -101,18 +102,17 @@ class Trial:
 
     def __init__(self, job: Job, say: Say):
         self._job, self._say, self._check = job, say, "play"
+        self._games: list[Watched] = []  # which are closed at the end
 
     def run(self) -> None:
         """Makes all checks."""
-        games: list[Watched] = []
         with self._checking("play", "spaces", "numbers", "end", "reward", "seed", "draw"):
-            games.append(self._made(drawn=True))
-            self._play(games[0])
-        for game in games:
-            with self._checking("draw"):
-                game.close()
+            self._play(self._made(drawn=True))
         with self._checking("api"):
-            self._own_check()
+            self._own_check(self._made())
+        with self._checking("api"):
+            for game in self._games:
+                game.close()
         self._say(DONE, None)
 
     @contextlib.contextmanager
@@ -143,34 +143,33 @@ class Trial:
             *host_play.check_reward(played),
         )
         self._check = "seed"
-        with contextlib.closing(self._made(drawn=True)) as new:
-            self._found(*host_play.check_seed(game, new, played[0]))
+        self._found(*host_play.check_seed(game, self._made(drawn=True), played[0]))
         self._check = "draw"
         try:
             game.render()
         except UserError as problem:
             self._say(SKIPPED, {"draw": str(problem)})
 
-    def _own_check(self) -> None:
+    def _own_check(self, game: Watched) -> None:
         """What Gymnasium and PettingZoo say of their interface."""
-        game = self._made()
-        with contextlib.closing(game):
-            inner = _inner(game)
-            name, check = _OWN[type(inner)]
-            for env in (inner.env, getattr(inner.env, "unwrapped", inner.env)):
-                for call in ("reset", "step"):
-                    with contextlib.suppress(AttributeError):  # then it is watched as a whole
-                        setattr(env, call, self._told(getattr(env, call), f"{call} in {name}"))
-            try:
-                with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    check(inner.env)
-            except Exception as problem:
-                self._found(broken("api", f"{name} raises {raised(problem)}"))
+        inner = _inner(game)
+        name, check = _OWN[type(inner)]
+        for env in (inner.env, getattr(inner.env, "unwrapped", inner.env)):
+            for call in ("reset", "step"):
+                with contextlib.suppress(AttributeError):  # then it is watched as a whole
+                    setattr(env, call, self._told(getattr(env, call), f"{call} in {name}"))
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                check(inner.env)
+        except Exception as problem:
+            self._found(broken("api", f"{name} raises {raised(problem)}"))
 
     def _made(self, **how: Any) -> Watched:
         self._at(MAKE)
-        return Watched(in_order_of(self._job.facts, self._job.make(**how)), self._at)
+        game = Watched(in_order_of(self._job.facts, self._job.make(**how)), self._at)
+        self._games.append(game)
+        return game
 
     def _told(self, call: Callable[..., Any], name: str) -> Callable[..., Any]:
         @functools.wraps(call)
