@@ -21,8 +21,8 @@ class Options:
     """Another number of workers on Ray, of a run that has some."""
     address: str = ""
     """HOST:PORT of another Ray cluster."""
-    pictures: bool = True
-    """Whether to make curve.png and replay.html at the end."""
+    pictures: bool | None = None
+    """Whether to make curve.png and replay.html at the end; as the run was started if not given."""
     env: str | None = None
     """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
     trust: bool = False

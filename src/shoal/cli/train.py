@@ -93,10 +93,10 @@ def run(arguments: Arguments) -> int:
     from shoal.training.run import free_directory, start
 
     settings = dict(vars(options))
-    algo, env, out, pictures = (settings.pop(k) for k in ("algo", "env", "out", "pictures"))
+    algo, env, out = (settings.pop(k) for k in ("algo", "env", "out"))
     settings["total_steps"] = settings.pop("steps")
     out = out or free_directory(algorithm, environment)
-    finish(start(algorithm, algo, env, out, sweep=sweep, **settings), pictures)
+    finish(start(algorithm, algo, env, out, sweep=sweep, **settings))
     return 0
 
 

@@ -48,6 +48,7 @@ class Config:
     coordinators: Natural = 0  # between whoever learns and its workers; 0: none
     address: str = ""  # of a cluster; none: one is started here
     deadline: Positive = 60.0  # seconds in which a worker or rank makes a step, or is replaced
+    pictures: bool = True  # whether the commands that end the run draw it
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -98,12 +99,12 @@ class Config:
 
     @property
     def hash(self) -> str:
-        """Of what a run is, however long and wherever it runs; a checkpoint of another hash
-        is foreign."""
+        """Of what a run is, however long and wherever it runs and whatever is drawn of it; a
+        checkpoint of another hash is foreign."""
         settings = self.to_json()
         if self.alone:  # there may be more workers, each with its share
             settings["num_envs"] //= max(self.workers, 1)
-        for name in ("total_steps", *WHERE):
+        for name in ("total_steps", "pictures", *WHERE):
             del settings[name]
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

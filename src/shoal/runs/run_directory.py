@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.core.errors import UserError, may_fail_to, require
+from shoal.core.names import plain_name, to_type
 from shoal.runs.config import Config
 from shoal.runs.durable import read_json, read_object, sync, write_json_atomic
 from shoal.runs.metrics_log import MetricsLog, read_metrics
@@ -154,11 +155,10 @@ def _name(path: Path) -> str:
 def check_place(path: Path) -> None:
     """Raises `UserError` where no run can be: the name will not do, or is a file's."""
     name = _name(path)
-    usable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:64] or "run"
     require(
         _RUN_NAME.fullmatch(name) is not None,
         f"'{name}' cannot name a run: expected 1 to 64 letters, digits, '.', '_' or '-', "
-        f"such as '{usable}'",
+        f"such as '{plain_name(name)}'",
     )
     require(not path.exists() or path.is_dir(), f"{path} is a file, expected a directory")
 
@@ -183,7 +183,7 @@ def check_empty(path: Path) -> None:
     require(
         not held,
         f"{path} holds a run already ({', '.join(held)}): "
-        f"continue it with `shoal resume {path}` or choose another --out",
+        f"continue it with `{to_type('shoal', 'resume', path)}` or choose another --out",
     )
 
 

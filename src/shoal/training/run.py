@@ -1,6 +1,7 @@
 """The Python interface: train, resume, load, evaluate."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from shoal import registry
 from shoal.core import addresses
 from shoal.core.algorithm import Algorithm, Learner, Policy
 from shoal.core.errors import UserError, may_fail_to, require, unknown
-from shoal.core.names import heading, in_words, short_name
+from shoal.core.names import heading, in_words, plain_name, short_name
 from shoal.core.spaces import Box
 from shoal.core.teams import return_names
 from shoal.core.terminal import say
@@ -158,7 +159,7 @@ class Run:
             Path(path) if path else self.directory / "curve.png",
             curves,
             title=f"{heading(config.algorithm)} in {heading(config.environment)}",
-            horizon=self.env.spec.horizon,
+            horizon=None if self.env.spec.endless else self.env.spec.horizon,
             scripted=evaluate("scripted", self.env, episodes=1000).mean if scripted else None,
         )
 
@@ -530,11 +531,11 @@ def _made(kind: str, make: Callable[..., Any], name: str, config: Config) -> Any
 
 
 def free_directory(algorithm: str, environment: str) -> Path:
-    """`runs/<algorithm>_<world>_<n>` with the first n that is free."""
-    stem, n = "_".join(map(short_name, (algorithm, environment))), 0
-    while (path := Path("runs") / f"{stem}_{n}").exists():
-        n += 1
-    return path
+    """`runs/<algorithm>_<world>_<n>` with the first n that is free; a name that a run cannot have,
+    such as that of an object of the user's, gives the nearest one."""
+    stem = plain_name("_".join(map(short_name, (algorithm, environment))), most=56)
+    free = (Path("runs") / f"{stem}_{n}" for n in itertools.count())
+    return next(path for path in free if not path.exists())
 
 
 def _run(trainer: Trainer, policies: list[Policy]) -> Run:
