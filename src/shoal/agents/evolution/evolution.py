@@ -158,7 +158,7 @@ class Evolution(Networks, Algorithm):
         """The standard normal noise of `count` members in a row; each pair is drawn once."""
         if not self.mirrored:
             return self._draw(state, first + jnp.arange(count))
-        pairs = self._draw(state, first // 2 + jnp.arange((count + 1) // 2))
+        pairs = self._draw(state, first // 2 + jnp.arange(count // 2 + 1))
         both = jnp.stack([pairs, -pairs], 1).reshape(-1, *pairs.shape[1:])
         return jax.lax.dynamic_slice_in_dim(both, first % 2, count)
 
