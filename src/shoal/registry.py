@@ -19,7 +19,7 @@ from shoal.core.errors import UserError, unknown
 from shoal.core.names import is_address
 
 ON_DEVICE = "shoal.training.on_device:OnDevice"
-EVOLUTION = "shoal.agents.evolution.openai_es:OpenAIES"  # what is told scalars alone
+EVOLUTION = "shoal.agents.evolution.evolution:Evolution"  # what is told scalars alone
 
 
 class Entry(NamedTuple):

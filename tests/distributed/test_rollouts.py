@@ -81,7 +81,8 @@ def is_key(x) -> bool:
 
 def same(a, b):
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        assert np.array_equal(*(jax.random.key_data(v) if is_key(v) else v for v in (x, y)))
+        one, other = (jax.random.key_data(v) if is_key(v) else v for v in (x, y))
+        assert np.array_equal(one, other)
 
 
 def test_in_order_a_worker_that_is_killed_changes_nothing(capsys):

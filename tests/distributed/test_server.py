@@ -14,6 +14,7 @@ import shoal
 from shoal.agents.cooperative.vdn import vdn
 from shoal.agents.policy_gradient.a2c import Gradient, a2c
 from shoal.core.errors import UserError
+from shoal.distributed.arrays import pack, unpack
 from shoal.distributed.cluster import cluster
 from shoal.distributed.crew import Answer, Crew
 from shoal.distributed.gradients import Pushed
@@ -21,7 +22,7 @@ from shoal.distributed.pushes import Pushes
 from shoal.distributed.server import ServerProgram
 from shoal.training.learners import make_learners
 
-WORKERS = 2
+WORKERS, KEY = 2, jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +49,9 @@ def test_together_workers_make_the_step_of_the_mean_of_their_gradients(ray):
             keys = jax.vmap(lambda k: jax.random.split(k, 3))(now.keys)[:, 1]
             gradients = []
             for worker in range(WORKERS):
-                found = program.share._collect(algo.acting(expected), loops[worker], keys[worker])
-                loops[worker], trajectory, _ = found
+                acting, packed = algo.acting(expected), pack(loops[worker])
+                trajectory, _, packed = program.share.collect(acting, packed, keys[worker], KEY)
+                loops[worker] = unpack(program.share.loop, packed)
                 gradients.append(algo.gradient(expected, trajectory)[0])
             expected, _ = algo.apply(
                 expected, Gradient.mean(gradients), jnp.float32(program.progress(now))
@@ -130,7 +132,7 @@ class Script(Crew):
     def answers(self):
         worker = next(w for w in self.order if w in self.asked)
         self.order.remove(worker)
-        pushed = Pushed([np.float32([worker])], {}, {})
+        pushed = Pushed([np.full(1, worker)], {}, {})
         return [Answer(worker, self.asked.pop(worker), pushed, None, lost=False)]
 
 
@@ -142,12 +144,12 @@ def take(pushes, version):
 def test_staleness_reaches_its_bound_and_never_passes_it():
     """Worker 1 never answers before the others may not go on."""
     order = [0] * 9 + [1] + [0] * 9
-    pushes = Pushes(Script(2, order), bound=3)
-    found = []
+    crew = Script(2, order)
+    pushes, found = Pushes(crew, bound=3), []
     for version in range(4):
         found.append(take(pushes, version).ahead)
     assert found == [0, 1, 2, 3]
-    assert pushes.crew.asked.keys() == {1}  # worker 0 waits for it
+    assert crew.asked.keys() == {1}  # worker 0 waits for it
     assert [take(pushes, 4).ahead, take(pushes, 5).ahead] == [0, 3]
     free = Pushes(Script(2, order))
     assert [take(free, version).ahead for version in range(9)] == list(range(9))

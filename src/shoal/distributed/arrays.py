@@ -18,7 +18,7 @@ class KeyData(NamedTuple):
 
 
 Packed = list[np.ndarray | KeyData]
-PAIR = jax.tree.structure((0, 0))
+ONE, PAIR = (jax.tree.structure((0,) * n) for n in (1, 2))
 
 
 def pack(tree: Any) -> Packed:

@@ -35,6 +35,7 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",  # workers are what the machine is for
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what a run has to say it says itself
 }
 # Without this, Ray on Linux turns a loopback address into one that all machines reach.
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}

@@ -11,7 +11,7 @@ from shoal.core.algorithm import Trajectory
 from shoal.distributed.arrays import PAIR, Packed, pack, unpack
 from shoal.distributed.crew import Ident
 from shoal.distributed.share import Share
-from shoal.distributed.worker import Worker
+from shoal.distributed.worker import CollectingWorker
 
 
 class Pushed(NamedTuple):
@@ -34,7 +34,7 @@ def gradient_structure(algorithm: Any, share: Share) -> Any:
     return jax.tree.structure(found[0])
 
 
-class GradientWorker(Worker):
+class GradientWorker(CollectingWorker):
     """Pulls parameters, collects, and pushes a gradient."""
 
     def __init__(self, *words: Any):

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import equinox as eqx
 import jax
@@ -28,6 +28,7 @@ from shoal.envs.host.world import World
 from shoal.runs.config import Config
 
 Metrics = dict[str, Any]
+P = TypeVar("P", bound="DistantProgram")
 
 
 class DistantState(eqx.Module):
@@ -54,11 +55,7 @@ class DistantProgram(abc.ABC):
         self.config, self.env = config, env
         self.total_updates = learners[0].total_updates
         self.algorithm: Any = self.learns_with(learners[0].algorithm)
-        self.algorithm.check_devices(config.num_envs, config.workers)
-        num_envs = config.num_envs // config.workers
-        self.told: tuple[Any, ...] = (num_envs,)  # what a worker is made with besides
-        self.share = share_of(self.algorithm, env, num_envs, config.unroll)
-        self.here: list[Any] = []  # where environments are, of workers that are asked in order
+        self.told: tuple[Any, ...] = ()  # what a worker is made with besides
         self._waited, self._since = 0.0, time.monotonic()
         self._held = contextlib.ExitStack()
         self._crew: Crew | None = None
@@ -100,7 +97,7 @@ class DistantProgram(abc.ABC):
     def store(self) -> int:
         """Bytes that are on their way at once."""
 
-    def __enter__(self) -> "DistantProgram":
+    def __enter__(self: P) -> P:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,26 +111,16 @@ class DistantProgram(abc.ABC):
         return jax.jit(self._init)(keys[0])
 
     def _init(self, key: PRNGKeyArray) -> DistantState:
-        key_algorithm, key_reset, key_run = jax.random.split(key, 3)
+        key_algorithm, _, key_run = jax.random.split(key, 3)
         algorithm = self.algorithm.init(self.env.spec, key_algorithm)
-        if not self.config.deterministic:
-            return DistantState(algorithm, key_run[None], jnp.int32(0), None)
-        acting, workers = self.algorithm.acting(algorithm), range(self.config.workers)
-        starts, keys = ([jax.random.fold_in(k, w) for w in workers] for k in (key_reset, key_run))
-        loops = tuple(self.share.start(acting, key) for key in starts)
-        return DistantState(algorithm, jnp.stack(keys), jnp.int32(0), loops)
+        return DistantState(algorithm, key_run[None], jnp.int32(0), None)
 
     def keys(self, state: DistantState) -> tuple[Array, Array, Array]:
         """The state's next keys, those of the workers for this update, and that of learning."""
         keys, collect, learn = _split(state.keys)
-        if not self.config.deterministic:
+        if len(keys) == 1:
             collect = jax.random.split(collect[0], self.config.workers)
         return keys, collect, learn[0]
-
-    def starts(self, state: DistantState) -> list[Any]:
-        """Where the environments of all workers are, packed; `None` is at their start."""
-        loops = state.loops or (None,) * self.config.workers
-        return [None if loop is None else pack(loop) for loop in loops]
 
     def run(
         self, state: DistantState, updates: int, sums: Mapping[str, Any] | None = None
@@ -161,10 +148,7 @@ class DistantProgram(abc.ABC):
 
     def fetch(self, state: DistantState) -> DistantState:
         """The state as a checkpoint keeps it."""
-        if not (self.here and self.config.deterministic):
-            return state
-        loops = [None if loop is None else unpack(self.share.loop, loop) for loop in self.here]
-        return dataclasses.replace(state, loops=tuple(loops))
+        return state
 
     def policies(self, state: DistantState) -> Policy:
         """The policy, as one whose arrays have a leading axis of one member."""
@@ -195,6 +179,39 @@ class DistantProgram(abc.ABC):
     def progress(self, state: DistantState) -> np.float32:
         """The share of training that is done."""
         return np.float32(min(float(state.updates) / float(self.total_updates), 1.0))
+
+
+class CollectingProgram(DistantProgram):
+    """Workers that each have a share of the environments, and go on in them."""
+
+    def __init__(self, learners: Sequence[Any], env: World, config: Config):
+        super().__init__(learners, env, config)
+        self.algorithm.check_devices(config.num_envs, config.workers)
+        num_envs = config.num_envs // config.workers
+        self.told = (num_envs,)
+        self.share = share_of(self.algorithm, env, num_envs, config.unroll)
+        self.here: list[Any] = []  # where environments are, of workers that are asked in order
+
+    def _init(self, key: PRNGKeyArray) -> DistantState:
+        state = super()._init(key)
+        if not self.config.deterministic:
+            return state
+        _, key_reset, key_run = jax.random.split(key, 3)
+        acting, workers = self.algorithm.acting(state.algorithm), range(self.config.workers)
+        starts, keys = ([jax.random.fold_in(k, w) for w in workers] for k in (key_reset, key_run))
+        loops = tuple(self.share.start(acting, key) for key in starts)
+        return dataclasses.replace(state, keys=jnp.stack(keys), loops=loops)
+
+    def starts(self, state: DistantState) -> list[Any]:
+        """Where the environments of all workers are, packed; `None` is at their start."""
+        loops = state.loops or (None,) * self.config.workers
+        return [None if loop is None else pack(loop) for loop in loops]
+
+    def fetch(self, state: DistantState) -> DistantState:
+        if not (self.here and self.config.deterministic):
+            return state
+        loops = [None if loop is None else unpack(self.share.loop, loop) for loop in self.here]
+        return dataclasses.replace(state, loops=tuple(loops))
 
 
 @jax.jit

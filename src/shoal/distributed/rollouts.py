@@ -24,13 +24,13 @@ from shoal.agents.stale import Stale
 from shoal.core.algorithm import Algorithm, AlgState, Trajectory
 from shoal.distributed.arrays import pack, unpack
 from shoal.distributed.collecting import IN_FLIGHT, AsTheyCome, InOrder, Sample, pair
-from shoal.distributed.program import DistantProgram, DistantState, Metrics
+from shoal.distributed.program import CollectingProgram, DistantState, Metrics
 from shoal.distributed.worker import RolloutWorker
 
 MOST_LAGS = 8  # in the histogram
 
 
-class RolloutProgram(DistantProgram):
+class RolloutProgram(CollectingProgram):
     """The learner, and what its workers are at."""
 
     worker = RolloutWorker

@@ -27,13 +27,13 @@ from shoal.core.errors import UserError, require
 from shoal.distributed.arrays import pack, size, unpack
 from shoal.distributed.collecting import InOrder, pair
 from shoal.distributed.gradients import GradientWorker, Pushed, gradient_structure, pulled
-from shoal.distributed.program import DistantProgram, DistantState, Metrics
+from shoal.distributed.program import CollectingProgram, DistantState, Metrics
 from shoal.distributed.pushes import Pushes
 from shoal.distributed.tree import Coordinator, groups, merged
 from shoal.distributed.worker import Worker
 
 
-class ServerProgram(DistantProgram):
+class ServerProgram(CollectingProgram):
     """The server, which is whoever runs this."""
 
     @property

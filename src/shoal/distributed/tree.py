@@ -15,11 +15,11 @@ from shoal.distributed.arrays import Packed, pack, unpack
 from shoal.distributed.collecting import InOrder
 from shoal.distributed.crew import Crew, Ident, actor
 from shoal.distributed.gradients import GradientWorker, Pushed, gradient_structure
-from shoal.distributed.worker import Worker
+from shoal.distributed.worker import CollectingWorker
 from shoal.runs.durable import Json
 
 
-class Coordinator(Worker):
+class Coordinator(CollectingWorker):
     """One group's: what a worker is for the server, and a server for its workers.
 
     Args:

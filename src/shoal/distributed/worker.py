@@ -7,40 +7,43 @@ from typing import Any
 
 from shoal.distributed.arrays import PAIR, Packed, pack, unpack
 from shoal.distributed.crew import Ident
-from shoal.distributed.share import Share, share_of
+from shoal.distributed.share import share_of
 from shoal.envs.host.world import HostWorld
 from shoal.runs.config import Config
 from shoal.runs.durable import Json
+from shoal.training.devices import prepare
+from shoal.training.run import parts
 
 
 class Worker:
-    """Makes the algorithm and its share of the environments as the run's configuration says."""
+    """Makes the algorithm and the environment as the run's configuration says."""
 
-    def __init__(self, config: Json, folder: str, num_envs: int):
+    def __init__(self, config: Json, folder: str):
         with contextlib.suppress(OSError):  # on another machine there may be no such folder
             os.chdir(folder)
         if hasattr(os, "sched_setaffinity"):  # the run itself may be pinned to one core
             os.sched_setaffinity(0, range(os.cpu_count() or 1))
-        from shoal.training.devices import prepare
-        from shoal.training.run import parts
-
         prepare()
         self.config = Config.from_json(config)
         self.algorithm, env = parts(self.config)
         if isinstance(env, HostWorld):  # this process is a worker, which may die
             env = dataclasses.replace(env, in_process=True)
-        self.share = self.make_share(env, num_envs)
-
-    def make_share(self, env: Any, num_envs: int) -> Share:
-        """How this worker collects."""
-        return share_of(self.algorithm, env, num_envs, self.config.unroll)
+        self.env = env
 
     def ready(self, ident: Ident) -> Any:
         """That it runs, and as which process."""
         return (ident, os.getpid()), None
 
 
-class RolloutWorker(Worker):
+class CollectingWorker(Worker):
+    """Has a share of `num_envs` environments."""
+
+    def __init__(self, config: Json, folder: str, num_envs: int):
+        super().__init__(config, folder)
+        self.share = share_of(self.algorithm, self.env, num_envs, self.config.unroll)
+
+
+class RolloutWorker(CollectingWorker):
     """Sends what it saw."""
 
     def collect(self, ident: Ident, weights: Packed, loop: Packed | None, keys: Packed) -> Any:
