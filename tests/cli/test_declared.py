@@ -13,7 +13,13 @@ from shoal.cli.declared import check_options, fields
 from shoal.core.errors import UserError
 
 ENTRIES = registry.ALGORITHMS | registry.ENVIRONMENTS
-COMPOUND = ("hidden", "payoffs", "actions", "players")  # or "..._hidden": left to the parser
+COMPOUND = (
+    "hidden",
+    "payoffs",
+    "actions",
+    "players",
+    "behaviour",
+)  # or "..._hidden": left to the parser
 
 
 @pytest.mark.parametrize("name", ENTRIES)

@@ -2,7 +2,7 @@ r"""CMA-ES: a normal distribution of parameters whose whole covariance adapts, a
 
     m        <-  m + c_m sigma <y>,                  y_j = C^(1/2) z_j,  <y> = sum_j w_j y_j
     p_sigma  <-  (1 - c_s) p_sigma + sqrt(c_s (2 - c_s) mu_eff) C^(-1/2) <y>
-    sigma    <-  sigma exp( c_s / d_s (|p_sigma| / E|N(0, I)| - 1) )
+    sigma    <-  sigma exp( c_s / d_s (norm(p_sigma) / E norm(N(0, I)) - 1) )
     p_c      <-  (1 - c_c) p_c + h sqrt(c_c (2 - c_c) mu_eff) <y>
     C        <-  (1 - c_1 - c_mu + (1 - h) c_1 c_c (2 - c_c)) C + c_1 p_c p_c'
                  + c_mu sum_j w_j y_j y_j'

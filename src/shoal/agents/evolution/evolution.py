@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from shoal.agents.evolution.evolved_policy import EvolvedPolicy
+from shoal.agents.evolution.population import by_member, draw, of_members
 from shoal.agents.fields import Networks
 from shoal.agents.scales import ScaledPolicy, Scales
 from shoal.core.algorithm import Algorithm, Carry, Extras, Metrics, Policy, Trajectory
@@ -163,17 +163,9 @@ class Evolution(Networks, Algorithm):
         return jax.lax.dynamic_slice_in_dim(both, first % 2, count)
 
     def _draw(self, state: EvolutionState, numbers: Int[Array, "M"]) -> Float[Array, "M G D"]:
-        """Noise that depends on the generation and a number alone, so that a larger population has
-        the same first members."""
-        leaves, groups = jax.tree.leaves(state.params["mean"]), _groups(state).count
+        """The noise of those numbers in this generation."""
         key = jax.random.fold_in(state.key, state.generation)
-
-        def one(number: Int[Array, ""]) -> Float[Array, "G D"]:
-            keys = jax.random.split(jax.random.fold_in(key, number), len(leaves))
-            parts = [jax.random.normal(k, x.shape) for k, x in zip(keys, leaves)]
-            return rows_of(parts, groups)
-
-        return jax.vmap(one)(numbers)
+        return draw(state.params["mean"], _groups(state).count, key, numbers)
 
     def _policies(self, state: EvolutionState, noise: Float[Array, "M G D"]) -> EvolvedPolicy:
         """Those that noise makes."""
@@ -211,7 +203,7 @@ class Evolution(Networks, Algorithm):
             action = distribution.sample(key) if self.stochastic else distribution.mode()
             return action, carry
 
-        inputs = jax.tree.map(lambda x: _by_member(x, members), (seen, carry))
+        inputs = jax.tree.map(lambda x: by_member(x, members), (seen, carry))
         outputs = jax.vmap(play)(acting.members, jax.random.split(key, members), *inputs)
         action, carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outputs)
         return action, carry, None
@@ -268,22 +260,6 @@ class Evolution(Networks, Algorithm):
             "fitness_max": jnp.nanmax(fitness, 0).mean(),
             "fitness_std": jnp.nanstd(fitness, 0).mean(),
         }
-
-
-def of_members(x: Float[Array, "B N *K"], groups: Groups, members: int) -> Float[Array, "M G *K"]:
-    """The mean over the agents of each group and over each member's environments."""
-    of_agent = np.array(groups.of_agent)
-    each = jnp.stack([x[:, of_agent == g].mean(1) for g in range(groups.count)], 1)
-    return _by_member(each, members).mean(1)
-
-
-def _by_member(x: Array, members: int) -> Array:
-    """The environments of each member, `[M, B / M, ...]`."""
-    require(
-        x.shape[0] % members == 0,
-        f"{x.shape[0]} environments cannot be shared out evenly among {members} members",
-    )
-    return x.reshape(members, -1, *x.shape[1:])
 
 
 def _groups(state: EvolutionState) -> Groups:

@@ -19,8 +19,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from shoal.agents.evolution.evolution import EvolutionState, of_members
+from shoal.agents.evolution.evolution import EvolutionState
 from shoal.agents.evolution.openai_es import OpenAIES, ranks
+from shoal.agents.evolution.population import of_members
 from shoal.core.algorithm import Metrics, Trajectory
 from shoal.core.env import EnvSpec
 from shoal.core.errors import unknown
