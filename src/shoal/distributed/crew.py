@@ -7,6 +7,7 @@ A worker that dies, or does not answer in time, is replaced, after a wait that d
 failure in a row, until a budget is used up. A cluster may shrink and grow: who has no room waits.
 """
 
+import os
 import time
 import uuid
 from collections import deque
@@ -220,7 +221,7 @@ def actor(ray: Any, kind: type, words: Sequence[Any], cpus: int = 1) -> Any:
     """A new actor of one thread, which Ray does not restart by itself."""
     quiet = {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false",
         "OMP_NUM_THREADS": "1",
     }
     remote = ray.remote(kind).options(

@@ -37,7 +37,7 @@ class Played(NamedTuple):
     """What came of a part of a generation."""
 
     digest: int  # of the parameters that it was played with
-    told: Packed | None  # fitness, behaviours and what was seen; `None` from who has lost track
+    told: Any  # fitness, behaviours and what was seen, packed; `None` from who has lost track
     totals: dict[str, float]
 
 
@@ -153,7 +153,7 @@ class EvolutionProgram(DistantProgram):
         keys, _, key = self.keys(state)
         with self.waiting():
             found, traffic = self._generation(state.algorithm, key)
-        parts = [unpack(self._part.told, part.told or []) for part in found]
+        parts = [unpack(self._part.told, part.told) for part in found]
         fitness, behaviours = (
             jax.tree.map(lambda *xs: np.concatenate(xs), *column)
             for column in list(zip(*parts))[:2]

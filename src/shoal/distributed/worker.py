@@ -5,6 +5,9 @@ import dataclasses
 import os
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from shoal.distributed.arrays import PAIR, Packed, pack, unpack
 from shoal.distributed.crew import Ident
 from shoal.distributed.share import share_of
@@ -25,7 +28,8 @@ class Worker:
             os.sched_setaffinity(0, range(os.cpu_count() or 1))
         prepare()
         self.config = Config.from_json(config)
-        self.algorithm, env = parts(self.config)
+        algorithm, env = parts(self.config)
+        self.algorithm = jax.tree.map(jnp.asarray, algorithm)  # as who learns has it, to the bit
         if isinstance(env, HostWorld):  # this process is a worker, which may die
             env = dataclasses.replace(env, in_process=True)
         self.env = env
