@@ -51,7 +51,7 @@ def test_together_workers_make_the_step_of_the_mean_of_their_gradients(ray):
             for worker in range(WORKERS):
                 acting, packed = algo.acting(expected), pack(loops[worker])
                 trajectory, _, packed = program.share.collect(acting, packed, keys[worker], KEY)
-                loops[worker] = unpack(program.share.loop, packed)
+                loops[worker] = unpack(program.share.loop, packed or [])
                 gradients.append(algo.gradient(expected, trajectory)[0])
             expected, _ = algo.apply(
                 expected, Gradient.mean(gradients), jnp.float32(program.progress(now))
