@@ -46,11 +46,6 @@ class Settings:
     """Tuned settings: auto, none, a name that `shoal info` shows, or a file, x.toml."""
     evaluations: Count
     """How often to evaluate during training."""
-    workers: Natural
-    """Workers on Ray that collect, each in a process of its own; 0: whoever learns collects."""
-    server: Server
-    """How a server of parameters takes the workers' gradients: when all are there (sync), as they
-    come (async), or as they come but none too far ahead (ssp); none: workers send what they saw."""
     seed: Seed = 0
     """The first seed."""
     seeds: Count = 1
@@ -65,6 +60,11 @@ class Settings:
 class Train(Settings):
     """Train an algorithm in an environment."""
 
+    workers: Natural = 0
+    """Workers on Ray that collect, each in a process of its own; 0: whoever learns collects."""
+    server: Server = "none"
+    """How a server of parameters takes the workers' gradients: when all are there (sync), as they
+    come (async), or as they come but none too far ahead (ssp); none: workers send what they saw."""
     staleness: Natural = 4
     """Updates that a worker of ssp may be ahead of the slowest, or that a sample may be behind."""
     backups: Natural = 0
@@ -171,7 +171,10 @@ def read_settings(
     on_host = backend_of(world).on_host
     table = presets.resolve(algorithm, environment, continuous, preset, on_host)
     learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
+    where = {name: table.pop(name) for name in ("workers", "server")}
     usual = {"preset": preset, "steps": table.pop("total_steps"), **table, **own}
+    if issubclass(kind, Train):
+        usual |= where
     verb = kind.__name__.lower()
     default = kind(learner, world, **usual)
     options = parse(default, arguments, f"shoal {verb} {algorithm} {environment}")
