@@ -87,6 +87,10 @@ class Config:
         check_values(Config, given, "config.json")
         return Config(**given)
 
+    def here(self) -> "Config":
+        """The same run in this process alone, for who only reads it."""
+        return dataclasses.replace(self, processes=1, workers=0)
+
     @property
     def hash(self) -> str:
         """Of what a run is, however long and wherever it runs; a checkpoint of another hash
