@@ -111,7 +111,8 @@ class GangProgram(Program):
 
     def policies(self, state: State) -> Policy:
         with self._entering("policies"):
-            arrays = self._read(self._policy_arrays(self._arrays, state))
+            arrays = jax.block_until_ready(self._policy_arrays(self._arrays, state))
+            arrays = jax.tree.map(self._whole, arrays)
             return eqx.combine(jax.device_put(arrays), structure_of(self._policy_shapes(state)))
 
     # Announcements.
@@ -148,7 +149,11 @@ class GangProgram(Program):
         return self._spread(super()._start(state, sums), STATE_SPEC)
 
     def _read(self, tree: Any) -> Any:
-        return jax.tree.map(self._whole, tree)
+        """Metrics `[D, K]`: the first device's, or what each group of devices has of its members.
+        Nothing queues up behind a program whose devices wait for each other."""
+        jax.block_until_ready(tree)
+        together = self._config.member_devices == 1
+        return jax.tree.map(_first if together else self._whole, tree)
 
     def _at(self, spec: PartitionSpec) -> NamedSharding:
         return NamedSharding(self._mesh, spec)
@@ -168,8 +173,7 @@ class GangProgram(Program):
 
     def _whole(self, x: Array) -> Any:
         """An array with the parts of all devices, in the memory of this process."""
-        here = self._replicate(x).addressable_data(0)
-        return jax.block_until_ready(here) if _is_key(x) else np.asarray(here)
+        return _first(self._replicate(x))
 
     def _place_leaf(self, x: Any) -> Array:
         """What rank 0 has, or elsewhere only the shape of."""
@@ -196,9 +200,8 @@ class GangProgram(Program):
     @cached_property
     def _tell(self) -> Callable[[Array], Array]:
         """Gives all devices what the first has, to the bit."""
-        specs = {"in_specs": _RANKS_SPEC, "out_specs": _RANKS_SPEC}
-        told = jax.shard_map(lambda x: broadcast(x, _RANKS), mesh=self._row, **specs)
-        return jax.jit(told)
+        tell, row = lambda x: broadcast(x, _RANKS), self._row
+        return jax.jit(jax.shard_map(tell, mesh=row, in_specs=_RANKS_SPEC, out_specs=_RANKS_SPEC))
 
 
 class _Together:
@@ -221,6 +224,12 @@ def follow(gang: Membership) -> None:
     _, found = gang.hear()
     config = Config.from_json(found)
     GangProgram(*rebuild(config), config).follow()
+
+
+def _first(x: Array) -> Any:
+    """The part of this process's first device, once it is there."""
+    here = jax.block_until_ready(x.addressable_data(0))
+    return here if _is_key(x) else np.asarray(here)
 
 
 def _is_key(x: Any) -> bool:

@@ -43,7 +43,7 @@ class Job:
     first: int
     """The number of its first accelerator, on a machine that has some."""
     lifeline: int
-    """A socket to the supervisor, which closes with it, and to which the rank shows that it lives."""
+    """A socket to the supervisor, which closes with it, to which the rank shows that it lives."""
     terminal: list[int]
     """Standard output and error of the user, for rank 0; what is printed else is a log."""
 

@@ -28,11 +28,8 @@ Fetched = dict[str, np.ndarray]
 _AXES, _AXIS_TYPES = (AXIS, "members"), (AxisType.Auto, AxisType.Auto)
 # Compiles in a quarter of the time, for what runs once.
 _COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-STATE_SPEC, MEMBERS_SPEC, REPLICATED_SPEC = (
-    PartitionSpec(*_AXES),
-    PartitionSpec("members"),
-    PartitionSpec(),
-)
+STATE_SPEC, MEMBERS_SPEC = PartitionSpec(*_AXES), PartitionSpec("members")
+REPLICATED_SPEC = PartitionSpec()
 
 
 class Program:
