@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from shoal.core.algorithm import (
+    Acting,
     Algorithm,
     AlgState,
     Carry,
@@ -27,6 +28,7 @@ from shoal.core.algorithm import (
 from shoal.core.env import EnvSpec, TimeStep, paid, settle, to_act_on
 from shoal.core.teams import mean_returns
 from shoal.envs.host.env import HostStep
+from shoal.envs.host.shared import fields
 from shoal.envs.host.steps import acting_key, draw_seeds, seeds_of, timestep_of
 from shoal.envs.host.vector import HostVector
 from shoal.envs.host.world import HostWorld
@@ -104,7 +106,7 @@ class OnHost:
         self._arrays, self._static = eqx.partition(algorithm, eqx.is_array)
         self._loop: Loop | None = None
         self._init, self._next = jax.jit(self._make), jax.jit(_next)
-        self._act = jax.jit(self._choose)
+        self._act, self._acting = jax.jit(self._choose), jax.jit(self._acting_of)
         # In place: a replay is most of a state, and an update changes little of it.
         self._learn = jax.jit(self._improve, donate_argnums=1)
 
@@ -119,7 +121,9 @@ class OnHost:
             WorldFailed: a world failed and was not to be replaced, or too often.
         """
         (key, key_collect, key_learn), updates = self._next(state.key, state.updates)
-        steps, totals = self._collect(state, key_collect)
+        progress = np.float32(min(float(state.updates) / self.total_updates, 1.0))
+        acting = self._acting(self._arrays, state.algorithm)
+        steps, totals = self.collect(acting, progress, key_collect, state.key)
         algorithm, metrics = self._learn(self._arrays, state.algorithm, steps, key_learn)
         state = HostState(algorithm, key, updates)
         return state, jax.tree.map(np.asarray, metrics) | totals
@@ -133,10 +137,10 @@ class OnHost:
 
     def compile(self, state: HostState) -> None:
         """Starts the workers and compiles; nothing is learned."""
-        key = jax.random.key(0)
-        steps, _ = self._collect(state, key)
+        key, acting = jax.random.key(0), self._acting(self._arrays, state.algorithm)
+        steps, _ = self.collect(acting, np.float32(0.0), key, state.key)
         self._learn.lower(self._arrays, state.algorithm, steps, key).compile()
-        self._start(state)
+        self.start(acting, state.key)
 
     def close(self) -> None:
         """Ends the workers."""
@@ -144,21 +148,25 @@ class OnHost:
             self._loop.vector.close()
             self._loop = None
 
-    def _start(self, state: HostState) -> Loop:
-        """New episodes, and workers where there are none."""
+    def start(self, acting: Acting, key: PRNGKeyArray) -> Loop:
+        """New episodes, which `key` decides, and workers where there are none."""
         old = self._loop
         vector = old.vector if old else self.world.vector(self.num_envs, self.report)
-        carry = self._fresh_carry(self._algorithm(self._arrays), state.algorithm)
-        self._structure = jax.tree.structure((self._arrays, state.algorithm))
-        self._loop = Loop(vector, self.world.spec, state.key, carry)
+        carry = self._fresh_carry(self._algorithm(self._arrays), acting)
+        self._structure = jax.tree.structure((self._arrays, acting))
+        self._loop = Loop(vector, self.world.spec, key, carry)
         return self._loop
 
-    def _collect(self, state: HostState, key: PRNGKeyArray) -> tuple[Steps, dict[str, Any]]:
-        loop = self._loop or self._start(state)
+    def collect(
+        self, acting: Acting, progress: np.float32, key: PRNGKeyArray, key_reset: PRNGKeyArray
+    ) -> tuple[Steps, dict[str, Any]]:
+        """Steps all environments `unroll` times. Also returns sums over episodes that ended.
+        `key_reset` decides the first episodes, of workers that there were not."""
+        loop = self._loop or self.start(acting, key_reset)
         totals = dict.fromkeys(self._counts, 0.0)
         record, rows, carry_0 = None, [], None
         # Once: to take modules apart in every step would cost more than a small network.
-        leaves = jax.tree.leaves((self._arrays, state.algorithm))
+        leaves = jax.tree.leaves((self._arrays, acting))
         seeds = draw_seeds(key, self.unroll)
         for t in range(self.unroll):
             shown = loop.shown
@@ -173,7 +181,6 @@ class OnHost:
                 rows = jax.tree.leaves(record)
             for row, value in zip(rows, jax.tree.leaves(step)):
                 row[t] = value
-        progress = np.float32(min(float(state.updates) / self.total_updates, 1.0))
         last = jax.tree.map(np.copy, loop.shown)
         steps = Steps(record, carry_0, last, loop.carry, progress)
         return steps, {name: np.float32(total) for name, total in totals.items()}
@@ -186,8 +193,11 @@ class OnHost:
     def _read(self, shown: HostStep) -> TimeStep:
         return timestep_of(shown, self.world.spec.action)
 
-    def _fresh_carry(self, algorithm: Algorithm, state: AlgState) -> Carry:
-        return batch_carry(algorithm.initial_carry(algorithm.acting(state)), self.num_envs)
+    def _acting_of(self, arrays: Any, state: AlgState) -> Acting:
+        return self._algorithm(arrays).acting(state)
+
+    def _fresh_carry(self, algorithm: Algorithm, acting: Acting) -> Carry:
+        return batch_carry(algorithm.initial_carry(acting), self.num_envs)
 
     def _make(self, arrays: Any, key: PRNGKeyArray) -> HostState:
         key_algorithm, _, key_run = jax.random.split(key, 3)
@@ -196,12 +206,12 @@ class OnHost:
 
     def _choose(self, leaves: list[Array], shown: HostStep, carry: Carry, done, seed) -> Any:
         """An action of all environments; also the carry before and after it."""
-        arrays, state = jax.tree.unflatten(self._structure, leaves)
+        arrays, acting = jax.tree.unflatten(self._structure, leaves)
         algorithm = self._algorithm(arrays)
-        carry = where_done(done, self._fresh_carry(algorithm, state), carry)
+        carry = where_done(done, self._fresh_carry(algorithm, acting), carry)
         key = acting_key(seed)
         timestep = to_act_on(self._read(shown))
-        action, after, extras = algorithm.act(algorithm.acting(state), timestep, carry, key)
+        action, after, extras = algorithm.act(acting, timestep, carry, key)
         name = type(algorithm).__name__
         check_action(action, self.world.spec, self.num_envs, f"{name}.act")
         check_same(carry, after, f"{name}.act", "carry")
@@ -211,18 +221,50 @@ class OnHost:
         self, arrays: Any, state: AlgState, steps: Steps, key: PRNGKeyArray
     ) -> tuple[AlgState, Metrics]:
         algorithm = self._algorithm(arrays)
+        trajectory = self._trajectory(algorithm, algorithm.acting(state), steps)
+        after, metrics = algorithm.learn(state, trajectory, key)
+        check_same(state, after, f"{type(algorithm).__name__}.learn")
+        return _own(after), metrics
+
+    def _trajectory(self, algorithm: Algorithm, acting: Acting, steps: Steps) -> Trajectory:
+        """What was collected, as algorithms read it."""
         shown, action, extras, successor = steps.record
         before = self._read(shown)
         after = settle(before, self._read(successor))
         transitions = Transition(to_act_on(before), action, extras, after)
-        fresh = self._fresh_carry(algorithm, state)
+        fresh = self._fresh_carry(algorithm, acting)
         last_carry = where_done(transitions.successor.done[-1], fresh, steps.last_carry)
         last = to_act_on(self._read(steps.last))
-        progress = jnp.asarray(steps.progress)
-        trajectory = Trajectory(transitions, steps.carry, last, last_carry, progress)
-        after, metrics = algorithm.learn(state, trajectory, key)
-        check_same(state, after, f"{type(algorithm).__name__}.learn")
-        return _own(after), metrics
+        return Trajectory(transitions, steps.carry, last, last_carry, jnp.asarray(steps.progress))
+
+    # For who collects here and learns elsewhere.
+
+    def read(self, acting: Acting, steps: Steps) -> Trajectory:
+        """What `collect` gave, as algorithms read it; to be compiled."""
+        return self._trajectory(self._algorithm(self._arrays), acting, steps)
+
+    def steps_like(self, acting: Any) -> Steps:
+        """The shapes of what `collect` gives, as `acting` are shapes; starts no worker."""
+        facts, b = self.world.facts, self.num_envs
+        named: dict[str, Any] = dict.fromkeys(HostStep._fields) | {
+            name: jax.ShapeDtypeStruct((b, *shape), kind)
+            for name, (kind, shape) in fields(facts).items()
+        }
+        shown = HostStep(**named)
+        self._structure = jax.tree.structure((self._arrays, acting))
+
+        def choose(acting: Acting, shown: HostStep) -> Any:
+            carry = self._fresh_carry(self._algorithm(self._arrays), acting)
+            leaves = jax.tree.leaves((self._arrays, acting))
+            seed = jnp.zeros(4, jnp.uint32)
+            return self._choose(leaves, shown, carry, jnp.ones(b, bool), seed)
+
+        action, before, after, extras = jax.eval_shape(choose, acting, shown)
+        record = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((self.unroll, *x.shape), x.dtype),
+            (shown, action, extras, shown),
+        )
+        return Steps(record, before, shown, after, np.float32(0.0))
 
 
 class HostProgram:

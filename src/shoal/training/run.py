@@ -484,10 +484,16 @@ def read_config(run: RunDirectory) -> Config:
 
 def rebuild(config: Config, env: World | str | None = None) -> tuple[list[Learner], World]:
     """The learners and the environment that a configuration names; `env` takes its place."""
+    algorithm, world = parts(config, env)
+    return make_learners(config, algorithm, world), world
+
+
+def parts(config: Config, env: World | str | None = None) -> tuple[Any, World]:
+    """The algorithm and the environment that a configuration names; `env` takes its place."""
     algorithm = _made("algorithm", registry.make_algorithm, config.algorithm, config)
     world = _world(config, config.environment if env is None else env)
     algorithm.check(world.spec)
-    return make_learners(config, algorithm, world), world
+    return algorithm, world
 
 
 def _world(config: Config, env: World | str) -> World:

@@ -1,0 +1,198 @@
+"""A Ray cluster: one of a run's own, on this machine alone, or the one at an address.
+
+Ray starts and watches the processes; nothing here listens to anybody else. One of our own is on the
+loopback, asks for a token that only this user can read, and is gone when the run is, whatever ended
+it: `reaper` sees to that. Moritz et al. 2018, arXiv:1712.05889.
+"""
+
+import atexit
+import contextlib
+import functools
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import types
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from shoal.core import child
+from shoal.core.errors import Failure, UserError, in_a_line, optional, require
+from shoal.distributed.reaper import MARK
+
+LEAST_STORE = 80_000_000  # bytes; Ray takes no fewer than 75 MiB
+ANSWER_SECONDS = 10  # for a cluster at an address
+GOING_SECONDS = 5  # for the processes of our own to go
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# Without this, Ray on Linux turns a loopback address into one that all machines reach.
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+
+
+@contextlib.contextmanager
+def cluster(address: str, cpus: int, store: int) -> Iterator[Any]:
+    """The module `ray`, connected; as it is, where it is connected already.
+
+    Args:
+        address: HOST:PORT of a cluster; where it is empty, one is started here.
+        cpus: how many actors of one CPU there must be room for.
+        store: bytes that are on their way at once.
+
+    Raises:
+        UserError: Ray is not installed, the address does not answer or refuses the token, the
+            cluster is too small, or `/dev/shm` is.
+    """
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():  # whoever did so ends it
+        yield ray
+    elif address:
+        with _at(address, cpus) as ray:
+            yield ray
+    else:
+        with _own(cpus, max(store, LEAST_STORE)) as ray:
+            yield ray
+
+
+@contextlib.contextmanager
+def _own(cpus: int, store: int) -> Iterator[Any]:
+    _check_store(store)
+    folder = Path(tempfile.mkdtemp(prefix="shoal-ray-"))  # for this user alone
+    own = {**_QUIET, **_LOOPBACK, "RAY_AUTH_TOKEN_PATH": str(_token()), MARK: str(folder)}
+    ours = MARK in sys.modules.get("ray", _NOTHING).__dict__
+    require(
+        ours or "ray" not in sys.modules,
+        "Ray was imported before it could be kept to this machine: call ray.init() first, and the "
+        "workers are started there, or do not import it",
+    )
+    reaper = child.start(
+        "shoal.distributed.reaper", str(folder), stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        with _environment(own):
+            ray = optional("ray", "Ray", "ray")
+            setattr(ray, MARK, True)
+            with _own_signals(), warnings.catch_warnings():
+                # It starts programs, which is safe whatever threads there are.
+                warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+                ray.init(
+                    num_cpus=cpus,
+                    object_store_memory=store,
+                    include_dashboard=False,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=str(folder),
+                    **_SILENT,
+                )
+        yield ray
+    finally:
+        _leave()
+        assert reaper.stdin is not None
+        reaper.stdin.close()  # it sees to what is left
+        child.end(reaper, time.monotonic() + GOING_SECONDS)
+
+
+@contextlib.contextmanager
+def _at(address: str, cpus: int) -> Iterator[Any]:
+    host, _, port = address.rpartition(":")
+    require(bool(host) and port.isdigit(), f"address is '{address}', expected HOST:PORT")
+    try:
+        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"no Ray cluster answers at {address}: {in_a_line(error)}") from error
+    with _environment(_QUIET):
+        ray = optional("ray", "Ray", "ray")
+    try:
+        with _own_signals():
+            ray.init(address=address, **_SILENT)
+    except Exception as error:  # Ray raises what it likes
+        why = in_a_line(error, named=False)
+        raise UserError(f"the Ray cluster at {address} does not let this run in: {why}") from error
+    try:
+        there = int(ray.cluster_resources().get("CPU", 0))
+        require(cpus <= there, f"the run needs {cpus} CPUs, the cluster at {address} has {there}")
+        yield ray
+    finally:
+        _leave()
+
+
+@functools.cache
+def _token() -> Path:
+    """A file with the token of this process's clusters: Ray reads it once in a process."""
+    folder = Path(tempfile.mkdtemp(prefix="shoal-token-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    return token
+
+
+_NOTHING = types.ModuleType("nothing")
+_SILENT = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.CRITICAL}
+
+
+def _leave() -> None:
+    import ray
+
+    with contextlib.suppress(Exception):
+        ray.shutdown()
+
+
+def _check_store(store: int) -> None:
+    """Raises `UserError` where shared memory is too small: Ray would fall back to the disk."""
+    shared = Path("/dev/shm")
+    free = shutil.disk_usage(shared).free if shared.is_dir() else store
+    require(
+        store <= free,
+        f"/dev/shm has {free / 1e6:.0f} MB left and {store / 1e6:.0f} MB are needed: make it "
+        "larger (docker run --shm-size), or samples smaller with --num-envs or --unroll",
+    )
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Within it the environment has these too: processes that are started keep them."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes over signals that a run has handlers for; within it they are kept."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # not in the main thread: nothing was taken over
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def gone(ray: Any, error: BaseException) -> bool:
+    """Whether an error says that a process or a machine was lost, and nothing else."""
+    errors = ray.exceptions
+    lost = (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError)
+    cause = getattr(error, "cause", None)
+    return isinstance(error, lost) or isinstance(cause, lost)
+
+
+def raised(error: BaseException) -> Failure:
+    """What a worker raised, in a line."""
+    cause = getattr(error, "cause", None) or error
+    if isinstance(cause, UserError):
+        raise cause
+    return Failure(f"a worker failed: {in_a_line(cause)}")

@@ -1,0 +1,118 @@
+"""What a learner's workers are asked for, and when: as they come, or in order."""
+
+import contextlib
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array, Key
+
+from shoal.distributed.arrays import Packed, pack
+from shoal.distributed.crew import Answer, Crew
+
+IN_FLIGHT = 2  # calls that a worker has to answer at most: back-pressure
+
+
+class Sample(NamedTuple):
+    """What a worker saw, and the version of the parameters that it acted with."""
+
+    trajectory: Packed
+    totals: dict[str, float]
+    version: int
+
+
+class AsTheyCome:
+    """Every worker always has something to do, with the newest parameters that there were when it
+    was asked. What is more than `staleness` versions old is refused.
+
+    Of each worker it holds where its environments are as of its last answer, and as of all that it
+    was asked: references, which stay with Ray.
+    """
+
+    def __init__(self, crew: Crew, staleness: int):
+        self.crew, self.staleness, self.refused = crew, staleness, 0
+        self._here: list[Any] = [None] * len(crew)
+        self._ahead: list[Any] = [None] * len(crew)
+        self._version, self._weights, self._asked = -1, None, 0
+        self._samples: list[Sample] = []
+
+    def wait(self, version: int, weights: Any, keys: Key[Array, "W"]) -> list[Sample]:
+        """As many samples as there are workers, whoever made them. `weights()` packs parameters,
+        once a version."""
+        if version != self._version:
+            self._version, self._weights = version, self.crew.put(weights())
+        self._accept([])
+        while len(self._samples) < len(self.crew):
+            for worker in self.crew.free(IN_FLIGHT):
+                self._ask(worker, keys)
+            self._accept(self.crew.answers())
+        found, self._samples = self._samples[: len(self.crew)], self._samples[len(self.crew) :]
+        return found
+
+    def _ask(self, worker: int, keys: Key[Array, "W"]) -> None:
+        self._asked += 1
+        key = jax.random.fold_in(keys[worker], self._asked)
+        pair, here = pack([key, jax.random.fold_in(key, 0)]), self._ahead[worker]
+        ask, note = self.crew.ask, self._version
+        self._ahead[worker] = ask(worker, "collect", self._weights, here, pair, note=note)
+
+    def _accept(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            if answer.lost:  # whoever takes its place goes on from there
+                self._ahead[answer.worker] = self._here[answer.worker]
+            else:
+                self._here[answer.worker] = answer.kept
+                self._samples.append(_sample(answer))
+        fresh = [s for s in self._samples if self._version - s.version <= self.staleness]
+        self.refused += len(self._samples) - len(fresh)
+        self._samples = fresh
+
+
+class InOrder:
+    """Every worker is asked once an update, with its own key and parameters of one version: what
+    comes does not depend on who is fast, who dies, or when.
+
+    `here` is where the environments of each worker are, packed, as of the last `wait`.
+    """
+
+    def __init__(self, crew: Crew, here: list[Packed | None]):
+        self.crew, self.here = crew, here
+        self._calls: list[tuple[Any, ...]] = []
+        self._waiting: set[int] = set()  # workers whose call is on its way
+        self._found: dict[int, Sample] = {}
+        self._version = 0
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is something to wait for."""
+        return bool(self._calls)
+
+    def ask(self, version: int, weights: Packed, keys: Key[Array, "W"]) -> None:
+        """Asks all workers. `keys` are of the collecting."""
+        reference, self._version, self._found = self.crew.put(weights), version, {}
+        pairs = [pack([key, jax.random.fold_in(key, 0)]) for key in keys]
+        self._calls = [(reference, here, pair) for here, pair in zip(self.here, pairs)]
+        self._send()
+
+    def wait(self) -> list[Sample]:
+        """The samples of all workers, in order."""
+        while len(self._found) < len(self.crew):
+            self._send()
+            for answer in self.crew.answers():
+                self._waiting.discard(answer.worker)
+                with contextlib.suppress(LookupError):  # lost on its way: it is asked again
+                    if not answer.lost:
+                        self.here[answer.worker] = self.crew.get(answer.kept)
+                        self._found[answer.worker] = _sample(answer)
+        self._calls = []
+        return [self._found[k] for k in range(len(self.crew))]
+
+    def _send(self) -> None:
+        for worker in self.crew.free():
+            if worker not in self._waiting and worker not in self._found:
+                self.crew.ask(worker, "collect", *self._calls[worker], note=self._version)
+                self._waiting.add(worker)
+
+
+def _sample(answer: Answer) -> Sample:
+    trajectory, totals = answer.content
+    return Sample(trajectory, totals, answer.note)

@@ -1,0 +1,50 @@
+"""Ends the processes of a run's own Ray cluster once the run is gone, and removes their folder.
+
+Ray ends them too, but for some that may outlive a run that is killed. Standard library only.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+MARK = "SHOAL_RAY_FOLDER"  # in the environment of every process of a cluster: its folder
+PATIENCE = 3.0  # seconds for Ray to end them by itself
+
+
+def main() -> None:
+    """Waits for the end of standard input, which whoever started this holds open."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    folder = sys.argv[1]
+    while os.read(0, 1):
+        pass
+    until = time.monotonic() + PATIENCE
+    while marked(folder) and time.monotonic() < until:
+        time.sleep(0.1)
+    while left := marked(folder):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def marked(folder: str) -> list[int]:
+    """The processes that were started with that mark, but for this one."""
+    mark = f"{MARK}={folder}".encode()
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended, or is another user's
+            zombie = (place / "stat").read_bytes().rpartition(b")")[2].split()[:1] == [b"Z"]
+            if not zombie and mark in (place / "environ").read_bytes().split(b"\0"):
+                found.append(int(place.name))
+    return found
+
+
+if __name__ == "__main__":
+    main()
