@@ -1,6 +1,7 @@
 """Options of a gang, which several verbs have: what they ask for, and what starts it."""
 
 import dataclasses
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +101,7 @@ def _check_address(address: str, listens: bool) -> None:
     try:
         socket.create_server((host, int(port))).close()
     except OSError as error:
-        require(False, f"coordinator {address} cannot listen here: {error.strerror}")
+        require(False, f"coordinator {address} cannot listen here: {os.strerror(error.errno or 0)}")
 
 
 def _without(arguments: Arguments, names: tuple[str, ...]) -> Arguments:

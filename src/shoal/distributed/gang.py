@@ -90,14 +90,15 @@ class GangProgram(Program):
 
     def init(self, keys: Key[Array, "K"]) -> State:
         with self._entering("init"):
-            return super().init(self._spread(keys, MEMBERS_SPEC))
+            return self._even(super().init(self._spread(keys, MEMBERS_SPEC)))
 
     def run(
         self, state: State, updates: int, sums: Mapping[str, Any] | None = None
     ) -> tuple[State, Fetched, Fetched]:
         plain = sums and {name: np.asarray(value).tolist() for name, value in sums.items()}
         with self._entering("run", updates, plain):
-            return super().run(state, updates, sums)
+            state, total, last = super().run(state, updates, sums)
+            return self._even(state), total, last
 
     def place(self, state: State) -> State:
         """Gives each rank its part of rank 0's state; elsewhere only its shapes are looked at."""
@@ -166,6 +167,11 @@ class GangProgram(Program):
             return jax.make_array_from_callback(x.shape, self._at(spec), lambda part: x[part])
 
         return jax.tree.map(one, tree)
+
+    def _even(self, state: State) -> State:
+        """The same, with arrays without elements spread as others are: programs give them whole,
+        and each was compiled for one way."""
+        return jax.tree.map(lambda x: x if x.size else self._spread(_first(x), STATE_SPEC), state)
 
     @cached_property
     def _replicate(self) -> Callable[[Array], Array]:

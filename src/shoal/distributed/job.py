@@ -5,7 +5,8 @@ import json
 from dataclasses import dataclass
 
 LOST = 75  # the exit code of a rank that lost another one: all are to be started again
-ALIVE, BEGIN, END = b".()"  # what a rank shows its supervisor: it lives, a step begins and ends
+# What a rank shows its supervisor: it lives, all have joined, a step begins and ends.
+ALIVE, JOINED, BEGIN, END = b".+()"
 
 
 @dataclass(frozen=True)

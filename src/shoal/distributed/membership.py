@@ -17,7 +17,7 @@ import jax
 from jax._src import distributed
 
 from shoal.core.errors import UserError, in_a_line
-from shoal.distributed.job import ALIVE, BEGIN, END
+from shoal.distributed.job import ALIVE, BEGIN, END, JOINED
 from shoal.training.devices import prepare
 
 ANSWER_SECONDS = 30.0  # until a coordinator must answer, and all ranks must have come
@@ -40,18 +40,19 @@ class Pulse:
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
         """What is within it must not take longer than the supervisor's deadline."""
-        self._show(BEGIN)
+        self.show(BEGIN)
         try:
             yield
         finally:
-            self._show(END)
+            self.show(END)
 
     def _beat(self, every: float) -> None:
         while True:
-            self._show(ALIVE)
+            self.show(ALIVE)
             time.sleep(every)
 
-    def _show(self, what: int) -> None:
+    def show(self, what: int) -> None:
+        """Shows one of the signs of `distributed.job`."""
         with contextlib.suppress(OSError):  # nobody has read for long
             os.write(self._file, bytes([what]))
 
@@ -126,6 +127,7 @@ def join(
         )
         prepare(deterministic)
         jax.devices()  # all ranks tell each other of theirs, and wait for that
+    pulse.show(JOINED)
     _JOINED.append(Membership(rank, pulse))
     return _JOINED[0]
 

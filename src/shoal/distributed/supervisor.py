@@ -27,6 +27,7 @@ LEAVE_SECONDS = 9.5  # from a signal to the end
 LINGER_SECONDS = 2.0  # that the others have to end once rank 0 has
 LOOK_SECONDS = 0.25  # between two looks at the clock
 LOCAL = "127.0.0.1"
+_ABORTED = -signal.SIGABRT
 _SHOW_CURSOR = b"\x1b[?25h"  # a progress bar that was killed has hidden it
 
 
@@ -134,9 +135,13 @@ def _watch(watched: list[Watched], wake: int, deadline: float) -> int | str:
 def _failure(codes: list[tuple[Watched, int]]) -> str:
     """What became of a rank that ended badly: of one that was killed, where there is one."""
     bad = [(each, code) for each, code in codes if code]
-    for each, code in sorted(bad, key=lambda end: end[1] == LOST):
-        how = f"lost another ({each.words()})" if code == LOST else f"was {child.fate(code)}"
-        return f"rank {each.rank} {how}"
+    for each, code in sorted(bad, key=lambda end: end[1] in (LOST, _ABORTED)):
+        if not each.joined and code in (LOST, _ABORTED):
+            return f"rank {each.rank} waited in vain for the other ranks to come"
+        if code == LOST:
+            return f"rank {each.rank} lost another ({each.words()})"
+        why = ", as JAX does where another one is gone" if code == _ABORTED else ""
+        return f"rank {each.rank} was {child.fate(code)}{why}"
     return ""
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from shoal.core import awake, child
-from shoal.distributed.job import BEGIN, END, Gang, Job
+from shoal.distributed.job import BEGIN, END, JOINED, Gang, Job
 
 STARTING = 120.0  # seconds that a rank has at least to import and to show that it lives
 _OURS = "shoal: "  # what a line of Shoal's begins with
@@ -22,7 +22,7 @@ class Watched:
     def __init__(
         self, gang: Gang, rank: int, cores: list[int], first: int, terminal: Sequence[int]
     ):
-        self.rank, self.open = rank, True
+        self.rank, self.open, self.joined = rank, True, False
         self.channel, theirs = socket.socketpair()
         self.channel.setblocking(False)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed by `end`
@@ -52,6 +52,7 @@ class Watched:
                 self.open = bool(shown)
                 for sign in shown:
                     self._heard = awake.now()
+                    self.joined |= sign == JOINED
                     if sign in (BEGIN, END):
                         self._began = self._heard if sign == BEGIN else None
 

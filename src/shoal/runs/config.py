@@ -88,8 +88,8 @@ class Config:
         return Config(**given)
 
     def here(self) -> "Config":
-        """The same run in this process alone, for who only reads it."""
-        return dataclasses.replace(self, processes=1, workers=0)
+        """The same run in one process, for who only reads it: ranks have the same state."""
+        return dataclasses.replace(self, processes=1)
 
     @property
     def hash(self) -> str:
