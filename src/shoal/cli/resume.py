@@ -7,7 +7,6 @@ from shoal.cli import gang
 from shoal.cli.arguments import Arguments
 from shoal.cli.finish import finish
 from shoal.cli.parse import read
-from shoal.core.errors import require
 from shoal.core.limits import Count, Natural
 from shoal.distributed.job import is_rank
 from shoal.runs.config import Config
@@ -39,8 +38,6 @@ class Options:
 
 def _by_a_gang(arguments: Arguments, config: Config, processes: int, path: Path) -> int:
     """Goes on in several processes, and returns the exit code."""
-    same = not config.deterministic or processes == config.processes
-    require(same, f"the run is deterministic in {config.processes} processes: keep to them")
     asked = gang.read(
         *(arguments, processes),
         devices=config.devices * config.member_devices,
@@ -57,7 +54,9 @@ def run(arguments: Arguments) -> int:
 
     config = Config.from_json(RunDirectory.open(path).read_config())
     track = None if options.track is None else choose(options.track)
-    if not is_rank() and (processes := gang.wanted(arguments, config.processes)) > 1:
+    processes = gang.wanted(arguments, config.processes)
+    config = config.among(processes)
+    if processes > 1 and not is_rank():
         return _by_a_gang(arguments, config, processes, path)
     from shoal.training.run import resume
 

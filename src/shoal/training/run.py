@@ -384,12 +384,11 @@ def _moved(run: RunDirectory, config: Config) -> Config:
     before, now = config.processes, jax.process_count()
     if now == before:
         return config
-    why = "its bits depend on them"
-    require(not config.deterministic, f"the run is deterministic in {before} processes: {why}")
+    config = config.among(now)
     say(f"shoal: the run goes on in {now} processes, it was in {before}")
     with may_fail_to(f"write in {run.path}"):
         run.write_config(run.read_config() | {"processes": now})
-    return dataclasses.replace(config, processes=now)
+    return config
 
 
 def _prolong(run: RunDirectory, config: Config, total_steps: int) -> Config:
