@@ -385,7 +385,8 @@ def _moved(run: RunDirectory, config: Config) -> Config:
     if now == before:
         return config
     config = config.among(now)
-    say(f"shoal: the run goes on in {now} processes, it was in {before}")
+    count = f"{now} process" + "es" * (now > 1)
+    say(f"shoal: the run goes on in {count}, it was in {before}")
     with may_fail_to(f"write in {run.path}"):
         run.write_config(run.read_config() | {"processes": now})
     return config
