@@ -82,12 +82,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_two_processes_learn_what_two_devices_learn(tmp_path: Path) -> None:
-    gang = start(f"train ippo mpe/simple_spread --steps 400 {TWO}", "--out", str(tmp_path / "gang"))
-    one = shoal.train("ippo", "mpe/simple_spread", devices=2, out=tmp_path / "one", **SMALL)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_two_processes_learn_what_two_devices_learn(tmp_path: Path, seeds: int) -> None:
+    """They share the environments of one member, or have a member each."""
+    words = f"train ippo mpe/simple_spread --steps 400 {TWO} --seeds {seeds}"
+    gang = start(words, "--out", str(tmp_path / "gang"))
+    settings = SMALL | {"seeds": seeds, "devices": 2}
+    one = shoal.train("ippo", "mpe/simple_spread", out=tmp_path / "one", **settings)
     finish(gang)
     two = shoal.load(tmp_path / "gang")
-    assert one.config.devices == two.config.devices == 2
+    assert one.config.devices == two.config.devices == 3 - seeds
     assert json.loads((tmp_path / "gang" / "config.json").read_text())["processes"] == 2
     for found, expected in zip(*(jax.tree.leaves(run.policies) for run in (two, one)), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
