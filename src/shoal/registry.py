@@ -73,6 +73,7 @@ class Worlds(dict[str, Entry]):
 
 _POLICY_GRADIENT = "shoal.agents.policy_gradient"
 _COOPERATIVE = "shoal.agents.cooperative"
+_EVOLUTION = "shoal.agents.evolution"
 _PARTICLE = "shoal.envs.particle"
 _CLASSIC = "shoal.envs.game.classic"
 _TREES = "shoal.envs.game.trees"
@@ -90,6 +91,9 @@ ALGORITHMS: dict[str, Entry] = {
     "hatrpo": Entry(f"{_POLICY_GRADIENT}.happo:hatrpo", "TRPO agent by agent, for unlike agents"),
     "a2c": Entry(f"{_POLICY_GRADIENT}.a2c:a2c", "advantage actor-critic, one pass over the data"),
     "maa2c": Entry(f"{_POLICY_GRADIENT}.a2c:maa2c", "A2C with a centralised critic"),
+    "a3c": Entry(
+        f"{_POLICY_GRADIENT}.a2c:a3c", "A2C whose workers send gradients to a server of parameters"
+    ),
     "impala": Entry(
         f"{_POLICY_GRADIENT}.impala:impala", "actor-critic for steps of older policies, by V-trace"
     ),
@@ -178,7 +182,18 @@ ALGORITHMS: dict[str, Entry] = {
         "joint-action learners: tables of what all do, and a model of the others",
         discrete=True,
     ),
-    "openai_es": Entry("shoal.agents.evolution.openai_es:openai_es", "evolution strategies"),
+    "openai_es": Entry(f"{_EVOLUTION}.openai_es:openai_es", "evolution strategies"),
+    "snes": Entry(
+        f"{_EVOLUTION}.snes:snes", "natural evolution strategy with a width for each parameter"
+    ),
+    "cma_es": Entry(
+        f"{_EVOLUTION}.cma_es:cma_es",
+        "evolution strategy that adapts the whole covariance of a small network's parameters",
+    ),
+    "nses": Entry(f"{_EVOLUTION}.novelty_es:nses", "evolution strategies that seek novelty alone"),
+    "nsres": Entry(
+        f"{_EVOLUTION}.novelty_es:nsres", "evolution strategies that seek novelty and reward"
+    ),
 }
 
 _WORLDS: dict[str, Entry] = {

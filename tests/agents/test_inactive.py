@@ -62,7 +62,12 @@ ALGORITHMS = {
         "facmac",
         {**OFF_POLICY, "embed": 2, "hypernet": 3, "normalise_observations": True},
     ),
-    "openai_es": ("openai_es", dict(hidden=(4,), population=4)),
+    "openai_es": (
+        "openai_es",
+        dict(hidden=(4,), population=4, normalise_observations=True),
+    ),
+    "cma_es": ("cma_es", dict(hidden=(4,), population=4)),
+    "nsres": ("nsres", dict(hidden=(4,), population=4)),
     "jal": ("jal", {}),
 }
 

@@ -1,6 +1,7 @@
 """The command as a user meets it: verbs, JSON, and mistakes answered in one line."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -165,10 +166,17 @@ def test_a_picture_that_cannot_be_made_is_a_clear_mistake(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
-    before = (finished / "metrics.jsonl").read_bytes()
-    assert run(["resume", str(finished), "--pictures", "False"]) == 0
-    assert (finished / "metrics.jsonl").read_bytes() == before
+def test_resuming_a_finished_run_changes_nothing_and_draws_what_it_was_told_to(
+    finished: Path, tmp_path: Path
+) -> None:
+    copied = tmp_path / "copy"
+    shutil.copytree(finished, copied)
+    before = {path.name: path.read_bytes() for path in copied.glob("*.json*")}
+    assert run(["resume", str(copied)]) == 0  # begun with --pictures False
+    assert not (copied / "curve.png").exists() and not (copied / "replay.html").exists()
+    assert run(["resume", str(copied), "--pictures"]) == 0
+    assert (copied / "curve.png").is_file() and (copied / "replay.html").is_file()
+    assert {path.name: path.read_bytes() for path in copied.glob("*.json*")} == before
 
 
 def test_compare_names_the_settings_that_differ(

@@ -31,7 +31,7 @@ def ray():
         yield ray
 
 
-def config_of(algorithm, env, **settings) -> Config:
+def config_of(algorithm, env, /, **settings) -> Config:
     return Config(
         **{
             **{"algorithm": "impala", "algorithm_fields": fields_of(algorithm)},
@@ -108,7 +108,7 @@ def test_as_they_come_nothing_counts_twice_and_a_lost_worker_is_replaced(how):
         program.run(state, 0)
         state, sums, _ = program.run(state, 3)
         os.kill(program.crew.pids[1], how)
-        while program.crew.restarts == 0 or program.crew.alive < WORKERS:
+        while program.crew.restarts == 0 or len(program.crew.present) < WORKERS:
             state, sums, last = program.run(state, 1, sums)
         # 10 environment steps a sample, and episodes of 25 in step: none is left out or twice.
         assert last["lag_max"] <= program.config.staleness

@@ -1,5 +1,10 @@
 """Gymnasium and PettingZoo worlds: sound ones pass, a planted defect is named."""
 
+import functools
+import os
+import sys
+import time
+
 import gymnasium
 import numpy as np
 import pytest
@@ -141,3 +146,75 @@ def test_a_world_that_cannot_be_made():
     report = inspect_environment(type(world)("gymnasium:CartPole-v1", settings='{"nothing": 1}'))
     assert report.outcome("spec") == "failed" and report.outcome("play") == "skipped"
     assert "has no setting 'nothing'" in report.findings[0].seen
+
+
+DEEDS = {
+    "hang": lambda: time.sleep(600),
+    "leave": lambda: sys.exit(0),
+    "end": lambda: os._exit(0),
+    "crash": os.abort,
+    "raise": lambda: 1 / 0,
+}
+SAID = {
+    "hang": "did not answer within 2 s",
+    "leave": "SystemExit",
+    "end": "its process ended with exit code 0",
+    "crash": "its process was killed by signal 6",
+    "raise": "ZeroDivisionError",
+}
+FOUND_BY = {"reset": "play", "step": "play", "render": "draw", "options": "api", "close": "api"}
+
+
+class Misbehaving(Sound):
+    """Does something when it is asked for something, but for the first times, in which a world is
+    made known."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(self, when, deed):
+        self.when, self.deed = when, deed
+        self.asked = 0
+
+    def _may_do(self, what):
+        print(what)
+        os.system("echo and its libraries")
+        self.asked += what == self.when
+        if what == self.when and (what != "reset" or self.asked > 3):
+            DEEDS[self.deed]()
+
+    def reset(self, *, seed=None, options=None):
+        self._may_do("reset" if options is None else "options")  # only their own check has any
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        self._may_do("step")
+        return super().step(action)
+
+    def close(self):
+        self._may_do("close")
+
+    def render(self):
+        self._may_do("render")
+        return np.zeros((2, 2, 3), np.uint8)
+
+
+ALL = [(when, deed) for when in FOUND_BY for deed in DEEDS]
+ALL.remove(("render", "raise"))  # that is a world without pictures
+ALL.remove(("close", "raise"))  # nobody minds
+
+
+@pytest.mark.parametrize(("when", "deed"), ALL)
+def test_whatever_a_world_does_is_a_finding(when, deed, capfd):
+    world = shoal.from_gymnasium(functools.partial(Misbehaving, when, deed), "m", deadline=2.0)
+    capfd.readouterr()
+    report, seen = outcomes(world)
+    assert seen[FOUND_BY[when]] == ("warning" if FOUND_BY[when] == "api" else "failed")
+    assert any(SAID[deed] in f.seen for f in report.findings if f.check == FOUND_BY[when])
+    assert capfd.readouterr().out == ""
+
+
+def test_a_world_that_asks_for_no_process_is_checked_in_this_one():
+    world = shoal.from_gymnasium(lambda: Misbehaving("step", "leave"), "m", in_process=True)
+    report, seen = outcomes(world)
+    assert seen["play"] == "failed" and seen["seed"] == "skipped"
+    assert "SystemExit in test_check_host.py, line" in report.findings[0].seen

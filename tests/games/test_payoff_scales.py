@@ -191,3 +191,33 @@ def test_what_ties_and_what_is_wide() -> None:
 def test_a_large_loss_does_not_blur_regret() -> None:
     game = with_forbidden([[0.1, 0.3], [0.2, 0.4]], 10**17)
     assert regret(game, ([1, 0, 0], [1, 0, 0])) == pytest.approx(0.1, rel=1e-12)
+
+
+CERTIFIED = {  # what each says that somebody could gain, in a game of three or of two players
+    "support_enumeration": lambda game: support_enumeration(game, starts=2).regrets,
+    "n_player_equilibrium": lambda game: n_player_equilibrium(game).regrets,
+    "logit_nash": lambda game: logit_nash(game).regrets,
+    "equilibria": lambda game: equilibria(game).regrets,
+    "lemke_howson": lambda game: lemke_howson(game, None).regrets,
+    "zero_sum": lambda game: [zero_sum(game.payoffs[0]).regret],
+    "zero_sum_batch": lambda game: zero_sum_batch([game.payoffs[0]])[3].tolist(),
+    "correlated": lambda game: [correlated_equilibrium(game).regret],
+    "coarse": lambda game: [correlated_equilibrium(game, coarse=True).regret],
+    "stackelberg": lambda game: [stackelberg(game).regret, stackelberg(game).gap],
+}
+
+
+@pytest.mark.parametrize("name", CERTIFIED)
+def test_regrets_are_in_the_units_of_the_payoffs(name: str) -> None:
+    """Powers of two change no digit, so that neither does the answer: what is left of regret by
+    rounding is then of exactly so many units, however solvers scale payoffs for themselves."""
+    rng, certificates, seen = np.random.default_rng(0), CERTIFIED[name], []
+    for _ in range(4):
+        for shape in ((4, 5), (2, 2, 2)) if name in [*CERTIFIED][:3] else ((4, 5),):
+            payoffs = rng.normal(size=(len(shape), *shape))
+            plain = certificates(NormalForm(payoffs))
+            for power in (-30, 30):
+                scaled = certificates(NormalForm(payoffs * 2.0**power))
+                assert scaled == [r * 2.0**power for r in plain]
+            seen += plain
+    assert max(seen) > 0 or name in ("correlated", "stackelberg")

@@ -1,5 +1,7 @@
 """All equilibria of games whose equilibria are published or by hand, degenerate ones among them."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -145,6 +147,59 @@ def test_three_players_whose_equilibria_form_an_edge(text: str, also) -> None:
     found = support_enumeration(game)
     assert len(found) >= 1 and max(found.regrets) < 1e-9 and not found.complete
     assert regret(game, also) < 1e-12  # the game is the one that is meant
+
+
+def meeting(root: float, gap: float) -> NormalForm:
+    """Three players, all of whose chances x are alike where all mix: (x - root)^2 = gap."""
+    y, z = np.meshgrid([1.0, 0.0], [1.0, 0.0], indexing="ij")
+    payoffs = np.zeros((3, 2, 2, 2))
+    payoffs[0, 0] = (y - root) * (z - root) - gap
+    payoffs[1, :, 0] = z - y  # of the first player's chance and the third's
+    payoffs[2, :, :, 0] = y - z
+    return NormalForm(payoffs)
+
+
+def meeting_of_four(eighths) -> NormalForm:
+    """Four players with chances x, x, x^2 and x where all mix, the product of x - root being 0."""
+    c = np.round(np.poly(np.array(eighths) / 8) * 8**4)
+    payoffs = np.zeros((4, 2, 2, 2, 2))
+    for x, y, z, w in itertools.product((0, 1), repeat=4):
+        payoffs[:, 1 - x, 1 - y, 1 - z, 1 - w] = [
+            x * (c[0] * y * z * w + c[1] * z * w + c[2] * z + c[3] * y + c[4]),
+            *(y * (z - x * w), z * (w - x), w * (y - x)),
+        ]
+    return NormalForm(payoffs)
+
+
+def mixing_all(game: NormalForm) -> list[float]:
+    """The first player's first chance in each equilibrium in which everyone mixes."""
+    found = support_enumeration(game)
+    assert not found.complete and max(found.regrets) <= 1e-9 * np.abs(game.payoffs).max()
+    return sorted(float(p[0][0]) for p in found if all((x > 0).all() for x in p))
+
+
+def test_roots_that_meet_are_found_and_told_apart() -> None:
+    """From far apart to nearer than floats tell, and past where they are gone."""
+    rng = np.random.default_rng(0)
+    for apart in 10.0 ** -np.arange(1, 11):
+        root = rng.uniform(0.2, 0.8)
+        seen = mixing_all(meeting(root, apart**2))
+        assert len(seen) == 2 or (len(seen) == 1 and apart < 1e-5)
+        assert all(min(abs(x - root - s * apart) for s in (1, -1)) < 1e-6 + apart for x in seen)
+        assert len(seen) < 2 or seen[1] - seen[0] == pytest.approx(2 * apart, rel=1e-2)
+        assert len(mixing_all(meeting(root, -(apart**2)))) == (apart < 3e-6 and len(seen))
+    assert mixing_all(meeting(0.3, 0)) == [pytest.approx(0.3, abs=1e-6)]
+
+
+def test_every_root_is_found_once_however_many_meet_there() -> None:
+    rng = np.random.default_rng(1)
+    for times in ((1, 1, 1, 1), (2, 1, 1), (2, 2), (2, 2), (3, 1)):
+        roots = rng.choice(np.arange(1, 8), len(times), replace=False)
+        seen = mixing_all(meeting_of_four(np.repeat(roots, times)))
+        assert len(seen) == len(times)
+        for root, many in zip(roots, times):
+            off = {1: 1e-9, 2: 1e-5, 3: 2e-3}[many]
+            assert min(abs(x - root / 8) for x in seen) < off
 
 
 def test_small_numbers_of_three_players_always_have_an_answer() -> None:

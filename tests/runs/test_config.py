@@ -29,6 +29,13 @@ def test_a_configuration_comes_back():
     assert [m["seed"] for m in config.members()] == [0, 1, 0, 1]
 
 
+def test_what_changes_no_parameter_makes_no_other_run():
+    config = Config.from_json(GOOD)
+    for same in ({"pictures": False}, {"total_steps": 2000}):
+        assert Config.from_json(GOOD | same).hash == config.hash
+    assert Config.from_json(GOOD | {"seed": 1}).hash != config.hash
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

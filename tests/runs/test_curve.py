@@ -27,6 +27,10 @@ def test_lines_bands_and_names():
     for x, y in [*zip(STEPS, low, strict=True), *zip(STEPS, high, strict=True)]:
         assert (x, y) in corners
     assert axes.get_ylabel() == "return per agent, 25 steps"
+    assert (
+        figure([Curve("", STEPS, RETURNS)], title="", horizon=None).axes[0].get_ylabel()
+        == "return per agent"
+    )
     assert axes.get_xlabel() == "environment steps"
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert "mean of 3 seeds" in labels[0] and "4.50" in labels[1]

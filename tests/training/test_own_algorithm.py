@@ -75,9 +75,9 @@ def test_a_class_of_a_script_is_found_in_its_file(tmp_path: Path) -> None:
 
 def test_observations_are_normalised_by_a_field_of_the_algorithm(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
-        shoal.train("openai_es", "mpe/simple", out=tmp_path / "x", normalise_observations=True)
+        shoal.train("jal", "mpe/simple", out=tmp_path / "x", normalise_observations=True)
     field = "normalise_observations"
-    assert str(error.value) == f"openai_es cannot normalise observations: it has no field {field}"
+    assert str(error.value) == f"jal cannot normalise observations: it has no field {field}"
     assert not (tmp_path / "x").exists()
 
     run = shoal.train(

@@ -6,8 +6,9 @@ from shoal.cli import sweep
 from shoal.core.errors import UserError
 
 
-def finish(run: Any, pictures: bool = True) -> None:
-    """Prints the final evaluation and makes the pictures of a finished run."""
+def finish(run: Any, pictures: bool | None = None) -> None:
+    """Prints the final evaluation and makes the pictures of a finished run, if they are asked for
+    here or, where nothing is said, were when it was started."""
     if run.config.sweep:
         sweep.print_table(run.config, run.evaluation["members"], run.config.eval_episodes)
         print(run.directory)
@@ -16,7 +17,7 @@ def finish(run: Any, pictures: bool = True) -> None:
             f"return per agent {_scores(run)} over {run.config.eval_episodes} episodes, "
             f"{run.config.seeds} seeds · {run.directory}"
         )
-    if pictures:
+    if run.config.pictures if pictures is None else pictures:
         if any(row["return"] is not None for row in run.metrics):
             run.save_curve()
         which = f" ({sweep.describe_member(run.config, 0)})" if run.config.sweep else ""

@@ -83,10 +83,7 @@ def going_on(directory: Path) -> Callable[[Gang], Gang]:
             return gang
         if clear_unsaved(directory):
             return gang
-        kept = Arguments.of(gang.words[1:])
-        pictures = [option for option in kept.options if option.name == "--pictures"]
-        words = ["resume", *Arguments([str(directory)], pictures).words()]
-        return dataclasses.replace(gang, words=words)
+        return dataclasses.replace(gang, words=["resume", str(directory)])
 
     return again
 

@@ -55,7 +55,8 @@ def _environment(name: str) -> None:
     spec = env.spec
     print(f"{name}: {registry.ENVIRONMENTS[name].summary}\n\nfields (--env.FIELD):")
     _fields(env)
-    print(f"\nhorizon {spec.horizon}, global state of {spec.state_size} numbers, agents:")
+    limit = f"no limit known, cut at {spec.horizon}" if spec.endless else str(spec.horizon)
+    print(f"\nhorizon {limit}, global state of {spec.state_size} numbers, agents:")
     rows = zip(spec.agents, spec.teams, spec.roles, spec.obs_sizes)
     agents = [[*map(str, row), spec.action.describe(i)] for i, row in enumerate(rows)]
     print("\n".join(table([["name", "team", "role", "obs", "actions"], *agents], left=(0, 4))))

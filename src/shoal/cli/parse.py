@@ -114,7 +114,7 @@ def _switches(options: Any, prefix: str = "--") -> Iterable[str]:
     """The options that are true or false, those of nested fields included."""
     for field in fields(options):
         name, value = f"{prefix}{field.name.replace('_', '-')}", getattr(options, field.name)
-        if isinstance(value, bool):
+        if isinstance(value, bool) or field.type == bool | None:
             yield name
         elif is_dataclass(value):
             yield from _switches(value, f"{name}.")

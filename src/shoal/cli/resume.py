@@ -20,8 +20,12 @@ class Options:
 
     steps: Count | None = None
     """Environment steps in all, to train longer than the run was to last."""
-    pictures: bool = True
-    """Whether to make curve.png and replay.html at the end."""
+    workers: Count | None = None
+    """Another number of workers on Ray, of a run that has some."""
+    address: str = ""
+    """HOST:PORT of another Ray cluster."""
+    pictures: bool | None = None
+    """Whether to make curve.png and replay.html at the end; as the run was started if not given."""
     env: str | None = None
     """FILE.py:NAME, what makes the environment of a run that was trained on an object."""
     trust: bool = False
@@ -60,7 +64,8 @@ def run(arguments: Arguments) -> int:
         return _by_a_gang(arguments, config, processes, path)
     from shoal.training.run import resume
 
-    chosen = {"env": options.env, "track": track, "trust": options.trust}
-    ended = resume(path, total_steps=options.steps, quiet=False, **chosen)
-    finish(ended, options.pictures)
+    chosen = dict(vars(options)) | {"total_steps": options.steps, "track": track}
+    for name in ("steps", "pictures", "processes", "coordinator", "rank"):
+        del chosen[name]
+    finish(resume(path, quiet=False, **chosen), options.pictures)
     return 0

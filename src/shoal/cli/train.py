@@ -108,9 +108,9 @@ def run(arguments: Arguments) -> int:
     settings = dict(vars(options))
     for name in ("out", "processes", "coordinator", "rank"):
         del settings[name]
-    algo, env, pictures = (settings.pop(k) for k in ("algo", "env", "pictures"))
+    algo, env = (settings.pop(k) for k in ("algo", "env"))
     settings["total_steps"] = settings.pop("steps")
-    finish(start(algorithm, algo, env, out, sweep=sweep, **settings), pictures)
+    finish(start(algorithm, algo, env, out, sweep=sweep, **settings))
     return 0
 
 

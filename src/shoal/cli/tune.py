@@ -16,7 +16,7 @@ from shoal.cli.declared import fields, leaves
 from shoal.cli.train import Settings, check, read_settings, take_names
 from shoal.core.errors import UserError, may_fail_to, require, unknown
 from shoal.core.limits import Count, NonNegative, Seed
-from shoal.core.names import short_name
+from shoal.core.names import short_name, to_type
 from shoal.runs.run_directory import RunDirectory, free_directory
 from shoal.training import presets
 from shoal.tuning.space import Dimension, read_search, search_space
@@ -65,7 +65,8 @@ def run(arguments: Arguments) -> int:
     target = registry.find_algorithm(algorithm).target
     given = read_search(itertools.chain(*searches), fields(target))
     check(algorithm, environment, rest, Tune)
-    import shoal.tuning.study  # noqa: F401  whether Optuna is there shows before JAX
+    if not rest.help:
+        import shoal.tuning.study  # noqa: F401  whether Optuna is there shows before JAX
 
     if rest.value("--workers") not in (None, "1"):  # processes that share one accelerator
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -154,7 +155,7 @@ def _report(out: Path, plan: Any, study: Any, stopped: str) -> int:
     """Writes the results and says where they are."""
     from shoal.tuning.result import save_results
 
-    again = f"shoal: {stopped}; the same command with --out {out} goes on"
+    again = f"shoal: {stopped}; the same command with {to_type('--out', out)} goes on"
     try:
         best = save_results(out, plan, study)
     except UserError:
@@ -165,8 +166,8 @@ def _report(out: Path, plan: Any, study: Any, stopped: str) -> int:
     count = ", ".join(f"{n} {state}" for state, n in best["trials"].items() if n)
     searched = ", ".join(f"{name} {value}" for name, value in best["searched"].items())
     print(f"best {plan.metric} {best['value']:.3f}, trial {best['trial']} ({count}): {searched}")
-    preset = f"--preset {out / 'best.toml'}"
-    print(f"use it: shoal train {plan.algorithm} {plan.environment} {preset}")
+    words = ("train", plan.algorithm, plan.environment, "--preset", out / "best.toml")
+    print(f"use it: {to_type('shoal', *words)}")
     if stopped:
         print(again, file=sys.stderr)
     return 1 if stopped else 0

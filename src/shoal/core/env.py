@@ -26,7 +26,8 @@ class EnvSpec(eqx.Module):
     are padded to `obs_size` with zeros; they begin with `images`, (height, width, channels) each,
     flattened.
     `metrics` names each metric of a step and how an episode reduces it: `sum`, `mean`, `last` or
-    `max`.
+    `max`. Where neither the world nor its settings say how long an episode may last, it is
+    `endless`, and cut at `horizon` all the same.
     """
 
     name: str = eqx.field(static=True)
@@ -39,6 +40,7 @@ class EnvSpec(eqx.Module):
     state_size: int = eqx.field(static=True, kw_only=True, default=0)
     metrics: tuple[tuple[str, str], ...] = eqx.field(static=True, kw_only=True, default=())
     images: tuple[tuple[int, int, int], ...] = eqx.field(static=True, kw_only=True, default=())
+    endless: bool = eqx.field(static=True, kw_only=True, default=False)
 
     def __post_init__(self):
         self.teams = self.teams or (0,) * len(self.agents)

@@ -1,6 +1,8 @@
 """What environments and algorithms are called, above pictures and in the names of files."""
 
 import re
+import shlex
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +19,25 @@ def short_name(name: str) -> str:
         return name.split("/")[-1]
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rsplit(":", 1)[-1]).lower()
     return re.sub(r"[^a-z0-9._-]+", "_", words)
+
+
+def plain_name(name: str, most: int = 64) -> str:
+    """The nearest that can name a file or a run anywhere: letters of ASCII, digits, `.`, `_`, `-`.
+
+    >>> plain_name("my env"), plain_name("Ünïcode"), plain_name("../x")
+    ('my-env', 'Unicode', 'x')
+    """
+    bare = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))  # without accents
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", bare).lstrip(".-")[:most] or "run"
+
+
+def to_type(*words: object) -> str:
+    """A command as a shell takes it.
+
+    >>> to_type("shoal", "resume", "my runs/one")
+    "shoal resume 'my runs/one'"
+    """
+    return shlex.join(map(str, words))
 
 
 def heading(name: str) -> str:

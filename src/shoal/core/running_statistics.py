@@ -6,6 +6,8 @@ $$\mu \leftarrow \mu + s (m - \mu), \qquad
 \sigma^2 \leftarrow (1 - s) \sigma^2 + s v + s (1 - s) (m - \mu)^2$$
 """
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -19,6 +21,19 @@ class Moments(eqx.Module):
     weight: Float[Array, "G"]
     mean: Float[Array, "G D"]
     variance: Float[Array, "G D"]
+
+    @staticmethod
+    def of_all(parts: Sequence["Moments"]) -> "Moments":
+        """Those of several batches together; the weight is that of one of them, in the mean, as it
+        is for devices that share a batch."""
+        weight, mean, variance = (
+            jnp.stack([getattr(part, name) for part in parts])
+            for name in ("weight", "mean", "variance")
+        )
+        share = (weight / jnp.maximum(weight.sum(0), 1e-8))[..., None]
+        whole = (share * mean).sum(0)
+        spread = (share * (variance + (mean - whole) ** 2)).sum(0)
+        return Moments(weight.mean(0), whole, spread)
 
 
 class RunningStatistics(eqx.Module):

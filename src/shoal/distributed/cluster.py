@@ -31,7 +31,11 @@ from shoal.distributed.reaper import MARK
 LEAST_STORE = 80_000_000  # bytes; Ray takes no fewer than 75 MiB
 ANSWER_SECONDS = 10  # for a cluster at an address
 GOING_SECONDS = 5  # for the processes of our own to go
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # workers are what the machine is for
+}
 # Without this, Ray on Linux turns a loopback address into one that all machines reach.
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 
@@ -72,7 +76,10 @@ def _own(cpus: int, store: int) -> Iterator[Any]:
         "workers are started there, or do not import it",
     )
     reaper = child.start(
-        "shoal.distributed.reaper", str(folder), stdin=subprocess.PIPE, start_new_session=True
+        "shoal.distributed.reaper",
+        *(str(folder), str(_token().parent)),
+        stdin=subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         with _environment(own):

@@ -4,7 +4,7 @@ import contextlib
 from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, PRNGKeyArray
 
 from shoal.distributed.arrays import Packed, pack
 from shoal.distributed.crew import Answer, Crew
@@ -51,9 +51,8 @@ class AsTheyCome:
     def _ask(self, worker: int, keys: Key[Array, "W"]) -> None:
         self._asked += 1
         key = jax.random.fold_in(keys[worker], self._asked)
-        pair, here = pack([key, jax.random.fold_in(key, 0)]), self._ahead[worker]
-        ask, note = self.crew.ask, self._version
-        self._ahead[worker] = ask(worker, "collect", self._weights, here, pair, note=note)
+        ask, here, note = self.crew.ask, self._ahead[worker], self._version
+        self._ahead[worker] = ask(worker, "collect", self._weights, here, pair(key), note=note)
 
     def _accept(self, answers: list[Answer]) -> None:
         for answer in answers:
@@ -74,11 +73,11 @@ class InOrder:
     `here` is where the environments of each worker are, packed, as of the last `wait`.
     """
 
-    def __init__(self, crew: Crew, here: list[Packed | None]):
-        self.crew, self.here = crew, here
+    def __init__(self, crew: Crew, here: list[Any], method: str):
+        self.crew, self.here, self._method = crew, here, method
         self._calls: list[tuple[Any, ...]] = []
         self._waiting: set[int] = set()  # workers whose call is on its way
-        self._found: dict[int, Sample] = {}
+        self._found: dict[int, Any] = {}
         self._version = 0
 
     @property
@@ -86,15 +85,14 @@ class InOrder:
         """Whether there is something to wait for."""
         return bool(self._calls)
 
-    def ask(self, version: int, weights: Packed, keys: Key[Array, "W"]) -> None:
-        """Asks all workers. `keys` are of the collecting."""
+    def ask(self, version: int, weights: Packed, keys: Any, *words: Any) -> None:
+        """Asks all workers. `keys` are each one's, packed."""
         reference, self._version, self._found = self.crew.put(weights), version, {}
-        pairs = [pack([key, jax.random.fold_in(key, 0)]) for key in keys]
-        self._calls = [(reference, here, pair) for here, pair in zip(self.here, pairs)]
+        self._calls = [(reference, here, own, *words) for here, own in zip(self.here, keys)]
         self._send()
 
-    def wait(self) -> list[Sample]:
-        """The samples of all workers, in order."""
+    def wait(self) -> list[Any]:
+        """What all workers give, in order."""
         while len(self._found) < len(self.crew):
             self._send()
             for answer in self.crew.answers():
@@ -102,15 +100,20 @@ class InOrder:
                 with contextlib.suppress(LookupError):  # lost on its way: it is asked again
                     if not answer.lost:
                         self.here[answer.worker] = self.crew.get(answer.kept)
-                        self._found[answer.worker] = _sample(answer)
+                        self._found[answer.worker] = answer.content
         self._calls = []
         return [self._found[k] for k in range(len(self.crew))]
 
     def _send(self) -> None:
         for worker in self.crew.free():
             if worker not in self._waiting and worker not in self._found:
-                self.crew.ask(worker, "collect", *self._calls[worker], note=self._version)
+                self.crew.ask(worker, self._method, *self._calls[worker], note=self._version)
                 self._waiting.add(worker)
+
+
+def pair(key: PRNGKeyArray) -> Packed:
+    """What a worker's randomness comes from: of its steps, and of its first episodes."""
+    return pack([key, jax.random.fold_in(key, 0)])
 
 
 def _sample(answer: Answer) -> Sample:

@@ -83,9 +83,9 @@ class Crew:
         return len(self._members)
 
     @property
-    def alive(self) -> int:
+    def present(self) -> list[int]:
         """Workers that have shown up."""
-        return sum(m.answers > 0 for m in self._members)
+        return [m.number for m in self._members if m.answers > 0]
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -192,6 +192,13 @@ class Crew:
                 member.actor = self._make(member.number, member.incarnation)
                 self.ask(member.number, "ready", note=_READY)
 
+    def close(self) -> None:
+        """Ends all workers."""
+        for member in self._members:
+            if member.actor is not None:
+                self._ray.kill(member.actor, no_restart=True)
+                member.actor = None
+
     def put(self, packed: Any) -> Any:
         """A reference to arrays, stored once however many workers are sent it."""
         return self._ray.put(packed)
@@ -209,14 +216,14 @@ class Crew:
 _READY = object()
 
 
-def actor(ray: Any, kind: type, words: Sequence[Any]) -> Any:
-    """A new actor of one CPU and one thread, which Ray does not restart by itself."""
+def actor(ray: Any, kind: type, words: Sequence[Any], cpus: int = 1) -> Any:
+    """A new actor of one thread, which Ray does not restart by itself."""
     quiet = {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
         "OMP_NUM_THREADS": "1",
     }
     remote = ray.remote(kind).options(
-        num_cpus=1, max_restarts=0, max_task_retries=0, runtime_env={"env_vars": quiet}
+        num_cpus=cpus, max_restarts=0, max_task_retries=0, runtime_env={"env_vars": quiet}
     )
     return remote.remote(*words)

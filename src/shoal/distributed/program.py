@@ -5,8 +5,10 @@ The trainer runs it as it runs any other: it saves, evaluates, stops and resumes
 
 import abc
 import contextlib
+import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -17,8 +19,10 @@ from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from shoal.core.algorithm import Algorithm, AlgState, Policy
 from shoal.core.errors import require
+from shoal.distributed.arrays import pack, unpack
 from shoal.distributed.cluster import cluster
 from shoal.distributed.crew import Crew, actor
+from shoal.distributed.share import share_of
 from shoal.distributed.worker import Worker
 from shoal.envs.host.world import World
 from shoal.runs.config import Config
@@ -27,8 +31,9 @@ Metrics = dict[str, Any]
 
 
 class DistantState(eqx.Module):
-    """All that a checkpoint keeps. `keys` are the workers' own. `loops` is where the environments
-    of each are, where that is to be the same after a resume."""
+    """All that a checkpoint keeps. `keys` are the workers' own, and `loops` is where the
+    environments of each are, where that is to be the same after a resume; else there is one key,
+    and another number of workers may go on."""
 
     algorithm: AlgState
     keys: Key[Array, "W"]
@@ -48,7 +53,13 @@ class DistantProgram(abc.ABC):
         )
         self.config, self.env = config, env
         self.total_updates = learners[0].total_updates
-        self.algorithm: Algorithm = self.learns_with(learners[0].algorithm)
+        self.algorithm: Any = self.learns_with(learners[0].algorithm)
+        self.algorithm.check_devices(config.num_envs, config.workers)
+        num_envs = config.num_envs // config.workers
+        self.told: tuple[Any, ...] = (num_envs,)  # what a worker is made with besides
+        self.share = share_of(self.algorithm, env, num_envs, config.unroll)
+        self.here: list[Any] = []  # where environments are, of workers that are asked in order
+        self._waited, self._since = 0.0, time.monotonic()
         self._held = contextlib.ExitStack()
         self._crew: Crew | None = None
 
@@ -70,16 +81,18 @@ class DistantProgram(abc.ABC):
     def crew(self) -> Crew:
         """The workers, which are started when they are first needed."""
         if self._crew is None:
-            config, count = self.config, self.config.workers
-            ray = self._held.enter_context(cluster(config.address, self.actors, self.store))
+            config = self.config
+            ray = self._held.enter_context(cluster(config.address, config.workers, self.store))
             words = (config.to_json(), os.getcwd(), *self.told)
-            make = lambda number, incarnation: actor(ray, self.worker, words)  # noqa: E731
-            self._crew = Crew(ray, make, count, config.deadline)
+            cpus = int(self.members == config.workers)  # who coordinates others needs none
+            make = lambda number, incarnation: actor(ray, self.worker, words, cpus)  # noqa: E731
+            self._crew = Crew(ray, make, self.members, config.deadline)
+            self._held.callback(self._crew.close)
         return self._crew
 
     @property
-    def actors(self) -> int:
-        """How many there are."""
+    def members(self) -> int:
+        """How many answer here."""
         return self.config.workers
 
     @property
@@ -87,18 +100,12 @@ class DistantProgram(abc.ABC):
     def store(self) -> int:
         """Bytes that are on their way at once."""
 
-    @property
-    @abc.abstractmethod
-    def told(self) -> tuple[Any, ...]:
-        """What a worker is made with, behind the configuration and its folder."""
-
     def __enter__(self) -> "DistantProgram":
         return self
 
     def __exit__(self, *_: object) -> None:
         """Ends all workers."""
         self._held.close()
-        self._crew = None
 
     # What the trainer asks for.
 
@@ -107,11 +114,26 @@ class DistantProgram(abc.ABC):
         return jax.jit(self._init)(keys[0])
 
     def _init(self, key: PRNGKeyArray) -> DistantState:
-        key_algorithm, _, key_run = jax.random.split(key, 3)
-        fold = jax.vmap(jax.random.fold_in, (None, 0))
-        keys = fold(key_run, jnp.arange(self.config.workers))
+        key_algorithm, key_reset, key_run = jax.random.split(key, 3)
         algorithm = self.algorithm.init(self.env.spec, key_algorithm)
-        return DistantState(algorithm, keys, jnp.int32(0), None)
+        if not self.config.deterministic:
+            return DistantState(algorithm, key_run[None], jnp.int32(0), None)
+        acting, workers = self.algorithm.acting(algorithm), range(self.config.workers)
+        starts, keys = ([jax.random.fold_in(k, w) for w in workers] for k in (key_reset, key_run))
+        loops = tuple(self.share.start(acting, key) for key in starts)
+        return DistantState(algorithm, jnp.stack(keys), jnp.int32(0), loops)
+
+    def keys(self, state: DistantState) -> tuple[Array, Array, Array]:
+        """The state's next keys, those of the workers for this update, and that of learning."""
+        keys, collect, learn = _split(state.keys)
+        if not self.config.deterministic:
+            collect = jax.random.split(collect[0], self.config.workers)
+        return keys, collect, learn[0]
+
+    def starts(self, state: DistantState) -> list[Any]:
+        """Where the environments of all workers are, packed; `None` is at their start."""
+        loops = state.loops or (None,) * self.config.workers
+        return [None if loop is None else pack(loop) for loop in loops]
 
     def run(
         self, state: DistantState, updates: int, sums: Mapping[str, Any] | None = None
@@ -139,7 +161,10 @@ class DistantProgram(abc.ABC):
 
     def fetch(self, state: DistantState) -> DistantState:
         """The state as a checkpoint keeps it."""
-        return state
+        if not (self.here and self.config.deterministic):
+            return state
+        loops = [None if loop is None else unpack(self.share.loop, loop) for loop in self.here]
+        return dataclasses.replace(state, loops=tuple(loops))
 
     def policies(self, state: DistantState) -> Policy:
         """The policy, as one whose arrays have a leading axis of one member."""
@@ -150,6 +175,30 @@ class DistantProgram(abc.ABC):
         """`policies` with shapes and dtypes for arrays."""
         return eqx.filter_eval_shape(self.policies, self.template(keys))
 
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within it nothing is done but to wait for workers."""
+        began = time.monotonic()
+        yield
+        self._waited += time.monotonic() - began
+
+    def health(self) -> dict[str, float]:
+        """What the last update tells of the crew; nothing that chance decides if all is to be the
+        same every time."""
+        if self.config.deterministic:
+            return {}
+        now = time.monotonic()
+        share = self._waited / max(now - self._since, 1e-9)
+        self._waited, self._since = 0.0, now
+        return {"idle": share, "workers": float(len(self.crew.present))}
+
     def progress(self, state: DistantState) -> np.float32:
         """The share of training that is done."""
         return np.float32(min(float(state.updates) / float(self.total_updates), 1.0))
+
+
+@jax.jit
+def _split(keys: Key[Array, "W"]) -> tuple[Array, Array, Array]:
+    """The next keys, those of collecting and those of learning, as a device has them."""
+    new = jax.vmap(lambda key: jax.random.split(key, 3))(keys)
+    return new[:, 0], new[:, 1], new[:, 2]

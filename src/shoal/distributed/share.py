@@ -33,6 +33,7 @@ class Share:
     algorithm: Algorithm
     spec: EnvSpec
     trajectory: Any  # the structure of one
+    shapes: Any  # those of a trajectory
     acting: Any  # that of what acts
     loop: Any  # that of where environments are; `None` where that cannot be sent
     num_bytes: int  # of a trajectory
@@ -56,7 +57,7 @@ class Share:
 
     def _say(self, trajectory: Any) -> None:
         """Keeps what there is to know of the shapes of one."""
-        self.trajectory = jax.tree.structure(trajectory)
+        self.shapes, self.trajectory = trajectory, jax.tree.structure(trajectory)
         leaves = jax.tree.leaves(trajectory)
         self.num_bytes = sum(x.size * x.dtype.itemsize for x in leaves)
 

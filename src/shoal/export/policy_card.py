@@ -69,7 +69,7 @@ def policy_card(
             "name": config.environment,
             "fields": config.environment_fields,
             "description": _description(run),
-            "horizon": spec.horizon,
+            "horizon": None if spec.endless else spec.horizon,
         },
         "agents": [row for row in _agents(spec) if agent in (None, row["name"])],
         "action": _actions(spec, agent),
@@ -163,7 +163,8 @@ def card_page(card: Json) -> str:
     """The card as Markdown."""
     world, training = card["environment"], card["training"]
     lines = [f"# {card['policy']}", ""]
-    lines += [f"{world['description']} Episodes have {world['horizon']} steps at most.", ""]
+    limit = f" Episodes have {world['horizon']} steps at most." if world["horizon"] else ""
+    lines += [f"{world['description']}{limit}", ""]
     files = [(n, f["format"], f"{f['bytes']:,}", f["sha256"]) for n, f in card["files"].items()]
     lines += _table(("file", "format", "bytes", "SHA-256"), files)
     heading = ("agent", "team", "role", "observation", "action")

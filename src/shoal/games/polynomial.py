@@ -13,6 +13,20 @@ from jaxtyping import Bool, Float
 
 STEPS = 25
 """Newton steps from one start; from near a solution about six are enough."""
+MORE = 50
+"""Steps more where they come near one but slowly, as where several roots meet in one."""
+NEAR = 1e-4
+"""Equations that are off by so little are near a solution."""
+SOLVED = 1e-11
+"""Equations that are off by so little are solved."""
+CONVERGED = 1e-14
+"""Where steps end."""
+SAME, BLURRED = 1e-5, 1e-2
+"""Solutions this close are one: those that steps came to, and those that they came near to."""
+FLAT, SINGULAR = 1e-2, 1e-7
+"""Slopes whose least singular value is below these are all but singular, and are."""
+ASIDE = 1e-2
+"""How far from such a solution steps begin once more."""
 OUTSIDE = 2.0
 """A start whose probabilities leave [-2, 2] is given up."""
 
@@ -25,7 +39,7 @@ def indifference_solutions(
     chunk: int = 8192,
 ) -> Iterator[tuple[tuple[np.ndarray, ...], bool]]:
     """Distributions that use just these supports and make each player indifferent on its own,
-    each with whether it is isolated among them.
+    each with whether it is isolated among them, as roots that meet in one still are.
 
     Whether unused actions do better is not asked. `payoffs` are `[N, A1, ..., AN]`, of order 1.
     Starts are uniform in the simplices; a support of one action each needs none.
@@ -38,14 +52,15 @@ def indifference_solutions(
         mask = masks[at : at + chunk]
         x = _random_profiles(mask, counts, rng)
         x, error = newton(payoffs, mask, x)
-        good = (error < 1e-11) & np.where(mask, x > 1e-9, True).all(1)
+        good = (error < SOLVED) & np.where(mask, x > 1e-9, True).all(1)
         x, mask = np.where(mask, x, 0.0)[good], mask[good]
-        z = np.concatenate([x, _levels(payoffs, x, mask)], 1)
-        _, slope = _system(payoffs, mask, z, counts)
-        isolated = np.linalg.svd(slope, compute_uv=False)[:, -1] > 1e-7
-        for row in _distinct(x, mask):
-            parts = np.split(x[row], np.cumsum(counts)[:-1])
-            yield tuple(p / p.sum() for p in parts), bool(isolated[row])
+        kept = _distinct(x, mask, error[good])
+        x, mask, error = x[kept], mask[kept], error[good][kept]
+        alone, row, beside, off = _beside(payoffs, x, mask)
+        x, mask, alone = np.r_[x, beside], np.r_[mask, mask[row]], np.r_[alone, alone[row]]
+        for k in _distinct(x, mask, np.r_[error, off]):
+            parts = np.split(x[k], np.cumsum(counts)[:-1])
+            yield tuple(p / p.sum() for p in parts), bool(alone[k])
 
 
 def polished(
@@ -74,11 +89,13 @@ def newton(
     rows = np.arange(len(x))
     z = np.concatenate([x, _levels(payoffs, x, mask)], 1)
     error = np.full(len(x), np.inf)
-    for _ in range(STEPS):
+    for step in range(STEPS + MORE):
         residual, slope = _system(payoffs, mask[rows], z[rows], counts)
         error[rows] = np.abs(residual).max(1)
         inside = (np.abs(z[rows, : x.shape[1]]) <= OUTSIDE).all(1)
-        going = (error[rows] > 1e-14) & inside
+        going = (
+            (error[rows] > CONVERGED) & inside & (error[rows] < (np.inf if step < STEPS else NEAR))
+        )
         rows, residual, slope = rows[going], residual[going], slope[going]
         if not len(rows):
             break
@@ -88,9 +105,9 @@ def newton(
         # At the least above what rounding leaves of a sum, or a continuum's matrix is singular.
         least = 1e-14 * np.diagonal(normal, axis1=1, axis2=2).max(1)
         normal += (square + least)[:, None, None] * np.eye(z.shape[1])
-        step = np.linalg.solve(normal, -(turned @ residual[..., None]))[..., 0]
-        longest = np.abs(step).max(1, keepdims=True)
-        z[rows] += step / np.maximum(1.0, longest / 0.5)
+        move = np.linalg.solve(normal, -(turned @ residual[..., None]))[..., 0]
+        longest = np.abs(move).max(1, keepdims=True)
+        z[rows] += move / np.maximum(1.0, longest / 0.5)
     return z[:, : x.shape[1]], error
 
 
@@ -156,11 +173,38 @@ def _random_profiles(
     return np.concatenate([p / p.sum(1, keepdims=True) for p in parts], 1)
 
 
-def _distinct(rows: np.ndarray, masks: np.ndarray) -> list[int]:
-    """The numbers of the rows that differ, by more than what Newton leaves, from those before."""
+def _beside(
+    payoffs: np.ndarray, x: np.ndarray, mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Whether each solution is isolated, `[B]`, and further ones: the row that each is beside, the
+    profile, and by how much its equations are off.
+
+    Where the equations' slope is all but singular, either another root is near, on the other side
+    of which no start may have been, or roots meet, or a continuum goes through. Steps from a little
+    aside tell: where they end a little aside as well, though the slope is singular, it goes on.
+    """
+    z = np.concatenate([x, _levels(payoffs, x, mask)], 1)
+    _, sizes, ways = np.linalg.svd(_system(payoffs, mask, z, payoffs.shape[1:])[1])
+    row = np.repeat(np.flatnonzero(sizes[:, -1] < FLAT), 2)
+    way = ways[row, -1, : x.shape[1]]
+    way = way / np.abs(way).max(1, keepdims=True) * np.tile([ASIDE, -ASIDE], len(row) // 2)[:, None]
+    end, error = newton(payoffs, mask[row], x[row] + way)
+    far = np.abs(end - x[row]).max(1)
+    goes_on = (error < SOLVED) & (far > ASIDE / 2) & (far < 2 * ASIDE)
+    alone = np.ones(len(x), bool)
+    alone[row[goes_on & (sizes[row, -1] < SINGULAR)]] = False
+    new = (error < SOLVED) & np.where(mask[row], end > 1e-9, True).all(1) & alone[row]
+    return alone, row[new], np.where(mask[row], end, 0.0)[new], error[new]
+
+
+def _distinct(rows: np.ndarray, masks: np.ndarray, errors: np.ndarray) -> list[int]:
+    """The numbers of the rows that differ from those before by more than what Newton leaves: where
+    two roots meet it is half the digits, and where more do its steps give out before."""
     groups: dict[bytes, list[int]] = {}
-    for at, (row, mask) in enumerate(zip(rows, masks)):
-        known = groups.setdefault(mask.tobytes(), [])
-        if all(np.abs(row - rows[old]).max() > 1e-6 for old in known):
+    short = errors > CONVERGED
+    for at in np.argsort(short, kind="stable").tolist():
+        known = groups.setdefault(masks[at].tobytes(), [])
+        gaps = np.abs(rows[known] - rows[at]).max(1)
+        if not (gaps < (BLURRED if short[at] else SAME)).any():
             known.append(at)
     return [at for known in groups.values() for at in known]

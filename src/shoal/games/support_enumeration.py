@@ -45,9 +45,10 @@ def support_enumeration(
 
     With more players there is at least one, and `complete` is false. Each support's equations are
     solved from many starts, where the supports are of sizes that isolated equilibria can have:
-    these are found with high probability. Of equilibria that form a continuum one on each such
-    support is given; those on other supports may be left out. If nothing is found, one comes from
-    `n_player_equilibrium`, or else from those other supports.
+    these are found with high probability, also where two or three of them meet in one, to half or
+    a third of the digits then; closer than 1e-5 they are given as one. Of equilibria that form a
+    continuum one on each such support is given; those on other supports may be left out. If nothing
+    is found, one comes from `n_player_equilibrium`, or else from those other supports.
 
     Args:
         game: at least two players.

@@ -4,6 +4,7 @@ import html
 from pathlib import Path
 
 from shoal.core.errors import may_fail_to
+from shoal.core.names import to_type
 from shoal.reports.report_tables import value
 from shoal.reports.reproduce import command
 from shoal.reports.run_groups import RunGroup
@@ -29,7 +30,7 @@ def embedded_replays(groups: dict[str, list[RunGroup]]) -> dict[tuple[str, str],
                 summary = f"<summary>{html.escape(group.name)}</summary>"
                 out[world, group.name] = f"<details>{summary}{frame}</details>"
                 continue
-            said = f"no replay: make one with shoal render {group.runs[0]}"
+            said = f"no replay: make one with {to_type('shoal', 'render', group.runs[0])}"
             if size:
                 size = max(size, len(frame))
                 said = f"{size / 2**20:.1f} MB, too large to embed: open {path}"

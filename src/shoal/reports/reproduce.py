@@ -1,11 +1,11 @@
 """The command that trains a run again, from its `config.json` alone."""
 
 import json
-import shlex
 from typing import Any
 
 from shoal import registry
 from shoal.core.errors import UserError
+from shoal.core.names import to_type
 from shoal.runs.durable import Json
 
 FLAGS = {
@@ -30,7 +30,7 @@ def command(config: Json) -> str:
         for name, value in fields.items():
             values = value if isinstance(value, list) else [value]
             words += [f"--{prefix}.{name.replace('_', '-')}", *map(str, values)]
-    return shlex.join(words)
+    return to_type(*words)
 
 
 def _changed(make: Any, name: str, fields: Json) -> Json:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from shoal.core.errors import UserError, require
+from shoal.core.names import to_type
 from shoal.runs.durable import Json
 from shoal.runs.evaluation_file import read_evaluation
 from shoal.runs.run_directory import RunDirectory, read_metrics
@@ -15,7 +16,7 @@ from shoal.runs.run_directory import RunDirectory, read_metrics
 # What does not change what is learned, or stands elsewhere in a comparison.
 HIDDEN = {
     *("algorithm", "environment", "seed", "seeds", "preset", "versions", "hardware"),
-    *("devices", "member_devices", "checkpoint_seconds", "deterministic"),
+    *("devices", "member_devices", "checkpoint_seconds", "deterministic", "pictures"),
 }
 
 
@@ -53,7 +54,8 @@ def read_seeds(run: Path, at_steps: int | None = None) -> list[SeedRun]:
     config = RunDirectory.open(run).read_config()
     ended = (run / "eval.json").is_file()
     if at_steps is None and not ended:
-        raise UserError(f"{run} has not finished: continue it with `shoal resume {run}`")
+        mend = to_type("shoal", "resume", run)
+        raise UserError(f"{run} has not finished: continue it with `{mend}`")
     swept = list(config.get("sweep") or {})
     rows: dict[tuple[Any, ...], list[Json]] = {}
     path = run / "metrics.jsonl"

@@ -48,6 +48,7 @@ class Config:
     coordinators: Natural = 0  # between whoever learns and its workers; 0: none
     address: str = ""  # of a cluster; none: one is started here
     deadline: Positive = 60.0  # seconds in which a worker or rank makes a step, or is replaced
+    pictures: bool = True  # whether the commands that end the run draw it
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -55,6 +56,10 @@ class Config:
         require(
             batch <= MOST_STEPS,
             f"num_envs times unroll is {batch:,}, expected at most {MOST_STEPS:,}",
+        )
+        require(
+            self.server == "none" or self.workers > 0,
+            f"server is {self.server}, and there are no workers that it could serve: --workers N",
         )
         members = self.seeds * math.prod(map(len, self.sweep.values()))
         require(
@@ -69,6 +74,11 @@ class Config:
         for name, values in self.sweep.items():
             combinations = [{**c, name: v} for c in combinations for v in values]
         return [{"seed": self.seed + s, **c} for c in combinations for s in range(self.seeds)]
+
+    @property
+    def alone(self) -> bool:
+        """Whether each worker makes updates of its own."""
+        return self.server in ("async", "ssp")
 
     def to_json(self) -> Json:
         return dataclasses.asdict(self)
@@ -100,10 +110,12 @@ class Config:
 
     @property
     def hash(self) -> str:
-        """Of what a run is, however long and wherever it runs; a checkpoint of another hash
-        is foreign."""
+        """Of what a run is, however long and wherever it runs and whatever is drawn of it; a
+        checkpoint of another hash is foreign."""
         settings = self.to_json()
-        for name in ("total_steps", *WHERE):
+        if self.alone:  # there may be more workers, each with its share
+            settings["num_envs"] //= max(self.workers, 1)
+        for name in ("total_steps", "pictures", *WHERE):
             del settings[name]
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -51,7 +51,7 @@ def save_curve(
     curves: Sequence[Curve],
     *,
     title: str,
-    horizon: int,
+    horizon: int | None,
     scripted: float | None = None,
 ) -> Path:
     """Writes `figure(...)` as a PNG."""
@@ -63,7 +63,7 @@ def save_curve(
 
 
 def figure(
-    curves: Sequence[Curve], *, title: str, horizon: int, scripted: float | None = None
+    curves: Sequence[Curve], *, title: str, horizon: int | None, scripted: float | None = None
 ) -> Figure:
     """Means over seeds as lines, 95 % bootstrap intervals of the means as bands. Many curves, such
     as a sweep's, have shades of one scale in their order and a legend beside them.
@@ -71,7 +71,7 @@ def figure(
     Args:
         curves: at least one; those of several algorithms lie in one picture.
         title: what was learned where.
-        horizon: steps in an episode: the scale of a return, named at the axis.
+        horizon: steps in an episode: the scale of a return, named at the axis where it is known.
         scripted: the return of a hand-written controller, as a line for reference.
     """
     require(any(len(c.steps) for c in curves), "there is no finished episode to draw a curve of")
@@ -133,10 +133,11 @@ def _add_legend(axes: Axes, curves: Sequence[Curve], columns: int) -> None:
     axes.legend(**({"loc": "best"} | style)).get_title().set_color(INK)
 
 
-def _dress(axes: Axes, title: str, horizon: int) -> None:
+def _dress(axes: Axes, title: str, horizon: int | None) -> None:
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=12)
     axes.set_xlabel("environment steps", color=SOFT)
-    axes.set_ylabel(f"return per agent, {horizon} steps", color=SOFT)
+    steps = f", {horizon} steps" if horizon else ""
+    axes.set_ylabel(f"return per agent{steps}", color=SOFT)
     axes.xaxis.set_major_formatter(compact)
     axes.set_xlim(left=0)
     ruled(axes)

@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import errno
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.core.errors import UserError, may_fail_to, require
-from shoal.core.names import short_name
+from shoal.core.names import plain_name, short_name, to_type
 from shoal.runs.config import Config
 from shoal.runs.durable import read_json, read_object, sync, write_json_atomic
 from shoal.runs.metrics_log import MetricsLog, read_metrics
@@ -156,11 +157,10 @@ def _name(path: Path) -> str:
 def check_place(path: Path) -> None:
     """Raises `UserError` where no run can be: the name will not do, or is a file's."""
     name = _name(path)
-    usable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:64] or "run"
     require(
         _RUN_NAME.fullmatch(name) is not None,
         f"'{name}' cannot name a run: expected 1 to 64 letters, digits, '.', '_' or '-', "
-        f"such as '{usable}'",
+        f"such as '{plain_name(name)}'",
     )
     require(not path.exists() or path.is_dir(), f"{path} is a file, expected a directory")
 
@@ -185,7 +185,7 @@ def check_empty(path: Path) -> None:
     require(
         not held,
         f"{path} holds a run already ({', '.join(held)}): "
-        f"continue it with `shoal resume {path}` or choose another --out",
+        f"continue it with `{to_type('shoal', 'resume', path)}` or choose another --out",
     )
 
 
@@ -201,11 +201,11 @@ def clear_unsaved(path: Path) -> bool:
 
 
 def free_directory(algorithm: str, environment: str) -> Path:
-    """`runs/<algorithm>_<world>_<n>` with the first n that is free."""
-    stem, n = "_".join(map(short_name, (algorithm, environment))), 0
-    while (path := Path("runs") / f"{stem}_{n}").exists():
-        n += 1
-    return path
+    """`runs/<algorithm>_<world>_<n>` with the first n that is free; a name that a run cannot have,
+    such as that of an object of the user's, gives the nearest one."""
+    stem = plain_name("_".join(map(short_name, (algorithm, environment))), most=56)
+    free = (Path("runs") / f"{stem}_{n}" for n in itertools.count())
+    return next(path for path in free if not path.exists())
 
 
 def _lock_where_possible(directory: int) -> None:

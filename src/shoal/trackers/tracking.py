@@ -6,6 +6,7 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
+from shoal.core.names import to_type
 from shoal.core.terminal import say
 from shoal.runs.config import Config
 from shoal.runs.durable import write_json_atomic
@@ -73,7 +74,8 @@ class Tracking:
 
     def _missing(self, name: str) -> str:
         run = self._directory.path
-        known = f": `shoal track {run} --to {name}` sends them" if name in self.chosen else ""
+        sends = to_type("shoal", "track", run, "--to", name)
+        known = f": `{sends}` sends them" if name in self.chosen else ""
         return f"warning: {name} may lack rows of {run} that its metrics.jsonl has{known}"
 
     def _note(self) -> None:

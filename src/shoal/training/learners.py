@@ -51,10 +51,11 @@ def make_learner(
 def make_learners(config: Config, algorithm: Hyperparameters, env: World) -> list[Learner]:
     """The learner of every member of a run."""
     target = registry.find_algorithm(config.algorithm).learner
+    num_envs = max(config.num_envs // config.workers, 1) if config.alone else config.num_envs
     return [
         make_learner(
             with_settings(algorithm, member),
-            *(env, config.num_envs, config.unroll, config.total_steps, target),
+            *(env, num_envs, config.unroll, config.total_steps, target),
         )
         for member in config.members()
     ]

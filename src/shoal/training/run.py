@@ -158,7 +158,7 @@ class Run:
             Path(path) if path else self.directory / "curve.png",
             curves,
             title=f"{heading(config.algorithm)} in {heading(config.environment)}",
-            horizon=self.env.spec.horizon,
+            horizon=None if self.env.spec.endless else self.env.spec.horizon,
             scripted=evaluate("scripted", self.env, episodes=1000).mean if scripted else None,
         )
 
@@ -348,6 +348,8 @@ def resume(
     *,
     env: World | str | None = None,
     total_steps: int | None = None,
+    workers: int | None = None,
+    address: str = "",
     quiet: bool = True,
     watchers: Sequence[Watcher] = (),
     track: Track | None = None,
@@ -357,6 +359,8 @@ def resume(
 
     `total_steps` moves that end: the run, finished or not, is from then on one of so many steps.
     Rates that fall until the end fall on towards the new one.
+
+    `workers` is another number of workers, for a run that has some, and `address` another cluster.
 
     `env` is needed only for an environment that had no name: the environment, or the address of
     what makes it, which then has the fields that the run's had. The trackers that the run
@@ -371,6 +375,7 @@ def resume(
         config = _moved(run, config)
         if total_steps is not None:
             config = _prolong(run, config, total_steps)
+        config = _move(config, workers, address)
         tracking = Tracking(track, run, config, quiet)
         trainer = Trainer(config, *rebuild(config, env), run, [*watchers, tracking.watch])
         with tracking:
@@ -390,6 +395,25 @@ def _moved(run: RunDirectory, config: Config) -> Config:
     with may_fail_to(f"write in {run.path}"):
         run.write_config(run.read_config() | {"processes": now})
     return config
+
+
+def _move(config: Config, workers: int | None, address: str) -> Config:
+    """The configuration with other workers, or a cluster elsewhere."""
+    if workers is not None and workers != config.workers:
+        require(
+            config.workers > 0 and workers > 0,
+            f"workers is {workers} and the run has {config.workers}: it cannot gain its first, "
+            "or lose its last",
+        )
+        require(
+            not config.deterministic,
+            f"the run is deterministic: it goes on with its {config.workers} workers",
+        )
+        say(f"shoal: with {workers} workers, before with {config.workers}")
+        share, rest = divmod(config.num_envs, config.workers)
+        num_envs = share * workers if config.alone and not rest else config.num_envs
+        config = dataclasses.replace(config, workers=workers, num_envs=num_envs)
+    return dataclasses.replace(config, address=address or config.address)
 
 
 def _prolong(run: RunDirectory, config: Config, total_steps: int) -> Config:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Key
 from shoal.core.algorithm import Learner, Policy
 from shoal.core.errors import Failure, UserError, require
 from shoal.core.limits import Natural, NonNegative, check_fields
+from shoal.core.names import to_type
 from shoal.core.terminal import say
 from shoal.envs.host.world import World
 from shoal.runs import checkpoint
@@ -141,11 +142,11 @@ class Trainer:
                 self._report(state, counters, last, log, board, reporter)
             due = finished or stopper.requested or self._save_due()
             if due and self._save(state, counters, log, reporter):
-                stopper.saved = f"continue with: shoal resume {self.directory.path}"
+                stopper.saved = f"continue with: {self._resume}"
             if stopper.requested and not finished:
                 raise Interrupted(
                     f"stopped by {stopper.requested.name} at update {counters.updates}; "
-                    f"continue with: shoal resume {self.directory.path}"
+                    f"continue with: {self._resume}"
                 )
         self.write_evaluation(state)
         return state
@@ -259,8 +260,13 @@ class Trainer:
         try:
             write_json_atomic(path, report)
         except OSError as error:
-            mend = f"once it can be, end the run with: shoal resume {self.directory.path}"
+            mend = f"once it can be, end the run with: {self._resume}"
             raise Failure(f"cannot write {path}: {error.strerror}; {mend}") from error
+
+    @property
+    def _resume(self) -> str:
+        """The command that goes on with this run."""
+        return to_type("shoal", "resume", self.directory.path)
 
     # Checkpoints.
 

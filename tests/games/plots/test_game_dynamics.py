@@ -28,8 +28,8 @@ def test_a_run_in_the_square_lies_where_it_went(tmp_path) -> None:
         tmp_path / "one.png", PENNIES, Replicator(), [run], points=[([1, 0], [1, 0])]
     )
     seen = blue_pixels(path)
-    # By the chance of the second actions: at the left, half-way up.
-    assert len(seen) > 50 and seen[:, 0].max() < 0.5 and 0.3 < seen[:, 1].mean() < 0.8
+    # By the chance of the first actions: at the right, half-way up.
+    assert len(seen) > 50 and seen[:, 0].min() > 0.5 and 0.3 < seen[:, 1].mean() < 0.8
 
 
 def test_a_run_in_the_triangle_lies_where_it_went(tmp_path) -> None:

@@ -4,6 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon, Rectangle
 
 from shoal.core.errors import UserError
@@ -17,7 +19,9 @@ from shoal.games.classic import (
     rock_paper_scissors,
 )
 from shoal.games.correlated import correlated_equilibrium
+from shoal.games.dynamics.flows import Replicator
 from shoal.games.normal_form import NormalForm
+from shoal.games.plots import dynamics
 from shoal.games.plots.canvas import place_labels, short
 from shoal.games.plots.geometry import (
     correlated_payoffs,
@@ -314,6 +318,43 @@ def test_outcomes_of_one_point_share_a_label() -> None:
 
 
 # Geometry and labels -----------------------------------------------------------------------------
+
+
+def look(artist) -> tuple:
+    """What tells an artist from others: its colour, and how its line, mark or hatch is drawn."""
+    if isinstance(artist, Line2D):
+        line = artist.get_linestyle() if artist.get_linestyle() == "None" else "line"
+        dashed = artist.is_dashed()
+        return to_hex(artist.get_color()), line, dashed, artist.get_marker(), artist.get_mfc()
+    return to_hex(artist.get_facecolor(), True), artist.get_hatch()
+
+
+@pytest.mark.parametrize("make", [best_response_figure, correlated_figure, pareto_figure])
+@pytest.mark.parametrize(
+    "game", [battle_of_the_sexes(), chicken(), prisoners_dilemma(), matching_pennies(), EQUAL]
+)
+def test_all_that_is_drawn_is_in_the_legend(make, game: NormalForm) -> None:
+    figure = make(game)
+    explained = {look(handle) for handle in figure.legends[0].legend_handles}
+    for artist in (*figure.axes[0].lines, *figure.axes[0].patches):
+        assert look(artist) in explained, (artist.get_gid(), look(artist), explained)
+
+
+def test_the_square_of_a_dynamic_has_the_axes_of_best_responses(monkeypatch, tmp_path) -> None:
+    game, shown = battle_of_the_sexes(), []
+    monkeypatch.setattr(dynamics, "save", lambda figure, path: shown.append(figure) or path)
+    points = [(x[0], y[0]) for x, y in nash_sets(game)[0]]
+    dynamics.plot_square(tmp_path, game, Replicator(), points=points)
+    (square,), (responding,) = shown[0].axes, best_response_figure(game).axes
+    for name in ("xlabel", "ylabel", "xlim", "ylim"):
+        assert getattr(square, f"get_{name}")() == getattr(responding, f"get_{name}")()
+    for kind in ("x", "y"):
+        texts = [getattr(axes, f"get_{kind}ticklabels")()[:2] for axes in (square, responding)]
+        ends = [[text.get_text() for text in each] for each in texts]
+        assert ends == [["0\nfootball", "1\nopera"]] * 2
+    marks = {tuple(point) for point in square.lines[-1].get_xydata().round(6).tolist()}
+    dots = np.concatenate(drawn(responding, "equilibrium"))
+    assert marks == {tuple(point) for point in dots.round(6).tolist()} and len(marks) == 3
 
 
 def test_hulls() -> None:

@@ -7,6 +7,7 @@ PPO before its first step has the same gradient, for its ratio is then 1: A2C is
 Mnih et al. 2016, arXiv:1602.01783.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -30,6 +31,15 @@ class Gradient(eqx.Module):
     """What the scale of values has yet to see."""
     seen: tuple[Moments, Moments | None] | None
     """What the scales of observations have yet to see."""
+
+    @staticmethod
+    def mean(parts: Sequence["Gradient"]) -> "Gradient":
+        """That of several rollouts, each of which weighs the same."""
+
+        def join(*xs: Any) -> Any:
+            return Moments.of_all(xs) if isinstance(xs[0], Moments) else sum(xs) / len(xs)
+
+        return jax.tree.map(join, *parts, is_leaf=lambda x: isinstance(x, Moments))
 
 
 class A2C(ActorCritic):
@@ -91,3 +101,9 @@ def a2c(**overrides: Any) -> A2C:
 def maa2c(**overrides: Any) -> A2C:
     """A2C with one critic of the global state. `overrides` are fields of `A2C`."""
     return A2C(**{"critic": "global", **overrides})
+
+
+def a3c(**overrides: Any) -> A2C:
+    """A2C as workers and a server run it: see `shoal.distributed.server`. `overrides` are fields of
+    `A2C`."""
+    return A2C(**overrides)

@@ -8,19 +8,20 @@ and PettingZoo, and add what compiled worlds need: purity, batches, one compilat
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from shoal.core.env import Env
 from shoal.core.errors import require
 from shoal.envs.check.finding import Finding, error, raised
 from shoal.envs.check.report import CHECKS, Report
-from shoal.envs.check.spec import check_fields, check_spec
-from shoal.envs.host.world import HostWorld, World
+
+if TYPE_CHECKING:  # a process that tries a world of the host does without JAX
+    from shoal.core.env import Env
+    from shoal.envs.host.world import World
 
 __all__ = ["CHECKS", "Finding", "Report", "check_environment", "inspect_environment"]
 
 
-def check_environment(env: World, *, episodes: int = 16, seed: int = 0) -> list[Finding]:
+def check_environment(env: "World", *, episodes: int = 16, seed: int = 0) -> list[Finding]:
     """What is wrong with a world; nothing where all is well.
 
     Args:
@@ -40,6 +41,10 @@ def check_environment(env: World, *, episodes: int = 16, seed: int = 0) -> list[
 
 def inspect_environment(env: Any, *, episodes: int = 16, seed: int = 0) -> Report:
     """As `check_environment`, with what was not checked and why."""
+    from shoal.core.env import Env
+    from shoal.envs.check.spec import check_fields, check_spec
+    from shoal.envs.host.world import HostWorld
+
     if isinstance(env, HostWorld):
         from shoal.envs.check.host import inspect_host
 
@@ -63,7 +68,7 @@ def inspect_environment(env: Any, *, episodes: int = 16, seed: int = 0) -> Repor
     return report
 
 
-def _traces(env: Env, report: Report) -> bool:
+def _traces(env: "Env", report: Report) -> bool:
     """What can be known without running; whether it is good enough to run."""
     from shoal.envs.check import keys, signature, tracing
 
@@ -81,7 +86,7 @@ def _traces(env: Env, report: Report) -> bool:
     return True
 
 
-def _plays(env: Env, report: Report, episodes: int, seed: int) -> None:
+def _plays(env: "Env", report: Report, episodes: int, seed: int) -> None:
     """What shows in episodes."""
     from shoal.envs.check import episodes as ends, showing, values
     from shoal.envs.check.play import play

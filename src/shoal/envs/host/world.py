@@ -94,6 +94,7 @@ class HostWorld(eqx.Module):
             state_size=facts.state_size,
             horizon=self.horizon or facts.limit or LONGEST,
             images=facts.images,
+            endless=self.endless,
         )
 
     def assess(self, policy: Any) -> dict[str, float]:

@@ -65,6 +65,7 @@ class GymnaxWorld(SuiteWorld):
             action=Discrete((int(space.n),)) if discrete else _bounds(self.task, self.settings).box,
             state_size=0,
             horizon=self.limit,
+            endless=self.endless,
         )
 
     def begin(self, key: PRNGKeyArray) -> tuple[Any, SuiteStep]:

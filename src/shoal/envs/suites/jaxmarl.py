@@ -88,6 +88,7 @@ class JaxMARLWorld(SuiteWorld):
             action=actions,
             state_size=size_of(state),
             horizon=self.limit,
+            endless=self.endless,
             metrics=tuple((name, "sum") for name in self._metrics(None, None)),
         )
 

@@ -76,6 +76,7 @@ class JumanjiWorld(SuiteWorld):
             action=action,
             state_size=0,
             horizon=self.limit,
+            endless=self.endless,
             metrics=tuple((name, "last") for name in _extras(self.world)),
         )
 

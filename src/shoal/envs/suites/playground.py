@@ -61,6 +61,7 @@ class PlaygroundWorld(SuiteWorld):
             action=Box(-1.0, 1.0, (int(self.world.action_size),)),
             state_size=size_of(shown[PRIVILEGED]) if has_more else 0,
             horizon=self.limit,
+            endless=self.endless,
         )
 
     def begin(self, key: PRNGKeyArray) -> tuple[Any, SuiteStep]:

@@ -115,6 +115,11 @@ class SuiteWorld(Env):
         return self.horizon or own or HORIZON
 
     @property
+    def endless(self) -> bool:
+        """Whether neither the world nor its settings say how long an episode may last."""
+        return not (self.horizon or self.own_limit)
+
+    @property
     def spec(self) -> EnvSpec:
         return _spec(self)
 

@@ -24,6 +24,7 @@ from shoal.games.plots.canvas import (
     CORNERS,
     action,
     canvas,
+    chance_axes,
     chance_ticks,
     legend,
     place_labels,
@@ -96,12 +97,7 @@ def _square(game: NormalForm, title: str) -> Figure:
         (drawn,) = axes.plot(x, y, color=color, linewidth=width, zorder=3 + player, **style)
         shown.append((drawn, name))
     shown += _equilibria_of_square(axes, game)
-    for k, name in enumerate("xy"):
-        chance_ticks(axes, name, game.actions[k], breaks[k], 22 if k == 0 else 12)
-        text = f"{short(game.players[k])}: chance of {action(game.actions[k][0])}"
-        getattr(axes, f"set_{name}label")(text, color=INK, fontsize=10, labelpad=6)
-        getattr(axes, f"set_{name}lim")(-0.05, 1.05)
-    quiet(axes)
+    chance_axes(axes, game, breaks)
     legend(figure, shown, loc="outside lower center", ncols=1)
     return figure
 

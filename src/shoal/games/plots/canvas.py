@@ -21,8 +21,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from shoal.core.axes import fraction
+from shoal.core.axes import fraction, quiet
 from shoal.core.colors import INK, SOFT
+from shoal.games.normal_form import NormalForm
 
 HEIGHT = np.sqrt(3) / 2
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, HEIGHT]])
@@ -80,6 +81,17 @@ def chance_ticks(
             texts.append(fraction(at))
     axis = axes.xaxis if name == "x" else axes.yaxis
     axis.set_ticks(ticks, texts)
+
+
+def chance_axes(axes: Axes, game: NormalForm, breaks: Sequence[Any]) -> None:
+    """The sides of the square of two players with two actions: the chance of each one's first, the
+    row's from left to right and the column's upwards. `breaks` are ticks between the ends."""
+    for k, name in enumerate("xy"):
+        chance_ticks(axes, name, game.actions[k], breaks[k], 22 if k == 0 else 12)
+        text = f"{short(game.players[k])}: chance of {action(game.actions[k][0])}"
+        getattr(axes, f"set_{name}label")(text, color=INK, fontsize=10, labelpad=6)
+        getattr(axes, f"set_{name}lim")(-0.05, 1.05)
+    quiet(axes)
 
 
 def triangle(axes: Axes, names: Sequence[str]) -> None:

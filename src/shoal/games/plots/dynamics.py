@@ -12,7 +12,6 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shoal.core.axes import quiet
 from shoal.core.colors import DISTINCT, INK
 from shoal.core.errors import require
 from shoal.games.dynamics.flows import Field, velocities
@@ -21,10 +20,9 @@ from shoal.games.evolutionary.populations import check_symmetric
 from shoal.games.normal_form import NormalForm
 from shoal.games.plots.canvas import (
     CORNERS,
-    action,
     canvas,
+    chance_axes,
     save,
-    short,
     triangle,
 )
 
@@ -40,7 +38,8 @@ def plot_square(
     points: Sequence[Any] = (),
     title: str = "",
 ) -> Path:
-    """Draws a dynamic of two players with two actions each, by the chance of their second action.
+    """Draws a dynamic of two players with two actions each, by the chance of their first action, as
+    best responses are drawn.
 
     Args:
         path: of the PNG to write.
@@ -56,19 +55,14 @@ def plot_square(
     require(game.num_actions == (2, 2), f"the game has actions {game.num_actions}, expected (2, 2)")
     side = np.linspace(0, 1, 17)
     x, y = (g.ravel() for g in np.meshgrid(side, side))
-    slopes = velocities(game, field, [np.stack([1 - p, p], 1) for p in (x, y)])
+    slopes = velocities(game, field, [np.stack([p, 1 - p], 1) for p in (x, y)])
     figure, axes = _canvas(title or game.title)
-    _arrows(axes, np.stack([x, y], 1), np.stack([s[:, 1] for s in slopes], 1), side[1])
+    _arrows(axes, np.stack([x, y], 1), np.stack([s[:, 0] for s in slopes], 1), side[1])
     for at in runs:
-        lines = np.stack([p[..., 1] for p in at.profiles], -1)
+        lines = np.stack([p[..., 0] for p in at.profiles], -1)
         _lines(axes, lines.reshape(-1, *lines.shape[-2:]))
-    _points(axes, np.array([[p[0][1], p[1][1]] for p in points], float).reshape(-1, 2))
-    for name, player, names in zip("xy", game.players, game.actions):
-        text = f"{short(player)}: chance of {action(names[1])}"
-        getattr(axes, f"set_{name}label")(text, color=INK, fontsize=10, labelpad=6)
-        getattr(axes, f"set_{name}ticks")([0, 0.25, 0.5, 0.75, 1])
-        getattr(axes, f"set_{name}lim")(-0.04, 1.04)
-    quiet(axes)
+    _points(axes, np.array([[p[0][0], p[1][0]] for p in points], float).reshape(-1, 2))
+    chance_axes(axes, game, [side[4:-1:4]] * 2)
     return save(figure, path)
 
 

@@ -158,10 +158,12 @@ def pareto_figure(game: NormalForm) -> Figure:
         *outcomes.T, color="#b4b9c2", markersize=6, zorder=3, gid="outcomes", **style
     )
     (best,) = axes.plot(*front.T, color=DISTINCT[0], markersize=7, zorder=4, gid="front", **style)
-    axes.plot(*corners.T, color=DISTINCT[0], linewidth=1.8, zorder=2, gid="steps")
     dashes = {"color": DISTINCT[2], "linewidth": 1.6, "linestyle": (0, (4, 2.5)), "gid": "mixtures"}
     (line,) = axes.plot(*mixed.T, zorder=2.2, **dashes)
     shown: list[tuple[Artist, str]] = [(dots, "outcomes"), (best, "Pareto optimal outcomes")]
+    if len(front) > 1:
+        edge = {"color": DISTINCT[0], "linewidth": 1.8, "gid": "steps"}
+        shown.append((axes.plot(*corners.T, zorder=2, **edge)[0], "edge of what they dominate"))
     shown.append((line, "Pareto front of their mixtures"))
     shown += _equilibria(axes, game, hollow=True) + _most_welfare(axes, game)
     legend(figure, shown, loc="outside lower center", ncols=2)
