@@ -63,4 +63,5 @@ def _work(job: Job) -> int:
         return 1
 
 
-main()
+if __name__ == "__main__":
+    main()
