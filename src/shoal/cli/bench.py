@@ -1,17 +1,25 @@
-"""shoal bench env|train: how fast this machine runs it."""
+"""shoal bench env|train|collectives: how fast this machine runs it."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 from shoal import registry
+from shoal.cli import gang
 from shoal.cli.arguments import Arguments
 from shoal.cli.output import answer
-from shoal.cli.parse import parse, take
+from shoal.cli.parse import parse, read, take
 from shoal.core.errors import unknown
+from shoal.core.limits import Count, Natural
+from shoal.distributed.job import is_rank
 from shoal.runs.durable import Json
 from shoal.training.devices import prepare
 
-USAGE = "shoal bench env NAME [--num-envs B] | shoal bench train ALGORITHM NAME [--algo.FIELD v]"
+USAGE = (
+    "shoal bench env NAME [--num-envs B] | shoal bench train ALGORITHM NAME [--algo.FIELD v] | "
+    "shoal bench collectives [--processes N] [--size BYTES]"
+)
+SUITES = ("env", "train", "collectives")
 
 HOST_ENVS = 8  # where processes step them
 
@@ -42,13 +50,35 @@ class Training(Environment):
     """Steps of each environment between two updates."""
     seconds: float = 5.0
     """How long to measure, after compiling."""
+    devices: Natural = 0
+    """Devices to use; 0: all that serve."""
+
+
+@dataclass(frozen=True)
+class Collectives:
+    """Measure what devices tell each other: broadcast, reduce, all-reduce, all-gather, a ring."""
+
+    devices: Natural = 0
+    """Devices of this machine, or of all processes; 0: all, or one a process."""
+    processes: Count = 1
+    """Processes that share the devices."""
+    coordinator: str = ""
+    """HOST:PORT of process 0, where the processes are started one by one on several machines."""
+    rank: Natural = 0
+    """Which of the processes this is, from 0 on; with --coordinator."""
+    size: Count = 1_000_000
+    """Bytes that each device has."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
 
 
 def run(arguments: Arguments) -> int:
     """Measures and prints steps per second; a step is one step of one environment."""
-    (suite,), rest = take(arguments, ["env|train"], USAGE)
-    if suite not in ("env", "train"):
-        raise unknown("suite", suite, ("env", "train"))
+    (suite,), rest = take(arguments, ["env|train|collectives"], USAGE)
+    if suite not in SUITES:
+        raise unknown("suite", suite, SUITES)
+    if suite == "collectives":
+        return _collectives(arguments, rest)
     options, result = _environment(rest) if suite == "env" else _training(rest)
     if options.json:
         answer(result)
@@ -56,6 +86,24 @@ def run(arguments: Arguments) -> int:
     print(f"{result['steps_per_second']:,.0f} steps/s on {result['device']}")
     print(f"compiled in {result['compile_seconds']:.1f} s")
     print(f"peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MiB")
+    return 0
+
+
+def _collectives(arguments: Arguments, rest: Arguments) -> int:
+    _, options = read(rest, (), Collectives, "shoal bench collectives")
+    if not is_rank() and (processes := gang.wanted(rest)) > 1:
+        asked = dataclasses.replace(gang.read(rest, processes), together=True)
+        return gang.start("bench", arguments, asked)
+    prepare()
+    from shoal.distributed.collective_speed import collective_speed
+
+    found = collective_speed(options.size, options.devices)
+    if options.json:
+        answer(found)
+        return 0
+    print(f"{found['bytes']:,} bytes on each of {found['devices']} devices")
+    for name, seconds in found["seconds"].items():
+        print(f"{name:<16}{1000 * seconds:9.3f} ms")
     return 0
 
 
@@ -85,7 +133,8 @@ def _training(arguments: Arguments) -> tuple[Training, Json]:
     from shoal.training.speed import training_speed
 
     sizes = (options.num_envs, options.unroll, options.seconds)
-    return options, training_speed(options.algo, options.env, *sizes, entry.learner)
+    speed = training_speed(options.algo, options.env, *sizes, entry.learner, options.devices)
+    return options, speed
 
 
 def _num_envs(env: Any, compiled: int) -> int:

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shoal import registry
-from shoal.cli.arguments import Arguments
+from shoal.cli import gang
+from shoal.cli.arguments import Arguments, Option
 from shoal.cli.declared import check_options, fields
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import read_sweep
 from shoal.core.errors import UserError, require, unknown
 from shoal.core.limits import Count, Natural, Positive, Seed, read_value
 from shoal.runs.config import Server
-from shoal.runs.run_directory import check_empty, check_place
+from shoal.runs.run_directory import check_empty, check_place, free_directory
 from shoal.trackers.choice import choose
 from shoal.training import presets
 from shoal.training.devices import prepare
@@ -74,7 +75,16 @@ class Train(Settings):
     address: str = ""
     """HOST:PORT of a Ray cluster; without it one is started on this machine."""
     deadline: Positive = 60.0
-    """Seconds in which a worker must answer, or it is replaced."""
+    """Seconds in which a worker must answer, or it is replaced, and processes must make a step."""
+    devices: Natural = 0
+    """Devices of this machine, or of all processes, to use; 0: all that serve, or one a process."""
+    processes: Count = 1
+    """Processes that share the environments and learn together. If one dies or is stuck for longer
+    than the deadline, all go on from the last checkpoint."""
+    coordinator: str = ""
+    """HOST:PORT of process 0, where the processes are started one by one on several machines."""
+    rank: Natural = 0
+    """Which of the processes this is, from 0 on; with --coordinator."""
     pictures: bool = True
     """Whether to make curve.png and replay.html at the end."""
     track: str = "none"
@@ -87,17 +97,38 @@ def run(arguments: Arguments) -> int:
     (algorithm, environment), rest = take_names(arguments, USAGE)
     sweep, rest = read_sweep(rest, algorithm, environment)
     check(algorithm, environment, rest, Train)
+    out = Path(arguments.value("--out") or free_directory(algorithm, environment))
+    if not arguments.help and (processes := gang.wanted(arguments)) > 1:
+        return _in_a_gang(arguments, environment, processes, out)
     options = read_settings(Train, algorithm, environment, rest)
 
     from shoal.cli.finish import finish
-    from shoal.training.run import free_directory, start
+    from shoal.training.run import start
 
     settings = dict(vars(options))
-    algo, env, out = (settings.pop(k) for k in ("algo", "env", "out"))
+    for name in ("out", "processes", "coordinator", "rank"):
+        del settings[name]
+    algo, env = (settings.pop(k) for k in ("algo", "env"))
     settings["total_steps"] = settings.pop("steps")
-    out = out or free_directory(algorithm, environment)
     finish(start(algorithm, algo, env, out, sweep=sweep, **settings))
     return 0
+
+
+def _in_a_gang(arguments: Arguments, environment: str, processes: int, out: Path) -> int:
+    """Trains in several processes, and returns the exit code."""
+    alone = f"{environment} is stepped by worker processes for one device"
+    require(
+        not registry.on_host(environment),
+        f"{alone}: leave out --processes, and say --env.workers N for more of those",
+    )
+    require(
+        not int(arguments.value("--workers") or 0),
+        "--processes shares out learning and --workers collecting: take one of them",
+    )
+    asked = gang.read(arguments, processes)
+    if arguments.value("--out") is None:
+        arguments.options.append(Option("--out", [str(out)], False))
+    return gang.start("train", arguments, asked, gang.going_on(out))
 
 
 def take_names(arguments: Arguments, usage: str) -> tuple[tuple[str, str], Arguments]:

@@ -17,7 +17,7 @@ from shoal.cli.train import Settings, check, read_settings, take_names
 from shoal.core.errors import UserError, may_fail_to, require, unknown
 from shoal.core.limits import Count, NonNegative, Seed
 from shoal.core.names import short_name, to_type
-from shoal.runs.run_directory import RunDirectory
+from shoal.runs.run_directory import RunDirectory, free_directory
 from shoal.training import presets
 from shoal.tuning.space import Dimension, read_search, search_space
 
@@ -71,7 +71,6 @@ def run(arguments: Arguments) -> int:
     if rest.value("--workers") not in (None, "1"):  # processes that share one accelerator
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     options = read_settings(Tune, algorithm, environment, rest, evaluations=EVALUATIONS)
-    from shoal.training.run import free_directory
 
     plan = _plan(algorithm, environment, options, given, rest)
     out = options.out or free_directory(f"tune_{short_name(algorithm)}", environment)

@@ -83,6 +83,17 @@ def fate(code: int) -> str:
     return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
 
 
+def shares(cores: list[int], children: int) -> list[list[int]]:
+    """The cores of each of so many children: apart where there are enough, else dealt out in turn.
+
+    >>> shares([0, 1, 2, 3], 2)
+    [[0, 2], [1, 3]]
+    >>> shares([0, 1], 3)
+    [[0], [1], [0]]
+    """
+    return [cores[k::children] or [cores[k % len(cores)]] for k in range(children)]
+
+
 # For the child --------------------------------------------------------------------------------
 
 

@@ -97,6 +97,17 @@ class Config:
         check_values(Config, given, "config.json")
         return Config(**given)
 
+    def among(self, processes: int) -> "Config":
+        """The same run in so many processes. Raises `UserError` where its bits depend on them."""
+        before = self.processes
+        keep = f"the run is deterministic in {before} processes: keep to them"
+        require(not self.deterministic or processes == before, keep)
+        return dataclasses.replace(self, processes=processes)
+
+    def here(self) -> "Config":
+        """The same run in one process, for who only reads it: ranks have the same state."""
+        return dataclasses.replace(self, processes=1)
+
     @property
     def hash(self) -> str:
         """Of what a run is, however long and wherever it runs and whatever is drawn of it; a

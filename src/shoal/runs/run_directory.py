@@ -10,16 +10,18 @@ import contextlib
 import difflib
 import errno
 import fcntl
+import itertools
 import json
 import os
 import re
+import shutil
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from shoal.core.errors import UserError, may_fail_to, require
-from shoal.core.names import plain_name, to_type
+from shoal.core.names import plain_name, short_name, to_type
 from shoal.runs.config import Config
 from shoal.runs.durable import read_json, read_object, sync, write_json_atomic
 from shoal.runs.metrics_log import MetricsLog, read_metrics
@@ -185,6 +187,25 @@ def check_empty(path: Path) -> None:
         f"{path} holds a run already ({', '.join(held)}): "
         f"continue it with `{to_type('shoal', 'resume', path)}` or choose another --out",
     )
+
+
+def clear_unsaved(path: Path) -> bool:
+    """Whether a run whose process has died had no checkpoint yet. If so, what it had written is
+    removed, and the run can be begun anew."""
+    if any((path / _CHECKPOINTS).glob("step_*")):
+        return False
+    for name in (_CONFIG, _METRICS):
+        (path / name).unlink(missing_ok=True)
+    shutil.rmtree(path / _CHECKPOINTS, ignore_errors=True)
+    return True
+
+
+def free_directory(algorithm: str, environment: str) -> Path:
+    """`runs/<algorithm>_<world>_<n>` with the first n that is free; a name that a run cannot have,
+    such as that of an object of the user's, gives the nearest one."""
+    stem = plain_name("_".join(map(short_name, (algorithm, environment))), most=56)
+    free = (Path("runs") / f"{stem}_{n}" for n in itertools.count())
+    return next(path for path in free if not path.exists())
 
 
 def _lock_where_possible(directory: int) -> None:

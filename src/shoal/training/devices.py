@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from shoal.core.errors import UserError
+from shoal.core.errors import UserError, require
 
 MAX_CPU_DEVICES = 8
 
@@ -14,8 +14,9 @@ def prepare(deterministic: bool = False) -> None:
     """Sets JAX up for training. Does nothing to a JAX that has already started.
 
     A CPU becomes one device a core, because two devices use two cores better than one device's
-    threads do. `deterministic` pins the process to one core: only then does one program give the
-    same bits twice on a CPU.
+    threads do; `JAX_NUM_CPU_DEVICES` says another number. `deterministic` pins the process to one
+    core: only then does one program give the same bits twice on a CPU. A rank of a gang has its
+    devices already.
     """
     if deterministic:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -25,7 +26,8 @@ def prepare(deterministic: bool = False) -> None:
     started = xla_bridge.backends_are_initialized()
     if deterministic and started and jax.local_device_count() > 1:
         raise UserError("deterministic must be asked for before JAX starts: use a fresh process")
-    if not started:
+    chosen = jax.distributed.is_initialized() or "JAX_NUM_CPU_DEVICES" in os.environ
+    if not started and (deterministic or not chosen):
         cores = 1 if deterministic else len(os.sched_getaffinity(0))
         jax.config.update("jax_num_cpu_devices", min(cores, MAX_CPU_DEVICES))
     if getattr(jax.config, "jax_compilation_cache_dir") is None:  # noqa: B009
@@ -56,3 +58,22 @@ def share_out(algorithm: Shared, num_envs: int, available: int) -> int:
             return devices
     algorithm.check_devices(num_envs, 1)
     return 1
+
+
+def lay_out(
+    algorithm: Shared, num_envs: int, members: int, available: int, asked: int = 0
+) -> tuple[int, int]:
+    """How many devices share the environments of a member, and how many groups of them share out
+    the members: `asked` devices in all, or as many of the available ones as serve.
+
+    Raises:
+        UserError: there are not as many, or the environments cannot be shared out among them.
+    """
+    total = asked or available
+    require(total <= available, f"devices is {total}, and there are {available}: take fewer")
+    even = [d for d in range(1, total + 1) if members % d == 0 and not (asked and asked % d)]
+    groups = max(even)
+    if not asked:
+        return share_out(algorithm, num_envs, total // groups), groups
+    algorithm.check_devices(num_envs, total // groups)
+    return total // groups, groups

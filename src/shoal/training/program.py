@@ -28,7 +28,8 @@ Fetched = dict[str, np.ndarray]
 _AXES, _AXIS_TYPES = (AXIS, "members"), (AxisType.Auto, AxisType.Auto)
 # Compiles in a quarter of the time, for what runs once.
 _COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-_STATE, _MEMBERS, _REPLICATED = PartitionSpec(*_AXES), PartitionSpec("members"), PartitionSpec()
+STATE_SPEC, MEMBERS_SPEC = PartitionSpec(*_AXES), PartitionSpec("members")
+REPLICATED_SPEC = PartitionSpec()
 
 
 class Program:
@@ -60,12 +61,12 @@ class Program:
 
     @cached_property
     def _init(self) -> Any:
-        init = self._share(self._init_members, self._mesh, (_MEMBERS, _MEMBERS))
+        init = self._share(self._init_members, self._mesh, (MEMBERS_SPEC, MEMBERS_SPEC))
         return jax.jit(init, compiler_options=_COMPILE_FAST if _on_cpu() else None)
 
     @cached_property
     def _run(self) -> Any:
-        specs = (_MEMBERS, _STATE, _REPLICATED, _STATE)
+        specs = (MEMBERS_SPEC, STATE_SPEC, REPLICATED_SPEC, STATE_SPEC)
         return jax.jit(self._share(self._run_members, self._mesh, specs), donate_argnums=1)
 
     def init(self, keys: Key[Array, "K"]) -> State:
@@ -82,21 +83,20 @@ class Program:
         each metric: jaxlib 0.10 blocks a device's thread when too many programs wait for their
         turn, and where it had not begun its part yet, the others wait for it for ever.
         """
-        state, metrics = self._run(
-            self._arrays, state, jnp.int32(updates), self._start(state, sums)
-        )
-        total, last = jax.tree.map(lambda x: x[0], jax.device_get(metrics))
+        start = self._start(state, sums)
+        state, metrics = self._run(self._arrays, state, jnp.int32(updates), start)
+        total, last = jax.tree.map(lambda x: x[0], self._read(metrics))
         return state, total, last
 
     def template(self, keys: Key[Array, "K"]) -> State:
         """Shapes and dtypes of a state, for checkpoints; computes nothing and needs no devices."""
         mesh = AbstractMesh(self._shape, _AXES, axis_types=_AXIS_TYPES)
-        init = self._share(self._init_members, mesh, (_MEMBERS, _MEMBERS))
+        init = self._share(self._init_members, mesh, (MEMBERS_SPEC, MEMBERS_SPEC))
         return jax.eval_shape(init, self._arrays, keys)
 
     def place(self, state: State) -> State:
         """Puts a state from a checkpoint onto the devices."""
-        return jax.device_put(state, NamedSharding(self._mesh, _STATE))
+        return jax.device_put(state, NamedSharding(self._mesh, STATE_SPEC))
 
     def fetch(self, state: State) -> State:
         """The state as a checkpoint keeps it: this one."""
@@ -127,10 +127,16 @@ class Program:
         arrays, state = shapes_of(self._arrays, 1), shapes_of(state, 2)
         return eqx.filter_eval_shape(lambda a, s: policy_of(self._learner(a), s), arrays, state)
 
+    def _read(self, tree: Any) -> Any:
+        """Arrays that are on devices, as NumPy's."""
+        return jax.device_get(tree)
+
     def _share(self, fn: Any, mesh: Mesh | AbstractMesh, in_specs: tuple) -> Any:
         # check_vma=False: the average over devices is taken of gradients (core.descend), which is
         # right only without the automatic sums that the check brings along.
-        return jax.shard_map(fn, mesh=mesh, in_specs=in_specs, out_specs=_STATE, check_vma=False)
+        return jax.shard_map(
+            fn, mesh=mesh, in_specs=in_specs, out_specs=STATE_SPEC, check_vma=False
+        )
 
     def _map(self, fn: Any, xs: Any) -> Any:
         """Over the members of this device."""
@@ -161,7 +167,7 @@ class Program:
             return _add_axis(self._map(lambda x: self._learner(x[0]).update(x[1])[1], xs))
 
         if self._metrics is None:
-            shared = self._share(update, self._mesh, (_MEMBERS, _STATE))
+            shared = self._share(update, self._mesh, (MEMBERS_SPEC, STATE_SPEC))
             self._metrics = jax.eval_shape(shared, self._arrays, state)
         return {
             name: np.broadcast_to(np.asarray((sums or {}).get(name, 0), x.dtype), x.shape)
@@ -179,6 +185,11 @@ def stack(learners: Sequence[Learner]) -> Learner:
         return jnp.stack([jnp.asarray(x) for x in xs])
 
     return jax.tree.map(join, *learners)
+
+
+def keys_of(members: Sequence[Mapping[str, Any]]) -> Key[Array, "K"]:
+    """What the states of members with those settings start from."""
+    return jnp.stack([jax.random.key(m["seed"]) for m in members])
 
 
 def policy_of(learner: Learner, state: State) -> Policy:

@@ -1,7 +1,6 @@
 """The Python interface: train, resume, load, evaluate."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from shoal import registry
 from shoal.core import addresses
 from shoal.core.algorithm import Algorithm, Learner, Policy
 from shoal.core.errors import UserError, may_fail_to, require, unknown
-from shoal.core.names import heading, in_words, plain_name, short_name
+from shoal.core.names import heading, in_words
 from shoal.core.spaces import Box
 from shoal.core.teams import return_names
 from shoal.core.terminal import say
@@ -23,12 +22,12 @@ from shoal.runs.config import Config
 from shoal.runs.durable import Json
 from shoal.runs.evaluation_file import read_evaluation
 from shoal.runs.fields import check_types, fields_of, from_fields, paths
-from shoal.runs.run_directory import RunDirectory, read_metrics
+from shoal.runs.run_directory import RunDirectory, free_directory, read_metrics
 from shoal.trackers.choice import Track, choose
 from shoal.trackers.tracking import Tracking
 from shoal.training import presets
 from shoal.training.backend import backend_of, record
-from shoal.training.devices import prepare, share_out
+from shoal.training.devices import lay_out, prepare
 from shoal.training.elsewhere import act_in
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
 from shoal.training.machine import check_memory, hardware, versions
@@ -39,7 +38,7 @@ from shoal.training.trainer import Trainer, Watcher
 
 RUN_SETTINGS = (
     *("total_steps", "num_envs", "unroll", "evaluations", "eval_episodes"),
-    *("normalise_observations", "workers", "server"),
+    *("normalise_observations", "devices", "workers", "server"),
     *("staleness", "backups", "coordinators", "address", "deadline"),
 )
 _SCALED = "normalise_observations"  # a run setting that is a field of algorithms
@@ -200,7 +199,8 @@ def train(
         track: experiment trackers to send the rows to as well, by name (`"wandb"`, `"mlflow"`,
             `"trackio"`) or of your own. Nothing that one does reaches the training.
         settings: what differs from the preset: `num_envs`, `unroll`, `evaluations`,
-            `eval_episodes`, `normalise_observations`, and any hyper-parameter of the algorithm.
+            `eval_episodes`, `normalise_observations`, `devices` (how many to use; all that serve,
+            if not given), and any hyper-parameter of the algorithm.
 
     Raises:
         UserError: a name, value or directory that will not do; nothing has been written.
@@ -274,9 +274,11 @@ def start(
     quiet: bool = False,
     watchers: Sequence[Watcher] = (),
     track: Track = (),
+    devices: int = 0,
     **settings: Any,
 ) -> Run:
-    """Trains an algorithm that is built already; `settings` are fields of `Config`."""
+    """Trains an algorithm that is built already, on so many devices or, for 0, on those that there
+    are; `settings` are fields of `Config`."""
     trackers = choose(track)
     spec = env.spec
     if settings.pop(_SCALED, False):
@@ -293,11 +295,13 @@ def start(
     for member in config.members():
         with_settings(algorithm, member).check(spec)
     backend = backend_of(env)
-    one = config.deterministic or backend.on_host or config.workers > 0
-    available = 1 if one else jax.local_device_count()
-    groups = max(d for d in range(1, available + 1) if len(config.members()) % d == 0)
-    devices = share_out(algorithm, config.num_envs, available // groups)
-    config = dataclasses.replace(config, devices=devices, member_devices=groups)
+    ranks, alone = jax.process_count(), backend.on_host or config.workers > 0
+    require(ranks == 1 or not alone, f"{spec.name} is stepped on one device: leave out processes")
+    available = ranks if alone or config.deterministic else jax.device_count()
+    asked = available if ranks > 1 else devices
+    layout = lay_out(algorithm, config.num_envs, len(config.members()), available, asked)
+    places = dict(zip(("devices", "member_devices"), layout))
+    config = dataclasses.replace(config, **places, processes=ranks)
     learners = make_learners(config, algorithm, env)
     backend.check(learners[0], env)
     rollout = 4 * config.num_envs * config.unroll * len(spec.agents) * spec.obs_size
@@ -311,8 +315,8 @@ def start(
         trainer = Trainer(config, learners, env, directory, [*watchers, tracking.watch])
         directory.write_config(config.to_json() | {"versions": versions(), "hardware": hardware()})
         with tracking:
-            state = trainer.run(stopper, quiet=quiet)
-        return _run(trainer, trainer.policies(state))
+            policies = trainer.run(stopper, quiet=quiet)
+        return _run(trainer, policies)
 
 
 def _with_scales(name: str, algorithm: Any) -> Any:
@@ -368,14 +372,29 @@ def resume(
         admit(config, run.path, environment=env is None, trust=trust)
         prepare(config.deterministic)
         run.lock()
+        config = _moved(run, config)
         if total_steps is not None:
             config = _prolong(run, config, total_steps)
         config = _move(config, workers, address)
         tracking = Tracking(track, run, config, quiet)
         trainer = Trainer(config, *rebuild(config, env), run, [*watchers, tracking.watch])
         with tracking:
-            state = trainer.run(stopper, resume=True, quiet=quiet)
-        return _run(trainer, trainer.policies(state))
+            policies = trainer.run(stopper, resume=True, quiet=quiet)
+        return _run(trainer, policies)
+
+
+def _moved(run: RunDirectory, config: Config) -> Config:
+    """The configuration with as many processes as there are, which is kept. That they are others
+    than before is said."""
+    before, now = config.processes, jax.process_count()
+    if now == before:
+        return config
+    config = config.among(now)
+    count = f"{now} process" + "es" * (now > 1)
+    say(f"shoal: the run goes on in {count}, it was in {before}")
+    with may_fail_to(f"write in {run.path}"):
+        run.write_config(run.read_config() | {"processes": now})
+    return config
 
 
 def _move(config: Config, workers: int | None, address: str) -> Config:
@@ -433,7 +452,7 @@ def load(
     config = read_config(run)
     admit(config, run.path, environment=env is None, trust=trust)
     prepare(config.deterministic)
-    trainer = Trainer(config, *rebuild(config, env), run)
+    trainer = Trainer(config.here(), *rebuild(config, env), run)
     return _run(trainer, trainer.load_best()[0] if best else trainer.load(checkpoint))
 
 
@@ -528,14 +547,6 @@ def _made(kind: str, make: Callable[..., Any], name: str, config: Config) -> Any
     made = make(name, **from_fields(getattr(config, key), place=place, home=home))
     check_types(made, place)
     return made
-
-
-def free_directory(algorithm: str, environment: str) -> Path:
-    """`runs/<algorithm>_<world>_<n>` with the first n that is free; a name that a run cannot have,
-    such as that of an object of the user's, gives the nearest one."""
-    stem = plain_name("_".join(map(short_name, (algorithm, environment))), most=56)
-    free = (Path("runs") / f"{stem}_{n}" for n in itertools.count())
-    return next(path for path in free if not path.exists())
 
 
 def _run(trainer: Trainer, policies: list[Policy]) -> Run:

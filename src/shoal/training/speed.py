@@ -15,7 +15,7 @@ from shoal import registry
 from shoal.core.env import Env
 from shoal.core.errors import require
 from shoal.envs.host.world import HostWorld, World
-from shoal.training.devices import share_out
+from shoal.training.devices import lay_out
 from shoal.training.evaluation import random_action
 from shoal.training.learners import Hyperparameters, make_learner
 from shoal.training.on_device import auto_reset
@@ -60,9 +60,11 @@ def training_speed(
     unroll: int,
     seconds: float = 5.0,
     target: str = registry.ON_DEVICE,
+    devices: int = 0,
 ) -> dict[str, Any]:
-    """Whole updates of the learner `target`, on as many devices as it may use."""
-    return _measure(training_work(algorithm, env, num_envs, unroll, target), seconds)
+    """Whole updates of the learner `target`, on so many devices, or on as many as serve."""
+    work = training_work(algorithm, env, num_envs, unroll, target, devices)
+    return _measure(work, seconds)
 
 
 def environment_work(env: Env, num_envs: int) -> Work:
@@ -125,16 +127,18 @@ def training_work(
     num_envs: int,
     unroll: int,
     target: str = registry.ON_DEVICE,
+    devices: int = 0,
 ) -> Work:
     """What `training_speed` times."""
     algorithm.check(env.spec)
     much = 1_000_000 * num_envs * unroll  # schedules hardly move
     learner: Any = make_learner(algorithm, env, num_envs, unroll, much, target)
     if isinstance(env, HostWorld):
+        require(devices <= 1, f"{env.spec.name} is stepped on one device: leave out devices")
         program, updates, close = HostProgram([learner]), 1, learner.close
     else:
-        devices = share_out(algorithm, num_envs, jax.local_device_count())
-        program = Program(stack([learner]), devices)
+        layout = lay_out(algorithm, num_envs, 1, jax.local_device_count(), devices)
+        program = Program(stack([learner]), *layout)
         updates, close = max(1, 30_000 // (num_envs * unroll)), lambda: None
     state = jax.block_until_ready(program.init(jax.random.split(jax.random.key(0), 1)))
     steps = learner.steps_per_update * updates

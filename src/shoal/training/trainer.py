@@ -11,7 +11,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
@@ -29,7 +28,7 @@ from shoal.runs.tensor_file import PyTree
 from shoal.runs.types import check_values
 from shoal.training.backend import backend_of, program_of
 from shoal.training.evaluation import apart
-from shoal.training.program import State, is_shape
+from shoal.training.program import State, is_shape, keys_of
 from shoal.training.progress import Reporter
 from shoal.training.scoring import evaluation_columns, evaluation_report, is_better, score
 from shoal.training.stopping import Stopper
@@ -94,7 +93,7 @@ class Trainer:
         self.config, self.env, self.directory = config, env, directory
         self.watchers = watchers
         self.members = config.members()
-        self.keys = jnp.stack([jax.random.key(m["seed"]) for m in self.members])
+        self.keys = keys_of(self.members)
         self.steps_per_update = learners[0].steps_per_update
         self.total_updates = -(-config.total_steps // self.steps_per_update)
         self._workers = contextlib.ExitStack()
@@ -106,8 +105,8 @@ class Trainer:
 
     def run(
         self, stopper: Stopper | None = None, *, resume: bool = False, quiet: bool = False
-    ) -> State:
-        """Trains to the end and returns the last state.
+    ) -> list[Policy]:
+        """Trains to the end and returns the last policies, one a member.
 
         Raises:
             Interrupted: when `stopper` says so, after saving.
@@ -118,7 +117,8 @@ class Trainer:
         total = self.total_updates * self.steps_per_update
         with self._workers, Reporter(total, quiet, len(self.members)) as reporter:
             try:
-                return self._train(resume, log, board, reporter, stopper or Stopper())
+                state = self._train(resume, log, board, reporter, stopper or Stopper())
+                return self.policies(state)
             finally:
                 log.close()
                 board.close()
@@ -323,9 +323,9 @@ class Trainer:
         return self.program.place(loaded.state), counters
 
     def load(self, step: int | None = None) -> list[Policy]:
-        """The policies of the last checkpoint, or of the one of that step."""
-        loaded = self._read(self.program.template(self.keys), step=step)
-        return self.policies(self.program.place(loaded.state))
+        """The policies of the last checkpoint, or of the one of that step. Who reads them need not
+        have the devices of the run."""
+        return self.policies(self._read(self.program.template(self.keys), step=step).state)
 
     def load_best(self) -> tuple[list[Policy], float | None]:
         """The policies of the best evaluation, and its score. Raises `UserError` where there is

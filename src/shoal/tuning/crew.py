@@ -22,7 +22,7 @@ def work(directory: Path, workers: int, trials: int, seconds: float) -> None:
     before = signal.signal(signal.SIGTERM, _interrupt)
     crew: list[child.Child] = []
     try:
-        for cores in shares(sorted(os.sched_getaffinity(0)), workers):
+        for cores in child.shares(sorted(os.sched_getaffinity(0)), workers):
             words = str(directory), str(trials), str(seconds), ",".join(map(str, cores))
             worker = child.start(
                 "shoal.tuning.worker",
@@ -37,17 +37,6 @@ def work(directory: Path, workers: int, trials: int, seconds: float) -> None:
         signal.signal(signal.SIGTERM, before)
     if any(codes):
         raise ChildProcessError(f"{sum(map(bool, codes))} of {len(codes)} workers died")
-
-
-def shares(cores: list[int], workers: int) -> list[list[int]]:
-    """The cores of each worker: apart where there are enough, else dealt out in turn.
-
-    >>> shares([0, 1, 2, 3], 2)
-    [[0, 2], [1, 3]]
-    >>> shares([0, 1], 3)
-    [[0], [1], [0]]
-    """
-    return [cores[k::workers] or [cores[k % len(cores)]] for k in range(workers)]
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
