@@ -81,7 +81,7 @@ class DistantProgram(abc.ABC):
             config = self.config
             ray = self._held.enter_context(cluster(config.address, config.workers, self.store))
             words = (config.to_json(), os.getcwd(), *self.told)
-            cpus = int(self.members == config.workers)  # who coordinates others needs none
+            cpus = 0 if config.coordinators else 1  # who coordinates others needs none
             make = lambda number, incarnation: actor(ray, self.worker, words, cpus)  # noqa: E731
             self._crew = Crew(ray, make, self.members, config.deadline)
             self._held.callback(self._crew.close)
