@@ -33,7 +33,7 @@ COLUMNS = (
 )
 DRIVER_KEY = ("moment", "steps", "try")
 DRIVER = (
-    *(*DRIVER_KEY, "killed_after", "rows_kept", "rows", "same_rows", "exit_code"),
+    *(*DRIVER_KEY, "too_late", "rows_kept", "rows", "same_rows", "exit_code"),
     *("exposed", "left", "gone_after"),
 )
 Json = dict[str, Any]
@@ -85,36 +85,38 @@ def driver(options: argparse.Namespace) -> None:
     """kill -9 of whoever learns, half of the times while it saves, and `shoal resume`: rows of
     metrics must be those of a run that was never killed."""
     table, steps = options.folder / "driver.csv", options.steps or 40_000
-    whole: list[Json] = []
+    whole: list[str] = []
     for number in range(options.tries or 20):
-        key = ("at random", "while it saves")[number % 2], steps, number
+        moment = ("at random", "while it saves")[number % 2]
+        key = moment, steps, number
         if not has(table, DRIVER_KEY, key):
             if not whole:
-                folder, command, begun = _begin(steps)
+                folder, command = _begin(steps)
                 command.process.wait()
-                usual, whole = time.monotonic() - begun, _plain(folder)
+                whole = _plain(folder)
                 assert command.process.returncode == 0, command.err
                 command.end()
-            row = dict(zip(DRIVER_KEY, key)) | _killed(*key, usual, whole)
+            row = dict(zip(DRIVER_KEY, key)) | _killed(moment, number, steps, whole)
             append(table, DRIVER, row)
 
 
-def _begin(steps: int) -> tuple[Path, Marked, float]:
-    """A run in order, which saves often; it is begun once its first row is there."""
+def _begin(steps: int) -> tuple[Path, Marked]:
+    """A run in order, which saves often."""
     folder = Path(tempfile.mkdtemp(prefix="driver-"))
-    command = Marked(folder, str(CHILD), "in-order", str(steps))
-    command.until(lambda: _rows(folder), PATIENCE)
-    return folder, command, time.monotonic()
+    return folder, Marked(folder, str(CHILD), "in-order", str(steps))
 
 
-def _killed(moment: str, steps: int, number: int, usual: float, whole: list[Json]) -> Json:
-    folder, command, begun = _begin(steps)
+def _killed(moment: str, number: int, steps: int, whole: list[str]) -> Json:
+    folder, command = _begin(steps)
+    random = Random(number)
+    row = random.randrange(1, max(2, len(whole) - 10))
+    command.until(lambda: len(_rows(folder)) >= row, PATIENCE)
     exposed = set(command.exposed())
-    command.until(lambda: time.monotonic() > begun + Random(number).uniform(0, usual), PATIENCE)
+    time.sleep(random.uniform(0, 0.3))
     if moment == "while it saves":
         saves = (folder / "run" / "checkpoints").glob
         command.until(lambda: any(saves(".tmp-*")), PATIENCE, pause=0)
-    after = time.monotonic() - begun
+    ended = command.process.poll() is not None
     command.kill()
     left, seconds = command.left(GRACE)
     command.end()
@@ -125,7 +127,7 @@ def _killed(moment: str, steps: int, number: int, usual: float, whole: list[Json
     again.end()
     found = _plain(folder)
     row = {
-        **{"killed_after": f"{after:.2f}", "rows_kept": kept, "rows": len(found)},
+        **{"too_late": ended, "rows_kept": kept, "rows": len(found)},
         **{"same_rows": found == whole, "exit_code": again.process.returncode},
     }
     if found == whole:

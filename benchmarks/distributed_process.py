@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,7 +57,7 @@ class Marked:
 
     def workers(self) -> list[int]:
         """Those that Ray has made a worker of the run's."""
-        return [pid for pid in self.family() if b"Worker" in _command(pid)]
+        return [pid for pid in self.family() if is_worker(pid)]
 
     def exposed(self) -> list[str]:
         """Sockets of the family that listen to other machines: address and port, as the kernel
@@ -113,8 +114,13 @@ class Marked:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
         self.process.wait()
-        with contextlib.suppress(OSError):
-            self.temporary.rmdir()
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+def is_worker(pid: int) -> bool:
+    """Whether Ray has made a process one of a run's workers: it is named after what it runs."""
+    title = _command(pid)
+    return title.startswith(b"ray::") and b"Worker" in title
 
 
 def _command(pid: int) -> bytes:

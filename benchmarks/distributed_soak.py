@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import rows
+from distributed_process import is_worker
 from distributed_runs import append
 
 import shoal
@@ -40,15 +41,16 @@ def fill(options: argparse.Namespace) -> None:
 
 def _soaked(updates: int, seed: int) -> list[dict[str, Any]]:
     """What was seen at the first row of metrics after every hundred updates: a row is there for
-    each hundred of them where there are up to 20,000. Rows are kept until the end, so that a table
-    has a training whole or not at all."""
+    each hundred of them where there are up to 20,000. The last is left out, which evaluates too.
+    Rows are kept until the end, so that a table has a training whole or not at all."""
     per_update = SMALL["num_envs"] * SMALL["unroll"]
     found: list[dict[str, Any]] = []
 
     def look(members: list[dict[str, Any]]) -> None:
         row = members[0]
         update = row["step"] // per_update
-        if update // EVERY > (found[-1]["update"] if found else 0) // EVERY:
+        before = found[-1]["update"] if found else 0
+        if update // EVERY > before // EVERY and "eval_return" not in row:
             about = {"updates": updates, "seed": seed, "update": update}
             about |= {name: f"{row[name]:.4g}" for name in ("lag", "idle", "seconds")}
             places = {"driver": os.getpid()} | {f"worker {k}": p for k, p in enumerate(_workers())}
@@ -72,7 +74,7 @@ def _workers() -> list[int]:
     ours = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     folders = {_environment(int(pid)).get(MARK, "") for pid in ours} - {""}
     pids = sorted(pid for folder in folders for pid in marked(folder))
-    return [pid for pid in pids if b"Worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in pids if is_worker(pid)]
 
 
 def _environment(pid: int) -> dict[str, str]:

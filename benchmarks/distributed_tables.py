@@ -117,7 +117,7 @@ def _kills(folder: Path) -> str:
 
 
 def _driver(folder: Path) -> str:
-    table = rows.read(folder / "driver.csv")
+    table = [row for row in rows.read(folder / "driver.csv") if row["too_late"] == "False"]
     if not table:
         return ""
     body = [
