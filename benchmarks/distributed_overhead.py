@@ -8,7 +8,7 @@ from distributed_runs import CARTPOLE, KEY, Way, append, has, summed, train
 
 ROUNDS, STEPS = 5, 200_000
 WAYS = {"none": {"env.in_process": True}, "one": {"workers": 1}}
-PIECES = ("collect", "pack", "message", "unpack", "learn")
+PIECES = ("collect", "compute", "pack", "message", "unpack", "learn")
 
 
 def fill(options: argparse.Namespace) -> None:

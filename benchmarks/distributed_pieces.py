@@ -26,6 +26,7 @@ class Pieces(NamedTuple):
     """Seconds a sample, which is what one worker collects at a time; and its bytes."""
 
     collect: float  # in a worker: acting and stepping
+    compute: float  # the part of it in which a processor is busy; else the worker waits
     pack: float  # in a worker: as arrays of NumPy
     message: float  # through Ray, there and back, of a worker that has nothing to do
     unpack: float  # by whoever learns
@@ -55,6 +56,7 @@ def measure(environment: str, num_envs: int, unroll: int, rounds: int, **world: 
         return trajectory
 
     found = {"collect": _median(collect, rounds)}
+    found["compute"] = min(_median(collect, rounds, time.process_time), found["collect"])
     packed, weights = pack(trajectory), pack(acting)
     found["pack"] = _median(lambda: pack(trajectory), rounds)
     found["unpack"] = _median(lambda: unpack(share.trajectory, packed), rounds)
@@ -90,11 +92,13 @@ def _there_and_back(config: Config, weights: Any, store: int, rounds: int) -> fl
     return seconds
 
 
-def _median(work: Callable[[], Any], rounds: int) -> float:
+def _median(
+    work: Callable[[], Any], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """Seconds that it takes, after two times that do not count."""
     times = []
     for _ in range(rounds + 2):
-        begin = time.perf_counter()
+        begin = clock()
         jax.block_until_ready(work())
-        times.append(time.perf_counter() - begin)
+        times.append(clock() - begin)
     return statistics.median(times[2:])

@@ -32,6 +32,7 @@ from shoal.math.statistics import summary
 
 WAITING = f"{Path(__file__).parent}/hostile_worlds.py:World"  # steps that sleep
 SECONDS = 0.001  # of a step in the waiting world
+SLOW = f'{{"step": {SECONDS}}}'
 COUNTS, DEVICES, SEEDS = (1, 2, 4, 8), (1, 2), 3
 FAR = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 EACH, UNROLL = 4, 32  # environments of a worker, and steps of a rollout
@@ -84,7 +85,7 @@ def _one(table: Path, world: str, workers: int, devices: int, steps: int, seed: 
         return
     words = {"num-envs": EACH * (workers or max(COUNTS)), "unroll": UNROLL}
     words |= {"workers": workers} if workers else {}
-    words |= {"env.settings": f'{{"step": {SECONDS}}}'} if world == WAITING else {}
+    words |= {"env.settings": SLOW} if world == WAITING else {}
     environment = {"JAX_NUM_CPU_DEVICES": str(devices)} if devices else {}
     found = summed(
         *train(Way("impala", world, steps, words | {"eval-episodes": 4}), seed, **environment)
@@ -108,12 +109,11 @@ def rates(folder: Path) -> dict[tuple[str, int, int], np.ndarray]:
 
 def _model(folder: Path, world: str) -> list[dict[str, object]]:
     """A row for each number of workers: what was measured, and what the model says."""
-    settings = {"settings": {"step": SECONDS}, "in_process": True} if world == WAITING else {}
+    settings = {"settings": SLOW, "in_process": True} if world == WAITING else {}
     pieces = measure(world, EACH, UNROLL, 20, **settings)
-    slept = EACH * UNROLL * SECONDS if world == WAITING else 0.0
     demand = Demand(
-        compute=max(pieces.collect - slept, 0.0) + pieces.pack,
-        wait=slept,
+        compute=pieces.compute + pieces.pack,
+        wait=pieces.collect - pieces.compute,
         message=pieces.message,
         learn=pieces.unpack + pieces.learn,
         steps=EACH * UNROLL,
