@@ -31,6 +31,14 @@ import distributed_soak
 import distributed_tables
 
 HERE = Path(__file__).parent
+
+
+def draw(options: argparse.Namespace) -> None:
+    """The pictures, from the tables that are there."""
+    distributed_lag.draw(options)
+    distributed_scaling.draw(options)
+
+
 WHAT: dict[str, Callable[[argparse.Namespace], None]] = {
     "lag": distributed_lag.fill,
     "workers": distributed_runs.workers,
@@ -41,7 +49,7 @@ WHAT: dict[str, Callable[[argparse.Namespace], None]] = {
     "scaling": distributed_scaling.fill,
     "overhead": distributed_overhead.fill,
     "soak": distributed_soak.fill,
-    "draw": lambda options: (distributed_lag.draw(options), distributed_scaling.draw(options))[0],
+    "draw": draw,
     "tables": lambda options: print(distributed_tables.tables(options.folder)),
 }
 

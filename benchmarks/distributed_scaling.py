@@ -216,6 +216,6 @@ def draw(options: argparse.Namespace) -> None:
         panel.set_xticks(ticks, [compact(x) for x in ticks])
         panel.yaxis.set_major_formatter(compact)
         panel.minorticks_off()
-        panel.legend(frameon=False, labelcolor=INK, fontsize=9.5, loc="upper left")
+        panel.legend(frameon=False, labelcolor=INK, fontsize=9.5, loc="lower right")
     options.pictures.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.pictures / "scaling.png")
