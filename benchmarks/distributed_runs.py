@@ -140,8 +140,8 @@ def train(way: Way, seed: int, **environment: str) -> tuple[list[Json], Json]:
 
 
 def summed(log: list[Json], score: Json) -> Json:
-    """What a row says of a training: its rate without starting and compiling, and means over its
-    updates of what its workers tell, `lag_max` excepted."""
+    """What a row says of a training: the median of its rates, since workers compile in the first,
+    and means over its updates of what its workers tell, `lag_max` excepted."""
     last = log[-1]
     means = {
         name: f"{np.mean([row[name] for row in log]):.4g}"
@@ -151,7 +151,7 @@ def summed(log: list[Json], score: Json) -> Json:
     lags = [int(name[4:]) for row in log for name, x in row.items() if name[:4] == "lag/" and x > 0]
     return means | {
         "return": f"{score['return']['mean']:.3f}",
-        "steps_per_second": f"{last['step'] / last['seconds']:.0f}",
+        "steps_per_second": f"{np.median([row['steps_per_second'] for row in log]):.0f}",
         "lag_max": max(lags, default=""),
         "seconds": f"{last['seconds']:.1f}",
     }
