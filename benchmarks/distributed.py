@@ -2,6 +2,7 @@
 
     python benchmarks/distributed.py WHAT ... [--steps N] [--seeds N] [--tries N] [--folder F]
 
+    gang        PPO on more devices and in more processes
     lag         V-trace and no V-trace, acting 0 to 32 updates behind; and its picture
     workers     IMPALA with 4 workers, beside the same without
     servers     A3C and servers of every kind with 4 workers, beside A2C
@@ -22,6 +23,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import distributed_gang
 import distributed_kills
 import distributed_lag
 import distributed_overhead
@@ -40,6 +42,7 @@ def draw(options: argparse.Namespace) -> None:
 
 
 WHAT: dict[str, Callable[[argparse.Namespace], None]] = {
+    "gang": distributed_gang.fill,
     "lag": distributed_lag.fill,
     "workers": distributed_runs.workers,
     "servers": distributed_runs.servers,
