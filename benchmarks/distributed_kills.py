@@ -96,6 +96,7 @@ def driver(options: argparse.Namespace) -> None:
                 whole = _plain(folder)
                 assert command.process.returncode == 0, command.err
                 command.end()
+                shutil.rmtree(folder)
             row = dict(zip(DRIVER_KEY, key)) | _killed(moment, number, steps, whole)
             append(table, DRIVER, row)
 

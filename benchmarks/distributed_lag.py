@@ -63,8 +63,7 @@ def _train(case: Case, seeds: int) -> list[dict[str, Any]]:
     """A row a seed: the greedy return of the final parameters."""
     world = shoal.make(case.environment)
     preset = presets.resolve("impala", world.spec.name, False, "auto", False)
-    fields = impala().gae_lambda, preset.pop("algo")
-    shared = {"gae_lambda": fields[0], **fields[1]}
+    shared = {"gae_lambda": impala().gae_lambda} | preset.pop("algo")
     algorithm = impala(**shared)
     if case.algorithm == "a2c":
         algorithm = a2c(**shared, recompute_advantages=True)
