@@ -1,85 +1,75 @@
-"""One training on more devices and in more processes: a row a seed in distributed/gang.csv.
+"""Training in several processes: what it costs, what it brings, and what it survives.
 
-    python benchmarks/distributed.py gang                 # what is missing from the table
-    python benchmarks/distributed.py gang --steps 4000    # a table of shorter trainings
+    python benchmarks/distributed.py WHAT ... [--steps N] [--seeds N] [--tries N] [--folder F]
 
-PPO in mpe/simple_spread, from its preset, by the command `shoal train`: on 1, 2 and 4 devices of
-one process, and in 2 processes of one device each. A row holds the median rate of training, the
-greedy return per agent of the final parameters over 1,000 episodes, and how long all of it took,
-from the command to its end. A CPU with fewer cores than devices runs them in turns.
+    gang        PPO on more devices and in more processes
+    lag         V-trace and no V-trace, acting 0 to 32 updates behind; and its picture
+    workers     IMPALA with 4 workers, beside the same without
+    servers     A3C and servers of every kind with 4 workers, beside A2C
+    evolution   evolution strategies with 8 workers
+    kills       4 of 8 workers are killed, twice in a training
+    driver      whoever learns is killed, at random and while it saves, and the run resumed
+    scaling     rates of 1 to 8 workers and of devices, a model of them, and its picture
+    overhead    one worker beside none, in turns, and where the time goes
+    soak        memory, descriptors and threads in a long training
+    draw        the pictures anew; `tables` prints what all of it says, with intervals
+
+Each writes rows to a CSV of its own in distributed/ as they come, with versions, hardware, seeds
+and steps, and goes on where it was stopped. Shorter trainings, for a try, belong in another folder.
+Needs Ray; `lag` needs gymnax. Linux only. Nothing else should run beside it.
 """
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
-import rows
+import distributed_gang
+import distributed_kills
+import distributed_lag
+import distributed_overhead
+import distributed_runs
+import distributed_scaling
+import distributed_soak
+import distributed_tables
 
-from shoal.training.machine import hardware, versions
-
-TABLE = Path(__file__).parent / "distributed" / "gang.csv"
-COLUMNS = (
-    *("algorithm", "environment", "devices", "processes", "steps", "seed"),
-    *("steps_per_second", "return", "seconds", "device", "cores", "versions"),
-)
-KEY = COLUMNS[:6]
-ALGORITHM, ENVIRONMENT, STEPS, SEEDS = "ppo", "mpe/simple_spread", 1_000_000, 3
-PLACES = ((1, 1), (2, 1), (4, 1), (2, 2))  # devices in all, and processes
+HERE = Path(__file__).parent
 
 
-def fill(table: Path, steps: int) -> None:
-    """Trains what the table lacks, seed by seed, so that one of each is there first."""
-    known = {tuple(row[column] for column in KEY) for row in rows.read(table)}
-    for seed in range(SEEDS):
-        for devices, processes in PLACES:
-            key = ALGORITHM, ENVIRONMENT, devices, processes, steps, seed
-            if tuple(map(str, key)) in known:
-                continue
-            row = dict(zip(KEY, key)) | train(devices, processes, steps, seed)
-            rows.append(table, COLUMNS, row)
-            print(*(row[c] for c in (*KEY[2:], "steps_per_second", "return")), flush=True)
+def draw(options: argparse.Namespace) -> None:
+    """The pictures, from the tables that are there."""
+    distributed_lag.draw(options)
+    distributed_scaling.draw(options)
 
 
-def train(devices: int, processes: int, steps: int, seed: int) -> dict[str, object]:
-    """One training in processes of its own, and what came of it."""
-    with tempfile.TemporaryDirectory(prefix="shoal-") as folder:
-        out = Path(folder) / "run"
-        options = {
-            **{"--steps": steps, "--seed": seed, "--out": out, "--pictures": False},
-            **{"--devices": devices, "--processes": processes, "--evaluations": 1},
-        }
-        words = [str(word) for option in options.items() for word in option]
-        command = [sys.executable, "-m", "shoal", "train", ALGORITHM, ENVIRONMENT, *words]
-        begin = time.perf_counter()
-        subprocess.run(command, check=True, env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)})
-        seconds = time.perf_counter() - begin
-        text = (out / "metrics.jsonl").read_text()
-        rates = [json.loads(line)["steps_per_second"] for line in text.splitlines()]
-        score = json.loads((out / "eval.json").read_text())["return"]["mean"]
-    return {
-        "steps_per_second": f"{statistics.median(rates):.0f}",
-        "return": f"{score:.3f}",
-        "seconds": f"{seconds:.0f}",
-        "device": hardware()["device"],
-        "cores": len(os.sched_getaffinity(0)),
-        "versions": json.dumps(versions()),
-    }
+WHAT: dict[str, Callable[[argparse.Namespace], None]] = {
+    "gang": distributed_gang.fill,
+    "lag": distributed_lag.fill,
+    "workers": distributed_runs.workers,
+    "servers": distributed_runs.servers,
+    "evolution": distributed_runs.evolution,
+    "kills": distributed_kills.workers,
+    "driver": distributed_kills.driver,
+    "scaling": distributed_scaling.fill,
+    "overhead": distributed_overhead.fill,
+    "soak": distributed_soak.fill,
+    "draw": draw,
+    "tables": lambda options: print(distributed_tables.tables(options.folder)),
+}
 
 
 def main() -> None:
-    """Fills the table."""
+    """Fills the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["gang"])
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("what", nargs="+", choices=WHAT, metavar="WHAT")
+    parser.add_argument("--steps", type=int, help="of every training; the usual ones if not given")
+    parser.add_argument("--seeds", type=int, help="from 0 up, or rounds of what is measured")
+    parser.add_argument("--tries", type=int, help="kills of whoever learns, or updates of the soak")
+    parser.add_argument("--folder", type=Path, default=HERE / "distributed", help="of the tables")
+    parser.add_argument("--pictures", type=Path, default=HERE.parent / "docs" / "guides")
     options = parser.parse_args()
-    fill(options.table, options.steps)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for what in options.what:
+        WHAT[what](options)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from statistics import median
 
+import distributed_tables
 import numpy as np
 
 from shoal.math.statistics import summary
@@ -21,6 +22,7 @@ def main() -> None:
     sections += [_policy_gradients(), _peers()]
     sections += [_environment(), _training(), _time_to_return()]
     sections += [_sweep(), _hosts(), _suites()]
+    sections += [distributed_tables.tables(HERE / "distributed")]
     sections += [_equilibria(), _batches(), _trees(), _self_play()]
     text = "\n\n".join(section for section in sections if section)
     readme = README.read_text()

@@ -1,0 +1,211 @@
+"""What the tables of distributed/ say, as Markdown, every figure with its interval."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import distributed_lag
+import distributed_scaling
+import numpy as np
+import rows
+from scipy.special import stdtrit
+
+from shoal.math.statistics import summary
+
+Row = dict[str, str]
+WORKERS = (("return", 2), ("steps_per_second", 0), ("lag", 2), ("lag_max", 0), ("idle", 2))
+SERVERS = (("return", 2), ("steps_per_second", 0), ("staleness", 2), ("dropped", 2), ("idle", 2))
+
+
+def tables(folder: Path) -> str:
+    """All of them that there are."""
+    parts = [
+        _lag(folder),
+        _runs(folder / "workers.csv", "IMPALA's workers", WORKERS),
+        _runs(folder / "servers.csv", "Servers of parameters", SERVERS),
+        _runs(folder / "evolution.csv", "Evolution strategies with workers", WORKERS[:2]),
+        *(_kills(folder), _driver(folder), _scaling(folder), _overhead(folder), _soak(folder)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def interval(numbers: Iterable[str | float], digits: int) -> str:
+    """A mean and its 95 % interval, by Student's t with fewer than ten; "" of none."""
+    known = [float(x) for x in numbers if x != ""]
+    if len(known) < 2:
+        return "".join(f"{x:,.{digits}f}" for x in known)
+    score = summary(np.array(known)[:, None])
+    mean, low, high = (f"{score[part]:,.{digits}f}" for part in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def _table(note: str, head: list[str], body: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return f"{note}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _groups(table: list[Row], *names: str) -> dict[tuple[str, ...], list[Row]]:
+    """Rows that are alike but for the seed."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in table:
+        found.setdefault(tuple(row[name] for name in names), []).append(row)
+    return found
+
+
+def _lag(folder: Path) -> str:
+    found = distributed_lag.returns(folder)
+    if not found:
+        return ""
+    worlds = list(dict.fromkeys((world, algorithm) for world, algorithm, _ in found))
+    lags = sorted({lag for *_, lag in found})
+    body = [
+        [*worlds_algorithm, *(interval(found.get((*worlds_algorithm, lag), ()), 1) for lag in lags)]
+        for worlds_algorithm in worlds
+    ]
+    note = (
+        "**Lag.** Final greedy return, by updates that what acts is behind: IMPALA, and A2C with "
+        "its settings, which differs in V-trace alone ([data](benchmarks/distributed/lag.csv))."
+    )
+    return _table(note, ["", "", *map(str, lags)], body)
+
+
+def _runs(path: Path, title: str, columns: tuple[tuple[str, int], ...]) -> str:
+    table = rows.read(path)
+    if not table:
+        return ""
+    body = [
+        [
+            *(algorithm, environment, _in_words(options), f"{int(steps):,}", str(len(each))),
+            *(interval((row[name] for row in each), digits) for name, digits in columns),
+        ]
+        for (algorithm, environment, options, steps), each in _groups(
+            table, "algorithm", "environment", "options", "steps"
+        ).items()
+    ]
+    note = f"**{title}.** Final greedy return ([data](benchmarks/distributed/{path.name}))."
+    head = ["", "", "", "steps", "seeds", *(name.replace("_", " ") for name, _ in columns)]
+    return _table(note, head, body)
+
+
+def _in_words(options: str) -> str:
+    known = json.loads(options) if options else {}
+    words = [f"{name} {value}" for name, value in known.items() if name != "env.in_process"]
+    return ", ".join(words) or "no workers"
+
+
+def _kills(folder: Path) -> str:
+    table = rows.read(folder / "kills.csv")
+    if not table:
+        return ""
+    columns = (("steps_to_threshold", 0), ("return", 1), ("replaced", 0), ("twice", 0))
+    body = [
+        [
+            kills,
+            str(len(each)),
+            *(interval((r[n] for r in each), d) for n, d in columns),
+            _ends(each),
+        ]
+        for (kills,), each in _groups(table, "kills").items()
+    ]
+    note = (
+        f"**Workers killed**, IMPALA in CartPole, {int(table[0]['steps']):,} steps, 8 workers: "
+        f"steps to a greedy return of {table[0]['threshold']} "
+        "([data](benchmarks/distributed/kills.csv))."
+    )
+    head = ["kills", "seeds", "steps to it", "return", "replaced", "calls counted twice", "clean"]
+    return _table(note, head, body)
+
+
+def _driver(folder: Path) -> str:
+    table = [row for row in rows.read(folder / "driver.csv") if row["too_late"] == "False"]
+    if not table:
+        return ""
+    body = [
+        [moment, str(len(each)), f"{sum(r['same_rows'] == 'True' for r in each)}", _ends(each)]
+        for (moment,), each in _groups(table, "moment").items()
+    ]
+    note = (
+        "**Whoever learns killed**, and the run resumed "
+        "([data](benchmarks/distributed/driver.csv))."
+    )
+    return _table(note, ["when", "tries", "rows byte for byte the same", "clean"], body)
+
+
+def _ends(each: list[Row]) -> str:
+    """How many left nothing, and listened to nobody."""
+    clean = sum(not row["left"] and not row["exposed"] for row in each)
+    slowest = max(float(row["gone_after"]) for row in each)
+    return f"{clean} of {len(each)}, gone after at most {slowest:.1f} s"
+
+
+def _scaling(folder: Path) -> str:
+    found = distributed_scaling.rates(folder)
+    if not found:
+        return ""
+    model = {(r["environment"], r["workers"]): r for r in rows.read(folder / "scaling_model.csv")}
+    body = [
+        [
+            *(world, f"{devices} devices" if devices else str(workers), interval(each, 0)),
+            model.get((world, str(workers)), {}).get("predicted", ""),
+        ]
+        for (world, workers, devices), each in found.items()
+    ]
+    last = [row for (_, workers), row in model.items() if workers == "1000"]
+    body += [[r["environment"], "1000", "", f"{r['predicted']} ({r['limit']})"] for r in last]
+    note = (
+        "**Scaling.** Steps a second, and what a queueing model says of as many workers "
+        "([data](benchmarks/distributed/scaling_model.csv))."
+    )
+    return _table(note, ["", "workers", "measured", "model"], body)
+
+
+def _overhead(folder: Path) -> str:
+    table = rows.read(folder / "overhead.csv")
+    ways = _groups(table, "options")
+    if len(ways) < 2:
+        return ""
+    none, one = ([float(r["steps_per_second"]) for r in each] for each in ways.values())
+    ratio = interval((b / a for a, b in zip(none, one)), 2)
+    text = (
+        f"**One worker beside none**, in turns: {interval(one, 0)} and {interval(none, 0)} steps a "
+        f"second, a ratio of {ratio} ([data](benchmarks/distributed/overhead.csv))."
+    )
+    for row in rows.read(folder / "overhead_profile.csv"):
+        parts = [n for n in row if n.endswith("_milliseconds")]
+        said = (f"{n.removesuffix('_milliseconds')} {float(row[n]):.2g}" for n in parts)
+        text += f" Milliseconds a sample of {row['sample_bytes']} bytes: {', '.join(said)}."
+    return text
+
+
+def _soak(folder: Path) -> str:
+    table = rows.read(folder / "soak.csv")
+    if not table:
+        return ""
+    columns = ("resident_megabytes", "descriptors", "threads")
+    body = [
+        [process, *(_slope(each, name) for name in columns)]
+        for (_, process), each in _groups(table, "seed", "process").items()
+    ]
+    note = (
+        f"**A long training**, {int(table[0]['updates']):,} updates: change in 10,000 updates over "
+        "its last half ([data](benchmarks/distributed/soak.csv))."
+    )
+    return _table(note, ["", *(name.replace("_", " ") for name in columns)], body)
+
+
+def _slope(each: list[Row], name: str) -> str:
+    """Of the last half, by least squares; neighbours are alike, so that there are as many
+    independent ones as their correlation leaves."""
+    half = each[len(each) // 2 :]
+    x, y = (np.array([float(row[n]) for row in half]) for n in ("update", name))
+    if len(half) < 4:
+        return ""
+    x = (x - x.mean()) / 10_000
+    slope = float(x @ y / (x @ x))
+    rest = y - y.mean() - slope * x
+    alike = float(rest[1:] @ rest[:-1] / max(rest @ rest, 1e-12))
+    count = max(len(x) * (1 - max(alike, 0)) / (1 + max(alike, 0)), 3.0)
+    # The variance of the rests, over so many independent places of the same spread.
+    error = (rest @ rest / len(x) * count / (count - 2) / (x @ x / len(x) * count)) ** 0.5
+    off = float(stdtrit(count - 2, 0.975) * error)
+    return f"{slope:.2f} [{slope - off:.2f}, {slope + off:.2f}]"
