@@ -202,7 +202,7 @@ def read_settings(
     on_host = backend_of(world).on_host
     table = presets.resolve(algorithm, environment, continuous, preset, on_host)
     learner = registry.make_algorithm(algorithm, **from_fields(table.pop("algo")))
-    where = {name: table.pop(name) for name in ("workers", "server")}
+    where = {name: table.pop(name) for name in presets.ELSEWHERE}
     usual = {"preset": preset, "steps": table.pop("total_steps"), **table, **own}
     if issubclass(kind, Train):
         usual |= where

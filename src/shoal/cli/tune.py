@@ -98,9 +98,10 @@ def _plan(
     target = registry.find_algorithm(algorithm).target
     fixed = [option.field for option in arguments.options if option.word.startswith("--algo.")]
     values = fields_of(options.algo)
+    own = presets.DEFAULTS.keys() - presets.ELSEWHERE.keys()
     run_settings = {
         "total_steps": options.steps,
-        **{k: getattr(options, k) for k in presets.DEFAULTS if k != "total_steps"},
+        **{k: getattr(options, k) for k in own - {"total_steps"}},
     }
     return Plan(
         algorithm=algorithm,

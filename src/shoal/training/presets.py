@@ -17,10 +17,11 @@ from shoal.registry import ALGORITHMS
 
 Table = dict[str, Any]
 
+ELSEWHERE: Table = {"workers": 0, "server": "none"}  # of a run whose workers are on Ray
 DEFAULTS = {
     **{"total_steps": 1_000_000, "num_envs": 128, "unroll": 25},
     **{"evaluations": 10, "eval_episodes": 1000, "normalise_observations": False},
-    **{"workers": 0, "server": "none"},
+    **ELSEWHERE,
 }
 HOST = {
     **{"total_steps": 100_000, "num_envs": 8, "unroll": 128},
