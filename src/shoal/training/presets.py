@@ -93,7 +93,7 @@ def of_file(path: Path) -> dict[str, Table]:
     return _on_top(known)
 
 
-_KINDS = {int: "a whole number", bool: "true or false", dict: "a table"}
+_KINDS = {str: "text", int: "a whole number", bool: "true or false", dict: "a table"}
 
 
 def resolve(
