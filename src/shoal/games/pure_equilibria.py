@@ -9,7 +9,7 @@ import numpy as np
 
 from shoal.core.errors import require
 from shoal.games.normal_form import NormalForm, pure
-from shoal.games.rounding import tied
+from shoal.games.rounding import BIT, tied
 from shoal.games.solution import Equilibria, certified
 
 
@@ -49,8 +49,10 @@ def pure_action_profiles(game: NormalForm, tolerance: float | None = None) -> li
     best = np.ones(game.num_actions, bool)
     for i, values in enumerate(np.asarray(game.payoffs, np.float64)):
         most = values.max(axis=i, keepdims=True)
-        if tolerance is None:
-            best &= tied(values, most)
+        if tolerance is None:  # asked of few: most are far below the best
+            near = values >= most - 8 * BIT * np.abs(values).max()
+            near[near] = tied(values[near], np.broadcast_to(most, values.shape)[near])
+            best &= near
         else:
             best &= values >= most - tolerance * np.ptp(values)
     return [tuple(actions) for actions in np.argwhere(best).tolist()]
