@@ -46,6 +46,7 @@ CONTROLLERS = {"scripted": evaluate_scripted, "random": evaluate_random}
 class AnyProgram(Protocol):
     """What steps K members: `Program` on devices, `HostProgram` where Python runs the loop."""
 
+    def open(self) -> None: ...
     def init(self, keys: Any) -> State: ...
     def run(
         self, state: State, updates: int, sums: Mapping[str, Any] | None = None
