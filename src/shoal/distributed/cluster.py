@@ -130,7 +130,6 @@ def _secret() -> str:
 @contextlib.contextmanager
 def _at(address: str, cpus: int) -> Iterator[Any]:
     host, _, port = address.rpartition(":")
-    require(bool(host) and port.isdigit(), f"address is '{address}', expected HOST:PORT")
     try:
         socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:

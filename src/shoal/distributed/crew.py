@@ -219,7 +219,7 @@ _READY = object()
 
 
 def actor(ray: Any, kind: type, words: Sequence[Any], cpus: int = 1) -> Any:
-    """A new actor of one thread with a worker of that kind, which Ray does not restart by itself."""
+    """A new actor of one thread, with a worker of that kind, which Ray does not restart itself."""
     quiet = {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false",

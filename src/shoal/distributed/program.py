@@ -198,8 +198,13 @@ class CollectingProgram(DistantProgram):
 
     def __init__(self, learners: Sequence[Any], env: World, config: Config):
         super().__init__(learners, env, config)
+        num_envs, rest = divmod(config.num_envs, config.workers)
+        require(
+            rest == 0,
+            f"num_envs is {config.num_envs}, expected a multiple of the {config.workers} workers, "
+            f"such as {(num_envs + 1) * config.workers}",
+        )
         self.algorithm.check_devices(config.num_envs, config.workers)
-        num_envs = config.num_envs // config.workers
         self.told = (num_envs,)
         self.share = share_of(self.algorithm, env, num_envs, config.unroll)
         self.here: list[Any] = []  # where environments are, of workers that are asked in order
