@@ -132,7 +132,7 @@ def _check_workers(arguments: Arguments, table: presets.Table | None) -> None:
     """Raises `UserError` where what is said of workers does not go together, or Ray is missing."""
     if table is None:
         return
-    usual = {f.name: f.default for f in dataclasses.fields(Config)}
+    usual: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Config)}
     given = {n: arguments.value(f"--{n}") or table.get(n, usual[n]) for n in OF_WORKERS}
     chosen = {n: type(usual[n])(value) for n, value in given.items()}
     chosen["deterministic"] = arguments.is_on("--deterministic")

@@ -8,6 +8,7 @@ it: `reaper` sees to that. Moritz et al. 2018, arXiv:1712.05889.
 import contextlib
 import functools
 import logging
+import math
 import os
 import secrets
 import shutil
@@ -134,6 +135,7 @@ def _at(address: str, cpus: int) -> Iterator[Any]:
         socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UserError(f"no Ray cluster answers at {address}: {in_a_line(error)}") from error
+    _ask(address)
     with _environment(_QUIET):
         ray = optional("ray", "Ray", "ray")
     try:
@@ -150,6 +152,30 @@ def _at(address: str, cpus: int) -> Iterator[Any]:
         _leave()
 
 
+def _ask(address: str) -> None:
+    """Raises `UserError` where what listens at an address is no cluster, or refuses the token."""
+    with _environment(_QUIET):
+        asking = child.start(
+            "shoal.distributed.probe",
+            address,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    assert asking.stdout is not None
+    try:
+        asking.stdout.readline()  # it has imported Ray, which takes as long as it takes
+        said = asking.communicate(timeout=ANSWER_SECONDS)[0].decode().strip()
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"no Ray cluster answers at {address}: {ANSWER_SECONDS} s went by"
+        ) from None
+    finally:
+        code = child.end(asking)
+    why = said or child.fate(code)
+    require(code == 0, f"the Ray cluster at {address} does not let this run in: {why}")
+
+
 _SILENT = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.CRITICAL}
 
 
@@ -162,13 +188,18 @@ def _leave() -> None:
 
 def _check_store(store: int) -> None:
     """Raises `UserError` where shared memory is too small: Ray would fall back to the disk."""
-    shared = Path("/dev/shm")
-    free = shutil.disk_usage(shared).free if shared.is_dir() else store
+    free = _free_memory()
     require(
         store <= free,
         f"/dev/shm has {free / 1e6:.0f} MB left and {store / 1e6:.0f} MB are needed: make it "
         "larger (docker run --shm-size), or samples smaller with --num-envs or --unroll",
     )
+
+
+def _free_memory() -> float:
+    """Bytes of shared memory that are left, where the system tells."""
+    shared = Path("/dev/shm")
+    return shutil.disk_usage(shared).free if shared.is_dir() else math.inf
 
 
 @contextlib.contextmanager

@@ -107,9 +107,13 @@ def program_of(
 def _elsewhere(learner: Any, config: Config) -> str:
     if not config.workers:
         return GANG
-    if isinstance(learner.algorithm, registry.load(registry.EVOLUTION)):
-        return EVOLUTION
-    return ROLLOUTS if config.server == "none" else SERVER
+    if config.server != "none":
+        return SERVER
+    return EVOLUTION if _evolves(learner.algorithm) else ROLLOUTS
+
+
+def _evolves(algorithm: Any) -> bool:
+    return isinstance(algorithm, registry.load(registry.EVOLUTION))
 
 
 def record(
