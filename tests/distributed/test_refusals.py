@@ -14,9 +14,10 @@ import shoal
 from shoal.cli.main import run
 from shoal.core.errors import UserError
 from shoal.distributed import cluster
+from shoal.training import run as training
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs ray")
-SPREAD = ["mpe/simple_spread", "--steps", "10_000", "--eval-episodes", "2", "--pictures", "False"]
+SPREAD = ["mpe/simple_spread", "--steps", "100_000", "--eval-episodes", "2", "--pictures", "False"]
 
 EARLY = [  # told from the words alone
     ("a3c --address nowhere", "address is 'nowhere', expected HOST:PORT"),
@@ -34,7 +35,7 @@ EARLY = [  # told from the words alone
 LATE = [
     (
         "vdn --server ssp --workers 2",
-        "vdn has no gradients that a server could take: use one of a2",
+        "vdn has no gradients that a server could take: use one",
     ),
     ("openai_es --server sync --workers 2", "openai_es has no gradients that a server could take"),
     ("impala --workers 3 --num-envs 4", "expected a multiple of the 3 workers, such as 6"),
@@ -95,8 +96,9 @@ def test_an_environment_that_workers_cannot_make_is_told(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_goes_on_elsewhere_only_as_it_may(tmp_path, capsys):
+def test_a_run_goes_on_elsewhere_only_as_it_may(tmp_path, capsys, monkeypatch):
     """What is refused changes nothing, not even the end of the run."""
+    monkeypatch.setattr(training, "prepare", lambda deterministic: None)  # JAX has started
     name = tmp_path / "run"
     shoal.train("impala", "mpe/simple", total_steps=100, num_envs=4, unroll=5, out=name)
     config = json.loads((name / "config.json").read_text())

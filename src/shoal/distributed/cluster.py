@@ -165,7 +165,8 @@ def _ask(address: str) -> None:
     assert asking.stdout is not None
     try:
         asking.stdout.readline()  # it has imported Ray, which takes as long as it takes
-        said = asking.communicate(timeout=ANSWER_SECONDS)[0].decode().strip()
+        asking.wait(ANSWER_SECONDS)
+        said = asking.stdout.read().decode().strip()
     except subprocess.TimeoutExpired:
         raise UserError(
             f"no Ray cluster answers at {address}: {ANSWER_SECONDS} s went by"

@@ -1,0 +1,134 @@
+"""A cluster of a run's own: nobody else reaches it, and nothing of it outlives the run."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from shoal.distributed.reaper import MARK
+
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs ray")
+PATIENCE = 180.0  # seconds, on a machine that is busy with something else
+LONG = "--steps 10_000_000 --eval-episodes 2 --num-envs 8 --unroll 5 --pictures False"
+
+
+@pytest.fixture
+def place():
+    """A folder whose path is short, for what a run leaves: sockets' paths are."""
+    folder = Path(tempfile.mkdtemp(prefix="s", dir="/tmp"))
+    (folder / "home").mkdir()
+    (folder / "tmp").mkdir()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def shoal_of(place: Path, words: str, **env: str):
+    """The command, with a home and a folder for temporary files of its own."""
+    env = {**os.environ, "HOME": str(place / "home"), "TMPDIR": str(place / "tmp"), **env}
+    command = [sys.executable, "-m", "shoal", *words.split()]
+    with open(place / "said", "wb") as said:
+        run = subprocess.Popen(
+            command, cwd=place, env=env, stdout=said, stderr=said, start_new_session=True
+        )
+    try:
+        yield run
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+
+
+def wait_for(what, run: subprocess.Popen | None = None):
+    """What `what` gives, once that is something."""
+    until = time.monotonic() + PATIENCE
+    while not (found := what()):
+        assert time.monotonic() < until, "it takes too long"
+        assert run is None or run.poll() is None, "the run has ended"
+        time.sleep(0.1)
+    return found
+
+
+def rows(place: Path) -> list[dict]:
+    path = place / "run" / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def marked(place: Path) -> list[Path]:
+    """The processes, under /proc, of clusters whose folders are there."""
+    found, mark = [], f"{MARK}={place}/".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (process / "environ").read_bytes():
+                found.append(process)
+    return found
+
+
+def listening(processes: list[Path]) -> list[str]:
+    """The addresses, in hexadecimal, of the sockets at which they listen."""
+    at = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A":
+                at[f"socket:[{words[9]}]"] = words[1].partition(":")[0]
+    files = []
+    for process in processes:
+        for file in (process / "fd").glob("*"):
+            with contextlib.suppress(OSError):
+                files.append(os.readlink(file))
+    return [at[file] for file in files if file in at]
+
+
+def nothing_is_left(place: Path) -> bool:
+    shared = [p for p in Path("/dev/shm").glob("*") if p.name not in BEFORE]
+    return not (marked(place) or list((place / "tmp").glob("shoal-*")) or shared)
+
+
+BEFORE = {path.name for path in Path("/dev/shm").glob("*")}
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+def test_a_run_is_reached_by_nobody_and_leaves_nothing(place):
+    """While it trains; after SIGTERM, from which it goes on; and after `kill -9`."""
+    with shoal_of(place, f"train a3c mpe/simple_spread --workers 2 {LONG} --out run") as run:
+        wait_for(lambda: rows(place), run)
+        processes = marked(place)
+        sockets = listening([*processes, Path("/proc", str(run.pid))])
+        assert len(processes) >= 5 and len(sockets) >= 5
+        assert set(sockets) <= LOOPBACK
+        (folder,) = (place / "tmp").glob("shoal-ray-*")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert (folder / "token").stat().st_mode & 0o777 == 0o600
+        assert not list((place / "home").glob(".ray*"))
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(PATIENCE) == 1
+        *_, last = (place / "said").read_text().splitlines()
+        assert last.startswith("shoal: stopped by SIGTERM") and "shoal resume run" in last
+        wait_for(lambda: nothing_is_left(place))
+    seen = len(rows(place))
+    with shoal_of(place, "resume run --workers 4") as run:
+        wait_for(lambda: len(rows(place)) > seen, run)
+        assert rows(place)[-1]["workers"] > 0
+        run.kill()
+        run.wait()
+        wait_for(lambda: nothing_is_left(place))
+
+
+def test_ctrl_c_while_the_cluster_starts_leaves_nothing(place):
+    with shoal_of(place, f"train a3c mpe/simple_spread --workers 2 {LONG} --out run") as run:
+        wait_for(lambda: marked(place), run)
+        os.killpg(run.pid, signal.SIGINT)
+        assert run.wait(PATIENCE) == 1
+        assert (place / "said").read_text().count("\n") <= 2
+        wait_for(lambda: nothing_is_left(place))
