@@ -18,7 +18,7 @@ from shoal.distributed.reaper import MARK
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs ray")
 PATIENCE = 180.0  # seconds, on a machine that is busy with something else
-LONG = "--steps 10_000_000 --eval-episodes 2 --num-envs 8 --unroll 5 --pictures False"
+LONG = "--steps 4_000_000 --eval-episodes 2 --num-envs 32 --pictures False --out run"
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0000000000000000000
 
 def test_a_run_is_reached_by_nobody_and_leaves_nothing(place):
     """While it trains; after SIGTERM, from which it goes on; and after `kill -9`."""
-    with shoal_of(place, f"train a3c mpe/simple_spread --workers 2 {LONG} --out run") as run:
+    with shoal_of(place, f"train a3c mpe/simple_spread --workers 2 {LONG}") as run:
         wait_for(lambda: rows(place), run)
         processes = marked(place)
         sockets = listening([*processes, Path("/proc", str(run.pid))])
@@ -126,9 +126,71 @@ def test_a_run_is_reached_by_nobody_and_leaves_nothing(place):
 
 
 def test_ctrl_c_while_the_cluster_starts_leaves_nothing(place):
-    with shoal_of(place, f"train a3c mpe/simple_spread --workers 2 {LONG} --out run") as run:
+    with shoal_of(place, f"train a3c mpe/simple_spread --workers 2 {LONG}") as run:
         wait_for(lambda: marked(place), run)
         os.killpg(run.pid, signal.SIGINT)
         assert run.wait(PATIENCE) == 1
         assert (place / "said").read_text().count("\n") <= 2
         wait_for(lambda: nothing_is_left(place))
+
+
+NODES = """
+import sys
+from ray.cluster_utils import Cluster
+about = {"num_cpus": 1, "object_store_memory": 80_000_000, "node_ip_address": "127.0.0.1"}
+cluster = Cluster(initialize_head=True, head_node_args=about | {"include_dashboard": False})
+node = cluster.add_node(**about)
+print(cluster.address, flush=True)
+for line in sys.stdin:
+    if line == "remove\\n":
+        cluster.remove_node(node)
+    else:
+        cluster.add_node(**about)
+    print(flush=True)
+cluster.shutdown()
+"""
+
+
+@contextlib.contextmanager
+def two_nodes(token: Path):
+    """A cluster of two nodes, and what removes and adds one."""
+    token.write_text("0123456789abcdef" * 2)
+    env = os.environ | TOKEN | {"RAY_AUTH_TOKEN_PATH": str(token)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", NODES], env=env, text=True, **pipes) as nodes:
+
+        def tell(word: str) -> None:
+            nodes.stdin.write(f"{word}\n")
+            nodes.stdin.flush()
+            nodes.stdout.readline()
+
+        yield nodes.stdout.readline().strip(), tell
+
+
+TOKEN = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+
+
+def test_a_cluster_elsewhere_may_shrink_and_grow(place):
+    """And lets in only who has its token, and room for all its workers."""
+    token, other = place / "token", place / "other"
+    other.write_text("another one, of as many letters.")
+    with two_nodes(token) as (address, tell):
+        words = f"train a3c mpe/simple_spread --workers 2 {LONG} --address {address}"
+        for wrong, path, why in (
+            (words, other, "does not let this run in: RPC error: InvalidAuthToken"),
+            (f"{words} --workers 4", token, "the run needs 4 CPUs"),
+        ):
+            with shoal_of(place, wrong, **TOKEN, RAY_AUTH_TOKEN_PATH=str(path)) as run:
+                assert run.wait(PATIENCE) == 2
+            (line,) = (place / "said").read_text().splitlines()
+            assert line.startswith("shoal: ") and why in line and not (place / "run").exists()
+        with shoal_of(place, words, **TOKEN, RAY_AUTH_TOKEN_PATH=str(token)) as run:
+            workers = lambda count: rows(place) and round(rows(place)[-1]["workers"]) == count  # noqa: E731
+            wait_for(lambda: workers(2), run)
+            tell("remove")
+            wait_for(lambda: workers(1), run)
+            tell("add")
+            wait_for(lambda: workers(2), run)
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(PATIENCE) == 1
+    assert "died: it is replaced" in (place / "said").read_text()

@@ -372,9 +372,11 @@ def resume(
         run.lock()
         if total_steps is not None:
             config = _prolong(config, total_steps)
-        config = _move(config, workers, address)
+        before, config = config.workers, _move(config, workers, address)
         tracking = Tracking(track, run, config, quiet)
         with Trainer(config, *rebuild(config, env), run, [*watchers, tracking.watch]) as trainer:
+            if config.workers != before:
+                say(f"shoal: with {config.workers} workers, before with {before}")
             if total_steps is not None:
                 _keep_end(run, total_steps)
             with tracking:
@@ -394,7 +396,6 @@ def _move(config: Config, workers: int | None, address: str) -> Config:
             not config.deterministic,
             f"the run is deterministic: it goes on with its {config.workers} workers",
         )
-        say(f"shoal: with {workers} workers, before with {config.workers}")
         share, rest = divmod(config.num_envs, config.workers)
         num_envs = share * workers if config.alone and not rest else config.num_envs
         config = dataclasses.replace(config, workers=workers, num_envs=num_envs)
