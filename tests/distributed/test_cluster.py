@@ -91,11 +91,15 @@ def listening(processes: list[Path]) -> list[str]:
 
 
 def nothing_is_left(place: Path) -> bool:
-    shared = [p for p in Path("/dev/shm").glob("*") if p.name not in BEFORE]
-    return not (marked(place) or list((place / "tmp").glob("shoal-*")) or shared)
+    return not (marked(place) or list((place / "tmp").glob("shoal-*")) or shared() - BEFORE)
 
 
-BEFORE = {path.name for path in Path("/dev/shm").glob("*")}
+def shared() -> set[Path]:
+    """What Ray has in shared memory."""
+    return {p for p in Path("/dev/shm").glob("*") if "plasma" in p.name or "ray" in p.name}
+
+
+BEFORE = shared()
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 
 

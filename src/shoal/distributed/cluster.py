@@ -197,7 +197,7 @@ def _check_store(store: int) -> None:
     )
 
 
-def _free_memory() -> float:
+def _free_memory() -> int | float:
     """Bytes of shared memory that are left, where the system tells."""
     shared = Path("/dev/shm")
     return shutil.disk_usage(shared).free if shared.is_dir() else math.inf
