@@ -1,5 +1,6 @@
 """shoal train ALGORITHM ENVIRONMENT: train, evaluate, draw the curve and a replay."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,9 +11,9 @@ from shoal.cli.arguments import Arguments, Option
 from shoal.cli.declared import check_options, fields
 from shoal.cli.parse import parse, take
 from shoal.cli.sweep import read_sweep
-from shoal.core.errors import UserError, require, unknown
+from shoal.core.errors import UserError, is_installed, not_installed, require, unknown
 from shoal.core.limits import Count, Natural, Positive, Seed, read_value
-from shoal.runs.config import Server
+from shoal.runs.config import OF_WORKERS, Config, Server, check_workers
 from shoal.runs.run_directory import check_empty, check_place, free_directory
 from shoal.trackers.choice import choose
 from shoal.training import presets
@@ -96,7 +97,7 @@ def run(arguments: Arguments) -> int:
     """Parses, trains, and says where the results are."""
     (algorithm, environment), rest = take_names(arguments, USAGE)
     sweep, rest = read_sweep(rest, algorithm, environment)
-    check(algorithm, environment, rest, Train)
+    _check_workers(rest, check(algorithm, environment, rest, Train))
     out = Path(arguments.value("--out") or free_directory(algorithm, environment))
     if not arguments.help and (processes := gang.wanted(arguments)) > 1:
         return _in_a_gang(arguments, environment, processes, out)
@@ -137,25 +138,43 @@ def take_names(arguments: Arguments, usage: str) -> tuple[tuple[str, str], Argum
     return (registry.full_algorithm(algorithm), registry.full_name(environment)), rest
 
 
-def check(algorithm: str, environment: str, arguments: Arguments, options: type) -> None:
-    """Finds what mistakes it can before JAX is imported, in options of the class `options` too."""
+def check(
+    algorithm: str, environment: str, arguments: Arguments, options: type
+) -> presets.Table | None:
+    """Finds what mistakes it can before JAX is imported, in options of the class `options` too.
+    Gives the settings of the preset, unless help is asked for."""
     if arguments.help:
-        return
+        return None
     classes = {
         "--algo.": registry.find_algorithm(algorithm).target,
         "--env.": registry.find("environment", environment, registry.ENVIRONMENTS).target,
         "--": f"{options.__module__}:{options.__name__}",
     }
     check_options(arguments, classes)
-    _check_fit(algorithm, environment, arguments)
+    table = _check_fit(algorithm, environment, arguments)
     choose(arguments.value("--track") or "none")
     if out := arguments.value("--out"):
         check_place(Path(out))
         check_empty(Path(out))
+    return table
 
 
-def _check_fit(algorithm: str, environment: str, arguments: Arguments) -> None:
-    """Raises `UserError` where algorithm, world, preset and batches do not fit each other."""
+def _check_workers(arguments: Arguments, table: presets.Table | None) -> None:
+    """Raises `UserError` where what is said of workers does not go together, or Ray is missing."""
+    if table is None:
+        return
+    usual: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Config)}
+    given = {n: arguments.value(f"--{n}") or table.get(n, usual[n]) for n in OF_WORKERS}
+    chosen = {n: type(usual[n])(value) for n, value in given.items()}
+    chosen["deterministic"] = arguments.is_on("--deterministic")
+    check_workers(**chosen, members=int(arguments.value("--seeds") or 1))
+    if chosen["workers"] and not is_installed("ray"):
+        raise not_installed("Ray", "ray")
+
+
+def _check_fit(algorithm: str, environment: str, arguments: Arguments) -> presets.Table:
+    """The settings of the preset. Raises `UserError` where algorithm, world, preset and batches do
+    not fit each other."""
     continuous = arguments.is_on(CONTINUOUS)
     entry = registry.find_algorithm(algorithm)
     if continuous and entry.discrete:
@@ -174,6 +193,7 @@ def _check_fit(algorithm: str, environment: str, arguments: Arguments) -> None:
             int(num_envs) % int(minibatches) == 0,
             f"num_envs is {num_envs}, expected a multiple of minibatches, which is {minibatches}",
         )
+    return table
 
 
 def _check_values(file: str, values: dict[str, Any], target: str) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import importlib
+import importlib.util
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -29,6 +30,14 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
 def not_installed(name: str, extra: str) -> UserError:
     """The error for an optional package that is missing, with the command that installs it."""
     return UserError(f"{name} is not installed: pip install 'shoal[{extra}]'")
+
+
+def is_installed(module: str) -> bool:
+    """Whether a package can be imported; it is not."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # it stands among the imported, and is none
+        return False
 
 
 def optional(module: str, name: str, extra: str) -> Any:

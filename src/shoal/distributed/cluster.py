@@ -5,10 +5,10 @@ loopback, asks for a token that only this user can read, and is gone when the ru
 it: `reaper` sees to that. Moritz et al. 2018, arXiv:1712.05889.
 """
 
-import atexit
 import contextlib
 import functools
 import logging
+import math
 import os
 import secrets
 import shutil
@@ -17,8 +17,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import types
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,6 +29,7 @@ from shoal.distributed.reaper import MARK
 LEAST_STORE = 80_000_000  # bytes; Ray takes no fewer than 75 MiB
 ANSWER_SECONDS = 10  # for a cluster at an address
 GOING_SECONDS = 5  # for the processes of our own to go
+LONGEST_PLACE = 20  # bytes; of the 107 of a socket's path Ray and we use the rest
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -68,51 +67,75 @@ def cluster(address: str, cpus: int, store: int) -> Iterator[Any]:
 @contextlib.contextmanager
 def _own(cpus: int, store: int) -> Iterator[Any]:
     _check_store(store)
-    folder = Path(tempfile.mkdtemp(prefix="shoal-ray-"))  # for this user alone
-    own = {**_QUIET, **_LOOPBACK, "RAY_AUTH_TOKEN_PATH": str(_token()), MARK: str(folder)}
-    ours = MARK in sys.modules.get("ray", _NOTHING).__dict__
+    ray = sys.modules.get("ray")
     require(
-        ours or "ray" not in sys.modules,
+        ray is None or hasattr(ray, MARK),
         "Ray was imported before it could be kept to this machine: call ray.init() first, and the "
         "workers are started there, or do not import it",
     )
+    with _environment(_QUIET | _LOOPBACK):
+        ray = optional("ray", "Ray", "ray")
+    setattr(ray, MARK, True)
+    folder = _folder()
     reaper = child.start(
-        "shoal.distributed.reaper",
-        *(str(folder), str(_token().parent)),
-        stdin=subprocess.PIPE,
-        start_new_session=True,
+        "shoal.distributed.reaper", str(folder), stdin=subprocess.PIPE, start_new_session=True
     )
+    own = {"RAY_AUTH_TOKEN_PATH": str(folder / "token"), MARK: str(folder)}
     try:
-        with _environment(own):
-            ray = optional("ray", "Ray", "ray")
-            setattr(ray, MARK, True)
-            with _own_signals(), warnings.catch_warnings():
-                # It starts programs, which is safe whatever threads there are.
-                warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-                ray.init(
-                    num_cpus=cpus,
-                    object_store_memory=store,
-                    include_dashboard=False,
-                    _node_ip_address="127.0.0.1",
-                    _temp_dir=str(folder),
-                    **_SILENT,
-                )
+        with _environment(_QUIET | _LOOPBACK | own):
+            _start(ray, folder, cpus, store)
         yield ray
     finally:
         _leave()
         assert reaper.stdin is not None
-        reaper.stdin.close()  # it sees to what is left
-        child.end(reaper, time.monotonic() + GOING_SECONDS)
+        reaper.stdin.close()  # it sees to what is left, however long that takes
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            reaper.wait(GOING_SECONDS)
+
+
+def _start(ray: Any, folder: Path, cpus: int, store: int) -> None:
+    try:
+        with _own_signals(), warnings.catch_warnings():
+            # It starts programs, which is safe whatever threads there are.
+            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+            ray.init(
+                num_cpus=cpus,
+                object_store_memory=store,
+                include_dashboard=False,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(folder / "ray"),
+                **_SILENT,
+            )
+    except Exception as error:  # Ray raises what it likes
+        raise Failure(f"Ray does not start here: {in_a_line(error)}") from error
+
+
+def _folder() -> Path:
+    """A folder for this user alone, with the token in it. Ray opens its own, which holds sockets
+    that ask for none, to everyone: it goes within. Their paths must be short."""
+    place = tempfile.gettempdir()
+    place = place if len(os.fsencode(place)) <= LONGEST_PLACE else "/tmp"
+    folder = Path(tempfile.mkdtemp(prefix="shoal-ray-", dir=place))
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(_secret())
+    return folder
+
+
+@functools.cache
+def _secret() -> str:
+    """The token of this process's clusters: Ray reads it once in a process."""
+    return secrets.token_hex(32)
 
 
 @contextlib.contextmanager
 def _at(address: str, cpus: int) -> Iterator[Any]:
     host, _, port = address.rpartition(":")
-    require(bool(host) and port.isdigit(), f"address is '{address}', expected HOST:PORT")
     try:
         socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UserError(f"no Ray cluster answers at {address}: {in_a_line(error)}") from error
+    _ask(address)
     with _environment(_QUIET):
         ray = optional("ray", "Ray", "ray")
     try:
@@ -129,18 +152,31 @@ def _at(address: str, cpus: int) -> Iterator[Any]:
         _leave()
 
 
-@functools.cache
-def _token() -> Path:
-    """A file with the token of this process's clusters: Ray reads it once in a process."""
-    folder = Path(tempfile.mkdtemp(prefix="shoal-token-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    token = folder / "token"
-    token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32))
-    return token
+def _ask(address: str) -> None:
+    """Raises `UserError` where what listens at an address is no cluster, or refuses the token."""
+    with _environment(_QUIET):
+        asking = child.start(
+            "shoal.distributed.probe",
+            address,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    assert asking.stdout is not None
+    try:
+        asking.stdout.readline()  # it has imported Ray, which takes as long as it takes
+        asking.wait(ANSWER_SECONDS)
+        said = asking.stdout.read().decode().strip()
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"no Ray cluster answers at {address}: {ANSWER_SECONDS} s went by"
+        ) from None
+    finally:
+        code = child.end(asking)
+    why = said or child.fate(code)
+    require(code == 0, f"the Ray cluster at {address} does not let this run in: {why}")
 
 
-_NOTHING = types.ModuleType("nothing")
 _SILENT = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.CRITICAL}
 
 
@@ -153,13 +189,18 @@ def _leave() -> None:
 
 def _check_store(store: int) -> None:
     """Raises `UserError` where shared memory is too small: Ray would fall back to the disk."""
-    shared = Path("/dev/shm")
-    free = shutil.disk_usage(shared).free if shared.is_dir() else store
+    free = _free_memory()
     require(
         store <= free,
         f"/dev/shm has {free / 1e6:.0f} MB left and {store / 1e6:.0f} MB are needed: make it "
         "larger (docker run --shm-size), or samples smaller with --num-envs or --unroll",
     )
+
+
+def _free_memory() -> int | float:
+    """Bytes of shared memory that are left, where the system tells."""
+    shared = Path("/dev/shm")
+    return shutil.disk_usage(shared).free if shared.is_dir() else math.inf
 
 
 @contextlib.contextmanager
@@ -198,9 +239,9 @@ def gone(ray: Any, error: BaseException) -> bool:
     return isinstance(error, lost) or isinstance(cause, lost)
 
 
-def raised(error: BaseException) -> Failure:
-    """What a worker raised, in a line."""
+def raised(error: BaseException) -> Exception:
+    """What a worker raised, in a line: a mistake of the user's is one here too."""
     cause = getattr(error, "cause", None) or error
-    if isinstance(cause, UserError):
-        raise cause
+    if isinstance(cause, UserError | Failure):
+        return cause
     return Failure(f"a worker failed: {in_a_line(cause)}")

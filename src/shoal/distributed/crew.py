@@ -18,6 +18,7 @@ from shoal.core import awake
 from shoal.core.errors import Failure
 from shoal.core.terminal import say
 from shoal.distributed.cluster import gone, raised
+from shoal.distributed.process import Process
 
 HOUR = 3600.0
 RESTARTS = 10  # of each worker, on average, in an hour
@@ -68,7 +69,7 @@ class Crew:
     """Workers 0 to `count - 1`, made by `make(number, incarnation)`.
 
     `deadline` is in seconds, of time that this process is awake. The first thing that is asked of
-    each incarnation is `ready`, so that deadlines count once it runs.
+    each incarnation is to make its worker, so that deadlines count once it runs.
     """
 
     def __init__(self, ray: Any, make: Any, count: int, deadline: float):
@@ -104,8 +105,8 @@ class Crew:
         member = self._members[worker]
         ident = Ident(self.run, worker, member.incarnation, member.sequence)
         member.sequence += 1
-        call = getattr(member.actor, method).options(num_returns=2)
-        content, kept = call.remote(ident, *words)
+        call = member.actor.call.options(num_returns=2)
+        content, kept = call.remote(method, ident, *words)
         if not member.calls:
             member.since = awake.now()
         member.calls.append(_Call(ident, note, content, kept))
@@ -218,13 +219,13 @@ _READY = object()
 
 
 def actor(ray: Any, kind: type, words: Sequence[Any], cpus: int = 1) -> Any:
-    """A new actor of one thread, which Ray does not restart by itself."""
+    """A new actor of one thread, with a worker of that kind, which Ray does not restart itself."""
     quiet = {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false",
         "OMP_NUM_THREADS": "1",
     }
-    remote = ray.remote(kind).options(
+    remote = ray.remote(Process).options(
         num_cpus=cpus, max_restarts=0, max_task_retries=0, runtime_env={"env_vars": quiet}
     )
-    return remote.remote(*words)
+    return remote.remote(kind, *words)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
+from shoal import registry
 from shoal.core.algorithm import Algorithm, AlgState, Policy
 from shoal.core.errors import require
 from shoal.distributed.arrays import pack, unpack
@@ -48,9 +49,11 @@ class DistantProgram(abc.ABC):
     worker: ClassVar[type[Worker]]
 
     def __init__(self, learners: Sequence[Any], env: World, config: Config):
+        name = env.spec.name
         require(
-            len(learners) == 1,
-            f"workers train one member, and seeds and sweeps make {len(learners)}: one run each",
+            name in registry.ENVIRONMENTS,
+            f"workers make the environment themselves, and {name} is an object without an address: "
+            "train in FILE.py:NAME, what makes it",
         )
         self.config, self.env = config, env
         self.total_updates = learners[0].total_updates
@@ -58,6 +61,7 @@ class DistantProgram(abc.ABC):
         self.told: tuple[Any, ...] = ()  # what a worker is made with besides
         self._waited, self._since = 0.0, time.monotonic()
         self._held = contextlib.ExitStack()
+        self._ray: Any = None
         self._crew: Crew | None = None
 
     def learns_with(self, algorithm: Any) -> Algorithm:
@@ -74,12 +78,20 @@ class DistantProgram(abc.ABC):
 
     # The crew.
 
+    def open(self) -> None:
+        """Connects to the cluster, or starts it. Raises `UserError` where that cannot be."""
+        if self._ray is None:
+            config = self.config
+            self._ray = self._held.enter_context(
+                cluster(config.address, config.workers, self.store)
+            )
+
     @property
     def crew(self) -> Crew:
         """The workers, which are started when they are first needed."""
         if self._crew is None:
-            config = self.config
-            ray = self._held.enter_context(cluster(config.address, config.workers, self.store))
+            self.open()
+            config, ray = self.config, self._ray
             words = (config.to_json(), os.getcwd(), *self.told)
             cpus = 0 if config.coordinators else 1  # who coordinates others needs none
             make = lambda number, incarnation: actor(ray, self.worker, words, cpus)  # noqa: E731
@@ -186,8 +198,13 @@ class CollectingProgram(DistantProgram):
 
     def __init__(self, learners: Sequence[Any], env: World, config: Config):
         super().__init__(learners, env, config)
+        num_envs, rest = divmod(config.num_envs, config.workers)
+        require(
+            rest == 0,
+            f"num_envs is {config.num_envs}, expected a multiple of the {config.workers} workers, "
+            f"such as {(num_envs + 1) * config.workers}",
+        )
         self.algorithm.check_devices(config.num_envs, config.workers)
-        num_envs = config.num_envs // config.workers
         self.told = (num_envs,)
         self.share = share_of(self.algorithm, env, num_envs, config.unroll)
         self.here: list[Any] = []  # where environments are, of workers that are asked in order

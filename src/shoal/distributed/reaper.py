@@ -20,8 +20,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    folder, token = sys.argv[1:]
-    parent = os.getppid()
+    (folder,) = sys.argv[1:]
     while os.read(0, 1):
         pass
     until = time.monotonic() + PATIENCE
@@ -33,8 +32,6 @@ def main() -> None:
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
     shutil.rmtree(folder, ignore_errors=True)
-    if os.getppid() != parent:  # killed, it could not remove its token itself
-        shutil.rmtree(token, ignore_errors=True)
 
 
 def marked(folder: str) -> list[int]:

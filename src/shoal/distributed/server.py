@@ -46,24 +46,8 @@ class ServerProgram(CollectingProgram):
 
     def __init__(self, learners: Any, env: Any, config: Any):
         super().__init__(learners, env, config)
-        sync, count = config.server == "sync", config.workers
-        require(
-            config.backups == 0 or (sync and config.backups < count),
-            f"backups is {config.backups}, expected fewer than the {count} workers, and "
-            "--server sync",
-        )
-        require(
-            not config.deterministic or (sync and config.backups == 0),
-            "a deterministic server waits for everyone: --server sync, and no backups",
-        )
-        coordinators = config.coordinators
-        require(
-            coordinators == 0 or (sync and not config.backups and count % coordinators == 0),
-            f"coordinators is {coordinators}, expected a number that divides the {count} workers, "
-            "and --server sync without backups",
-        )
-        if coordinators:
-            self.told = (*self.told, count // coordinators)
+        if config.coordinators:
+            self.told = (*self.told, config.workers // config.coordinators)
         self._gradient = gradient_structure(self.algorithm, self.share)
         self._ordered: InOrder | None = None
         self._pushes: Pushes | None = None

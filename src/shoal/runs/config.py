@@ -57,15 +57,12 @@ class Config:
             batch <= MOST_STEPS,
             f"num_envs times unroll is {batch:,}, expected at most {MOST_STEPS:,}",
         )
-        require(
-            self.server == "none" or self.workers > 0,
-            f"server is {self.server}, and there are no workers that it could serve: --workers N",
-        )
         members = self.seeds * math.prod(map(len, self.sweep.values()))
         require(
             1 <= members <= MOST_MEMBERS,
             f"seeds and sweeps make {members} members, expected 1 to {MOST_MEMBERS:,}",
         )
+        check_workers(members=members, **{name: getattr(self, name) for name in OF_WORKERS})
 
     def members(self) -> list[Json]:
         """The settings of each of the K runs that are trained together: every seed with every
@@ -119,6 +116,49 @@ class Config:
             del settings[name]
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+OF_WORKERS = ("workers", "server", "backups", "coordinators", "address", "deterministic")
+
+
+def check_workers(
+    *,
+    workers: int,
+    server: str,
+    backups: int,
+    coordinators: int,
+    address: str,
+    deterministic: bool,
+    members: int,
+) -> None:
+    """Raises `UserError` where settings of workers do not go together."""
+    served, sync = server != "none", server == "sync"
+    require(
+        workers > 0 or not served,
+        f"server is {server}, and there are no workers that it could serve: --workers N",
+    )
+    require(workers > 0 or not address, f"address is {address}, and no workers there: --workers N")
+    require(
+        workers == 0 or members == 1,
+        f"workers train one member, and seeds and sweeps make {members}: one run each",
+    )
+    host, _, port = address.rpartition(":")
+    require(
+        not address or bool(host and port.isdigit()), f"address is '{address}', expected HOST:PORT"
+    )
+    require(
+        backups == 0 or (sync and backups < workers),
+        f"backups is {backups}, expected fewer than the {workers} workers, and --server sync",
+    )
+    require(
+        not (served and deterministic) or (sync and backups == 0),
+        "a deterministic server waits for everyone: --server sync, and no backups",
+    )
+    require(
+        coordinators == 0 or (sync and not backups and workers % coordinators == 0),
+        f"coordinators is {coordinators}, expected a number that divides the {workers} workers, "
+        "and --server sync without backups",
+    )
 
 
 def _has_default(field: dataclasses.Field) -> bool:

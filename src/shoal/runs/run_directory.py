@@ -45,25 +45,30 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path) -> "RunDirectory":
-        """A new, locked run directory.
+        """A new, locked run directory: see `make`."""
+        run = cls(path)
+        run.make()
+        return run
+
+    def make(self) -> None:
+        """Makes the directory of a new run, and locks it.
 
         Raises:
             UserError: the name is not usable, the place cannot be written, another process works
                 there, or it holds a run already.
         """
+        path = self.path
         check_place(path)
         check_plain(path)
-        run = cls(path)
         with may_fail_to(f"create {path}"):
             path.mkdir(parents=True, exist_ok=True)
             sync(path.parent)
-        run.lock()
+        self.lock()
         try:
             check_empty(path)
         except UserError:
-            run.close()
+            self.close()
             raise
-        return run
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":

@@ -46,6 +46,7 @@ CONTROLLERS = {"scripted": evaluate_scripted, "random": evaluate_random}
 class AnyProgram(Protocol):
     """What steps K members: `Program` on devices, `HostProgram` where Python runs the loop."""
 
+    def open(self) -> None: ...
     def init(self, keys: Any) -> State: ...
     def run(
         self, state: State, updates: int, sums: Mapping[str, Any] | None = None
@@ -106,9 +107,13 @@ def program_of(
 def _elsewhere(learner: Any, config: Config) -> str:
     if not config.workers:
         return GANG
-    if isinstance(learner.algorithm, registry.load(registry.EVOLUTION)):
-        return EVOLUTION
-    return ROLLOUTS if config.server == "none" else SERVER
+    if config.server != "none":
+        return SERVER
+    return EVOLUTION if _evolves(learner.algorithm) else ROLLOUTS
+
+
+def _evolves(algorithm: Any) -> bool:
+    return isinstance(algorithm, registry.load(registry.EVOLUTION))
 
 
 def record(

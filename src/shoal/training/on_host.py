@@ -275,6 +275,9 @@ class HostProgram:
         self.learners = learners
         self._policy_arrays = jax.jit(self._gather_policies)
 
+    def open(self) -> None:
+        """Nothing has to be there first: each learner starts its processes."""
+
     def init(self, keys: Array) -> tuple[HostState, ...]:
         """A fresh state for K keys."""
         return tuple(learner.init(key) for learner, key in zip(self.learners, keys))

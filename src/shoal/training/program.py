@@ -69,6 +69,9 @@ class Program:
         specs = (MEMBERS_SPEC, STATE_SPEC, REPLICATED_SPEC, STATE_SPEC)
         return jax.jit(self._share(self._run_members, self._mesh, specs), donate_argnums=1)
 
+    def open(self) -> None:
+        """Nothing has to be there first: devices are."""
+
     def init(self, keys: Key[Array, "K"]) -> State:
         """A fresh state for K keys."""
         return self._init(self._arrays, keys)

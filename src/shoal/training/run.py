@@ -310,13 +310,15 @@ def start(
     if starts >= steps:
         few = f"learning_starts is {starts:,}, and the run has {steps:,} steps: nothing is learned"
         say(f"warning: {few}")
-    with Stopper() as stopper, RunDirectory.create(out) as directory:
+    with Stopper() as stopper, RunDirectory(out) as directory:
         tracking = Tracking(trackers, directory, config, quiet)
-        trainer = Trainer(config, learners, env, directory, [*watchers, tracking.watch])
-        directory.write_config(config.to_json() | {"versions": versions(), "hardware": hardware()})
-        with tracking:
-            policies = trainer.run(stopper, quiet=quiet)
-        return _run(trainer, policies)
+        with Trainer(config, learners, env, directory, [*watchers, tracking.watch]) as trainer:
+            directory.make()
+            about = {"versions": versions(), "hardware": hardware()}
+            directory.write_config(config.to_json() | about)
+            with tracking:
+                policies = trainer.run(stopper, quiet=quiet)
+            return _run(trainer, policies)
 
 
 def _with_scales(name: str, algorithm: Any) -> Any:
@@ -374,13 +376,17 @@ def resume(
         run.lock()
         config = _moved(run, config)
         if total_steps is not None:
-            config = _prolong(run, config, total_steps)
-        config = _move(config, workers, address)
+            config = _prolong(config, total_steps)
+        before, config = config.workers, _move(config, workers, address)
         tracking = Tracking(track, run, config, quiet)
-        trainer = Trainer(config, *rebuild(config, env), run, [*watchers, tracking.watch])
-        with tracking:
-            policies = trainer.run(stopper, resume=True, quiet=quiet)
-        return _run(trainer, policies)
+        with Trainer(config, *rebuild(config, env), run, [*watchers, tracking.watch]) as trainer:
+            if config.workers != before:
+                say(f"shoal: with {config.workers} workers, before with {before}")
+            if total_steps is not None:
+                _keep_end(run, total_steps)
+            with tracking:
+                policies = trainer.run(stopper, resume=True, quiet=quiet)
+            return _run(trainer, policies)
 
 
 def _moved(run: RunDirectory, config: Config) -> Config:
@@ -409,24 +415,26 @@ def _move(config: Config, workers: int | None, address: str) -> Config:
             not config.deterministic,
             f"the run is deterministic: it goes on with its {config.workers} workers",
         )
-        say(f"shoal: with {workers} workers, before with {config.workers}")
         share, rest = divmod(config.num_envs, config.workers)
         num_envs = share * workers if config.alone and not rest else config.num_envs
         config = dataclasses.replace(config, workers=workers, num_envs=num_envs)
     return dataclasses.replace(config, address=address or config.address)
 
 
-def _prolong(run: RunDirectory, config: Config, total_steps: int) -> Config:
-    """The configuration with a later end, which is kept. What was the final evaluation goes."""
+def _prolong(config: Config, total_steps: int) -> Config:
+    """The configuration with a later end."""
     before = config.total_steps
     require(
         total_steps > before, f"steps is {total_steps}, expected more than the run's {before:,}"
     )
-    config = dataclasses.replace(config, total_steps=total_steps)
+    return dataclasses.replace(config, total_steps=total_steps)
+
+
+def _keep_end(run: RunDirectory, total_steps: int) -> None:
+    """Writes down a later end. What was the final evaluation goes."""
     with may_fail_to(f"write in {run.path}"):
         (run.path / "eval.json").unlink(missing_ok=True)
         run.write_config(run.read_config() | {"total_steps": total_steps})
-    return config
 
 
 def load(

@@ -103,6 +103,19 @@ class Trainer:
         self._saved_at = self._save_seconds = 0.0
         self._slice = 1  # updates until the next look at the clock and at signals
 
+    def __enter__(self) -> "Trainer":
+        """Starts what the run needs elsewhere. Raises `UserError` where that cannot be had: nothing
+        has been written by then."""
+        with contextlib.ExitStack() as undo:
+            undo.push(self._workers)
+            self.program.open()
+            undo.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends all workers."""
+        self._workers.close()
+
     def run(
         self, stopper: Stopper | None = None, *, resume: bool = False, quiet: bool = False
     ) -> list[Policy]:
@@ -115,7 +128,7 @@ class Trainer:
         log = MetricsLog(self.directory.metrics)
         board = TensorBoard(self.directory.path / "tensorboard")
         total = self.total_updates * self.steps_per_update
-        with self._workers, Reporter(total, quiet, len(self.members)) as reporter:
+        with Reporter(total, quiet, len(self.members)) as reporter:
             try:
                 state = self._train(resume, log, board, reporter, stopper or Stopper())
                 return self.policies(state)
