@@ -78,7 +78,8 @@ def _shown(row: dict[str, Any]) -> list[str]:
     """Of rival teams each one's return: their mean says nothing."""
     teams = [name for name in row if name.startswith("return/")][:TEAMS]
     returns = [*teams, *(f"eval_{name}" for name in teams)] or ["return", "eval_return"]
-    return [*returns, "eval_nash_conv", "loss", "entropy"]
+    elsewhere = ["lag", "staleness", "idle", "workers"]  # of runs whose workers are on Ray
+    return [*returns, "eval_nash_conv", "loss", "entropy", *elsewhere]
 
 
 def _words(name: str) -> str:
