@@ -75,3 +75,34 @@ def test_names_may_stand_behind_options() -> None:
     names, options = Arguments.of(words.split()).gather({"--json"})
     assert names == ["a", "b", "c", "d"]
     assert [option.values for option in options] == [[], ["maybe"], ["5"], ["False"]]
+
+
+@pytest.mark.parametrize(
+    ("word", "digits"),
+    [
+        ("1e6", "1000000"),
+        ("--steps=2.5e6", "--steps=2500000"),
+        ("1E+3", "1000"),
+        ("1e-3", "1e-3"),
+        ("2.5e0", "2.5e0"),
+        ("1_000_000", "1_000_000"),
+        ("run1e6", "run1e6"),
+        ("--out=1e6/x", "--out=1e6/x"),
+    ],
+)
+def test_whole_numbers_may_be_written_with_an_exponent(word, digits) -> None:
+    named = Arguments.of(["x", *(["--steps"] if word[0] != "-" else []), word])
+    found = Arguments.of(["x", *(["--steps"] if word[0] != "-" else []), digits])
+    assert named == found
+
+
+def test_help_is_a_verb_too(capsys) -> None:
+    assert run(["help"]) == run(["--help"]) == 0
+    first, second = capsys.readouterr().out.split("usage: ")[1:]
+    assert first == second
+    for words in (["help", "list"], ["list", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            run(words)
+        assert ended.value.code == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second == "shoal list algorithms|environments"

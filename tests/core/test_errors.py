@@ -2,7 +2,7 @@
 
 import pytest
 
-from shoal.core.errors import LONGEST, UserError, in_a_line, may_fail_to, optional
+from shoal.core.errors import LONGEST, UserError, in_a_line, may_fail_to, optional, unknown
 
 SAID = "\n  bad\taction \n\n in step 3\n"
 
@@ -43,3 +43,24 @@ def test_an_optional_package_that_is_missing_says_how_to_install_it():
     assert optional("json", "JSON", "json").loads("1") == 1
     with pytest.raises(UserError, match=r"^Nothing is not installed: pip install 'shoal\[no\]'$"):
         optional("nothing_of_this_name", "Nothing", "no")
+
+
+@pytest.mark.parametrize(
+    ("name", "valid", "line"),
+    [
+        (
+            "--algo.lr",
+            ["--algo.learning-rate", "--algo.clip"],
+            "did you mean '--algo.learning-rate'?",
+        ),
+        ("gamma", ["discount", "gae_lambda"], "did you mean 'discount'?"),
+        ("--total-timesteps", ["--steps", "--seeds"], "did you mean '--steps'?"),
+        ("dqn", ["iql", "vdn", "ddpg"], "did you mean 'iql'?"),
+        ("learning_rat", ["learning_rate", "clip"], "did you mean 'learning_rate'?"),
+        ("xyzzy", ["iql", "vdn"], "choose one of: iql, vdn"),
+        ("xyzzy", [f"name_{k}" for k in range(99)], ""),
+    ],
+)
+def test_a_name_that_does_not_exist_is_told_with_what_is_meant(name, valid, line):
+    said = str(unknown("thing", name, valid))
+    assert said == f"unknown thing '{name}'" + (f": {line}" if line else "")

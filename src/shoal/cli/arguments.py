@@ -37,7 +37,7 @@ class Arguments(NamedTuple):
     @classmethod
     def of(cls, words: Iterable[str]) -> "Arguments":
         out = cls([], [])
-        for word in words:
+        for word in map(_digits, words):
             if re.match(r"--|-[A-Za-z]$", word):
                 option, equals, value = word.partition("=")
                 out.options.append(Option(option, [value] if equals else [], bool(equals)))
@@ -76,3 +76,11 @@ class Arguments(NamedTuple):
         for option in self.options:
             out += [option.word, *(option.values or ["True"] * (option.name in switches))]
         return out
+
+
+def _digits(word: str) -> str:
+    """A whole number in digits, as `1e6` and `--steps=2.5e6` are meant; other words as they are."""
+    option, equals, value = word.rpartition("=")
+    if not re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d\d?", value) or not float(value).is_integer():
+        return word
+    return f"{option}{equals}{int(float(value))}"

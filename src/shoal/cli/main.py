@@ -95,6 +95,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"]:  # `shoal help train` is `shoal train --help`
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE.format(verbs="\n".join(table([*VERBS.items()], left=(0, 1)))))
         return 0 if arguments else 2

@@ -19,12 +19,36 @@ class Failure(RuntimeError):
     with 1."""
 
 
+MOST_NAMES = 30  # that a line has room for
+# What other libraries call what has a name here, as the last part of it.
+CALLED = {
+    **{"lr": "learning_rate", "step_size": "learning_rate"},
+    **{"gamma": "discount", "lam": "gae_lambda", "lambda": "gae_lambda", "tau": "target_rate"},
+    **{"ent_coef": "entropy_weight", "entropy_coef": "entropy_weight", "vf_coef": "value_weight"},
+    **{"clip_range": "clip", "clip_eps": "clip", "n_epochs": "epochs", "n_steps": "unroll"},
+    **{"rollout_length": "unroll", "n_envs": "num_envs", "buffer_size": "capacity"},
+    **{"timesteps": "steps", "total_timesteps": "steps", "total_steps": "steps"},
+    **{"n_agents": "num_agents", "dqn": "iql", "ddqn": "iql", "es": "openai_es", "cmaes": "cma_es"},
+}
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
-    """The error for a name that does not exist, with the nearest one that does."""
+    """The error for a name that does not exist, with the one that is meant: what others call so, or
+    the nearest one that does. Where none is near, with all of them, if they are few."""
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(names)}"
-    return UserError(f"unknown {kind} '{name}': {hint}")
+    meant = CALLED.get(_last_part(name))
+    near = [n for n in names if meant and _last_part(n) == meant]
+    near += difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    line = f"unknown {kind} '{name}'"
+    if near:
+        return UserError(f"{line}: did you mean '{near[0]}'?")
+    few = len(names) <= MOST_NAMES
+    return UserError(f"{line}: choose one of: {', '.join(names)}" if few else line)
+
+
+def _last_part(name: str) -> str:
+    """`learning_rate` of `--algo.learning-rate`."""
+    return name.rpartition(".")[2].lstrip("-").replace("-", "_").lower()
 
 
 def not_installed(name: str, extra: str) -> UserError:
