@@ -4,11 +4,16 @@ import random
 from collections import Counter, deque
 from types import SimpleNamespace
 
+import jax
+import numpy as np
 import pytest
 
 from shoal.core.errors import Failure
 from shoal.distributed import crew
-from shoal.distributed.crew import Crew
+from shoal.distributed.collecting import AsTheyCome
+from shoal.distributed.crew import Answer, Crew
+from shoal.distributed.gradients import Pushed
+from shoal.distributed.pushes import Pushes
 
 
 class Dead(Exception):
@@ -117,3 +122,67 @@ def test_workers_that_die_at_once_are_given_up(capsys):
     with pytest.raises(Failure, match=r"workers were replaced 20 times"):
         for _ in range(100_000):
             here.answers()
+
+
+def test_the_wait_doubles_for_who_dies_as_soon_as_it_shows_up(capsys):
+    ray = Ray(0, trouble=0.0)
+    here = Crew(ray, ray.make, 1, deadline=2.0)
+    for _ in range(4):
+        while not here.present:
+            here.answers()
+        here.ask(0, "work", 1, note=1)
+        ray.actors[-1].state = "dead"
+        while here.present:
+            here.answers()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("replaced")[2] for line in lines] == [
+        "",
+        " in 1 s",
+        " in 3 s",
+        " in 7 s",
+    ]
+
+
+class Script(Crew):
+    """One worker, of which each call is answered or lost as the script says."""
+
+    def __init__(self, script, content):
+        self.script, self.content, self.heres, self.note = list(script), content, [], None
+
+    def __len__(self):
+        return 1
+
+    @property
+    def present(self):
+        return [0]
+
+    def free(self, ahead=1):
+        return [0]
+
+    def put(self, packed):
+        return packed
+
+    def ask(self, worker, method, weights, here, *words, note=None):
+        self.heres.append(here)
+        self.note = note
+        return f"after {here}"
+
+    def answers(self):
+        lost = self.script.pop(0) == "lost"
+        return [Answer(0, self.note, self.content, "kept", lost)]
+
+
+@pytest.mark.parametrize("kind", [AsTheyCome, Pushes])
+def test_who_is_lost_again_starts_anew(kind):
+    """Where its environments were may be what is lost."""
+    keys = jax.random.split(jax.random.key(0), 1)
+    crew = Script(["here", "lost", "lost", "here"], ([], {}, {}) if kind is Pushes else ([], {}))
+    if kind is Pushes:
+        pushes = Pushes(crew)
+        for version in range(2):
+            assert isinstance(pushes.next(version, [], keys, np.float32(0)).pushed, Pushed)
+    else:
+        coming = AsTheyCome(crew, staleness=9)
+        for version in range(2):
+            coming.wait(version, list, keys)
+    assert crew.heres[-2:] == ["kept", None]

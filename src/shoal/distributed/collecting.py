@@ -56,11 +56,13 @@ class AsTheyCome:
 
     def _accept(self, answers: list[Answer]) -> None:
         for answer in answers:
-            if answer.lost:  # whoever takes its place goes on from there
-                self._ahead[answer.worker] = self._here[answer.worker]
-            else:
+            if not answer.lost:
                 self._here[answer.worker] = answer.kept
                 self._samples.append(_sample(answer))
+        # Whoever takes a lost one's place goes on from there; or anew, if that is lost as well, as
+        # with a machine, and so costs that one too.
+        for worker in {answer.worker for answer in answers if answer.lost}:
+            self._ahead[worker], self._here[worker] = self._here[worker], None
         fresh = [s for s in self._samples if self._version - s.version <= self.staleness]
         self.refused += len(self._samples) - len(fresh)
         self._samples = fresh

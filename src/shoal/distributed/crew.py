@@ -141,12 +141,14 @@ class Crew:
             return self._replace(member, "died")
         member.calls.popleft()
         member.since = self._heard = awake.now()
-        assert Ident(*ident) == call.ident and ident[3] > member.heard, "an answer counts twice"
-        member.heard, member.failures = ident[3], 0
+        if Ident(*ident) != call.ident or ident[3] <= member.heard:
+            raise Failure(f"worker {member.number} answered {ident}, and {call.ident} was asked")
+        member.heard = ident[3]
         member.answers += 1
-        if call.note is _READY:
+        if call.note is _READY:  # to show up is no success yet
             member.pid = content
             return []
+        member.failures = 0
         self.answered += 1
         return [Answer(member.number, call.note, content, call.kept, lost=False)]
 

@@ -36,6 +36,7 @@ class Pushes:
         self._known: set[int] = set()
         self._here: list[Any] = [None] * len(crew)
         self._came: list[Push] = []
+        self._lost: set[int] = set()  # workers whose last call was
         self._asked = 0
 
     def next(
@@ -93,7 +94,11 @@ class Pushes:
         for answer in self.crew.answers():
             if answer.lost:
                 lost.add(answer.worker)
+                if answer.worker in self._lost:  # so may be where its environments were
+                    self._here[answer.worker] = None
+                self._lost.add(answer.worker)
                 continue
+            self._lost.discard(answer.worker)
             self._here[answer.worker] = answer.kept
             self._clock[answer.worker] += 1
             self._came.append(Push(Pushed(*answer.content), *answer.note))

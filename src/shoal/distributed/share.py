@@ -4,6 +4,7 @@ Whoever learns makes the same share, without ever starting it, and so knows the 
 workers send: see `arrays`.
 """
 
+import abc
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ def share_of(algorithm: Algorithm, env: World, num_envs: int, unroll: int) -> "S
     return OnDeviceShare(learner) if isinstance(learner, OnDevice) else OnHostShare(learner)
 
 
-class Share:
+class Share(abc.ABC):
     """What both kinds have. `collect` gives a trajectory, sums over the episodes that ended in it,
     and where environments are then, packed, as it takes it; `None` is at their start."""
 
@@ -38,10 +39,10 @@ class Share:
     loop: Any  # that of where environments are; `None` where that cannot be sent
     num_bytes: int  # of a trajectory
 
+    @abc.abstractmethod
     def collect(
         self, acting: Any, loop: Packed | None, key: PRNGKeyArray, key_reset: PRNGKeyArray
-    ) -> tuple[Any, dict[str, float], Packed | None]:
-        raise NotImplementedError
+    ) -> tuple[Any, dict[str, float], Packed | None]: ...
 
     def start(self, acting: Any, key: PRNGKeyArray) -> Any:
         """Where environments are at first; `None` where that cannot be sent."""

@@ -35,7 +35,7 @@ from shoal.training.on_host import HostProgram
 from shoal.training.program import Program, State, stack
 
 ON_HOST = "shoal.training.on_host:OnHost"
-# What runs learners elsewhere: called with (learner, env, config), it is entered as others are.
+# What runs learners elsewhere: called with (learners, env, config), it is entered as others are.
 GANG = "shoal.distributed.gang:GangProgram"
 ROLLOUTS = "shoal.distributed.rollouts:RolloutProgram"
 SERVER = "shoal.distributed.server:ServerProgram"
