@@ -7,6 +7,7 @@ import numpy as np
 
 from shoal.core.errors import UserError
 from shoal.envs.host.actions import Actions
+from shoal.envs.host.draws import Draws
 from shoal.envs.host.env import HostSpec, HostStep, Image
 from shoal.envs.host.spaces import MASK, Part, parts, say_what_is_no_image, split_mask
 from shoal.envs.host.views import View
@@ -31,7 +32,7 @@ class AgentLayout:
         actions: Sequence[Any],
         view: View,
     ):
-        self.spaces = list({id(space): space for space in (*observations, *actions)}.values())
+        self.draws = Draws((*observations, *actions))
         self.names = tuple(str(agent) for agent in agents)
         self.index = {agent: i for i, agent in enumerate(agents)}
         self.act = Actions(self.names, actions)
@@ -56,11 +57,10 @@ class AgentLayout:
         self.begin()
 
     def begin(self, seed: int | None = None) -> None:
-        """Before an episode: nobody has appeared yet, and counts as terminated until then. Worlds
-        that draw from their own spaces draw by the seed."""
+        """Before an episode, all of whose draws follow from the seed: nobody has appeared yet, and
+        counts as terminated until then."""
         if seed is not None:
-            for space in self.spaces:
-                space.seed(int(seed))
+            self.draws.seed(int(seed))
         count = len(self.names)
         self.obs[:] = 0
         self.reward = np.zeros(count, np.float32)

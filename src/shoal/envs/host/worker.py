@@ -11,7 +11,6 @@ import itertools
 import math
 import os
 import pickle
-import random
 import socket
 import sys
 import traceback
@@ -142,8 +141,6 @@ class Worker:
         self._seed[j] = episode_seed(given, episode) if episode else given
         self._step[j] = 0
         self._mark(j, shared.RESETTING)
-        random.seed(self._seed[j])  # for games that draw from these, and not by their seed
-        np.random.seed(self._seed[j] % 2**32)
         self._write(rows, j, self._games[j].reset(self._seed[j]))
         if (rows.terminated[j] | rows.truncated[j]).all():
             raise Broken("its episode is over before the first step")
