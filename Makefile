@@ -13,7 +13,7 @@ SUITES := .venv-suites/.suites
 DEMO := runs/demo
 STEPS := 1_000_000
 
-.PHONY: demo test test-suites extras lint docs bench clean
+.PHONY: demo test test-suites extras lint docs pictures bench clean
 
 demo: $(RUNTIME) ## Train, evaluate and draw a team in about a minute
 	rm -rf $(DEMO)
@@ -41,6 +41,11 @@ lint: $(DEV) ## Check style, formatting and types
 docs: $(DEV) ## Build the documentation, warnings are errors
 	rm -rf docs/_build/api
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+
+pictures: $(RUNTIME) ## Draw the moving picture at the top of the README
+	rm -rf runs/tag
+	$(BIN)/shoal train mappo mpe/simple_tag --steps 2_000_000 --seed 0 --out runs/tag
+	$(BIN)/shoal render runs/tag --format gif --episodes 5 --out docs/pictures/tag.gif
 
 bench: $(RUNTIME) ## Measure the speed of environments and of training
 	$(BIN)/shoal bench env mpe/simple_spread --num-envs 4096

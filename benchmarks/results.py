@@ -1,4 +1,4 @@
-"""Writes the README's results from the tables in this folder: python benchmarks/readme.py"""
+"""Writes docs/results.md from the tables in this folder: python benchmarks/results.py"""
 
 import csv
 import json
@@ -13,21 +13,26 @@ from shoal.math.statistics import summary
 from shoal.registry import ALGORITHMS, ENVIRONMENTS
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+PAGE = HERE.parent / "docs" / "results.md"
 
 
 def main() -> None:
     """Replaces what stands between the two comments."""
-    sections = [_long_runs(), _learning(), _matrix_games(), _teams(), _team_peers()]
-    sections += [_policy_gradients(), _peers()]
-    sections += [_environment(), _training(), _time_to_return()]
-    sections += [_sweep(), _hosts(), _suites()]
-    sections += [distributed_tables.tables(HERE / "distributed")]
-    sections += [_equilibria(), _batches(), _trees(), _self_play()]
-    text = "\n\n".join(section for section in sections if section)
-    readme = README.read_text()
+    chapters = {
+        "Teams": [_long_runs, _learning, _matrix_games, _teams, _team_peers],
+        "Policy gradients": [_policy_gradients, _peers],
+        "Speed": [_environment, _training, _time_to_return, _sweep, _hosts],
+        "Suites of others": [_suites],
+        "Distributed training": [lambda: distributed_tables.tables(HERE / "distributed")],
+        "Games": [_equilibria, _batches, _trees, _self_play],
+    }
+    text = []
+    for title, sections in chapters.items():
+        text += [f"## {title}", *filter(None, (section() for section in sections))]
+    written = "\n\n".join(text).replace("](benchmarks/", "](../benchmarks/")
+    page = PAGE.read_text()
     pattern = r"(<!-- results: begin\..*?-->\n).*?(<!-- results: end -->)"
-    README.write_text(re.sub(pattern, lambda m: f"{m[1]}{text}\n{m[2]}", readme, flags=re.S))
+    PAGE.write_text(re.sub(pattern, lambda m: f"{m[1]}\n{written}\n\n{m[2]}", page, flags=re.S))
 
 
 def _rows(name: str) -> list[dict[str, str]]:
@@ -307,7 +312,8 @@ def _hosts() -> str:
     if not parts:
         return ""
     text = " ".join(parts)
-    return f"**Worlds of the host.** {text} ([data](benchmarks/host/), `benchmarks/host.py`)."
+    data = "[data](benchmarks/host/cartpole.csv)"
+    return f"**Worlds of the host.** {text} ({data}, `benchmarks/host.py`)."
 
 
 def _cartpole() -> str:
@@ -359,7 +365,7 @@ def _sweep() -> str:
         f"**A sweep as one program.** {program['trainings']} trainings of IPPO in spread, 16 "
         f"learning rates and 4 seeds, {int(program['steps_each']):,} steps each: "
         f"{float(program['seconds']):,.0f} s as one `shoal train`, compiling and evaluation "
-        f"included; {slower} ([data](benchmarks/sweep/), `benchmarks/sweep.py`)."
+        f"included; {slower} ([data](benchmarks/sweep/wall_clock.csv), `benchmarks/sweep.py`)."
     )
 
 
