@@ -49,8 +49,8 @@ TRAIN = ("train", "mappo", "mpe/simple")
         ((*TRAIN, "--algo.discount", "1.5"), "--algo.discount is 1.5, expected a number in [0, 1]"),
         ((*TRAIN, "--algo.critic", "globl"), "did you mean 'global'?"),
         (
-            (*TRAIN, "--algo.critic", "all"),
-            "unknown --algo.critic 'all': choose one of: both, glob",
+            (*TRAIN, "--algo.critic", "x"),
+            "unknown --algo.critic 'x': choose one of: both, global",
         ),
         ((*TRAIN, "--algo.clip"), "--algo.clip has no value, expected positive number"),
         ((*TRAIN, "--algo.hidden", "8", "wide"), "--algo.hidden is 'wide', expected a whole"),
