@@ -41,7 +41,7 @@ VERBS = {
         ("shoal.cli.train:Train",),
         (
             *("--steps", "--seed", "--seeds", "--out", "--preset", "--num-envs", "--evaluations"),
-            *("--eval-episodes", "--track", "--pictures"),
+            *("--eval-episodes", "--track", "--pictures", "--open"),
         ),
         (
             "shoal train mappo mpe/simple_spread --steps 1_000_000 --out runs/spread",
@@ -92,9 +92,9 @@ VERBS = {
         "video. A heat map shows where its agents go over many episodes.",
         (_RUN,),
         ("shoal.cli.render:Options",),
-        ("--format", "--episodes", "--seed", "--best", "--out"),
+        ("--format", "--episodes", "--seed", "--best", "--out", "--open"),
         (
-            "shoal render runs/spread --episodes 3",
+            "shoal render runs/spread --open",
             "shoal render runs/spread --format gif --episodes 2",
             "shoal render runs/spread --format heat-map",
         ),
