@@ -92,10 +92,10 @@ class Reporter:
     def stop(self) -> None:
         """Takes the line away, so that results can be printed."""
         self._count()
-        self._stage = ""
         if self._live is not None:
             self._live.stop()
             self._live = None
+        self._stage = ""
 
     def stage(self, name: str) -> None:
         """Says what is being done from now on. Without a terminal each stage has one line."""
