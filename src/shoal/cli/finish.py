@@ -27,9 +27,9 @@ def finish(
         print(run.directory)
     else:
         reporter.stage("playing at random, to compare with")
-        lines = panel(run, run.random(RANDOM_EPISODES), run.scripted, reporter.seconds)
+        others = run.random(RANDOM_EPISODES), run.scripted
         reporter.stop()
-        print("\n".join(lines))
+        print("\n".join(panel(run, *others, reporter.seconds)))
     for path in drawn:
         which = f" ({sweep.describe_member(run.config, 0)})" if run.config.sweep else ""
         print(f"watch it: {path}{which}" if path.suffix == ".html" else path)
