@@ -67,7 +67,13 @@ COMMANDS = {
     "eval": ["eval run --episodes 2 --json"],
     "compare": ["compare --json run --reference observed"],
     "check": ["check loud.py:Loud --episodes 2 --json"],
-    "list": ["list algorithms --json", "list environments --json"],
+    "list": [
+        *("list algorithms --json", "list environments --json", "list presets --json"),
+        *("list environments gymnasium --json", "list suites --json", "list games --json"),
+    ],
+    "info": [
+        *("info ippo --json", "info loud.py:Loud --json", "info ippo loud.py:Loud --json"),
+    ],
     "bench": [
         "bench env loud.py:Loud --num-envs 2 --seconds 0.2 --json",
         "bench train ippo loud.py:Loud --num-envs 2 --unroll 8 --seconds 0.2 --json " + NET,

@@ -210,7 +210,8 @@ def test_one_seed_has_no_interval() -> None:
 
 
 def test_the_progress_line_says_whose_steps_it_counts(capsys: pytest.CaptureFixture[str]) -> None:
-    with Reporter(1000, members=4) as reporter:
+    with Reporter() as reporter:
+        reporter.begin(1000, members=4)
         reporter.update({"step": 500.0, "steps_per_second": 100.0}, last=True)
     said = capsys.readouterr().err
     assert said.split(" · ") == [

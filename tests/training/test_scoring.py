@@ -158,14 +158,20 @@ def test_pictures_tell_rivals_apart(push: runs.Run, monkeypatch: pytest.MonkeyPa
     assert [c.returns[-1, 0] for c in drawn] == [last["return/adversary"], last["return/agent"]]
     replay = to_json(record(push.policy, push.env, jax.random.key(0), 1))
     assert replay["teams"] == [["adversary", [0]], ["agent", [1]]]
-    said = finish._scores(push)
-    assert said.startswith("of adversary ") and " · of agent " in said
+    said = finish.panel(push, None, push.scripted, {})
+    assert said[2].split() == ["mean", "95", "%", "scripted"]
+    assert [line.split()[:3] for line in said[3:5]] == [
+        ["return", "of", "adversary"],
+        ["return", "of", "agent"],
+    ]
+    assert not any("of the way" in line or "per agent" in line for line in said)
 
 
 def test_the_progress_line_has_each_team(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"step": 500.0, "steps_per_second": 100.0, "return": 0.0, "eval_return": 0.0}
     row |= {"return/wolf": 1.5, "return/good_hare": -1.5, "eval_return/wolf": 2.0}
-    with Reporter(1000) as reporter:
+    with Reporter() as reporter:
+        reporter.begin(1000)
         reporter.update(row | {"eval_nash_conv": 0.25, "loss": 3.0}, last=True)
     assert capsys.readouterr().err.split(" · ")[2:-1] == [
         *("return of wolf 1.50", "return of good hare -1.50", "eval return of wolf 2.00"),

@@ -10,20 +10,48 @@ import functools
 from contextlib import suppress
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from shoal.cli.arguments import Arguments
+from shoal.cli.arguments import Arguments, Option
 from shoal.core import addresses, limits
-from shoal.core.errors import unknown
+from shoal.core.errors import require, unknown
 
 _BARE = ("Module", "Env", "Algorithm")  # classes without fields, whatever they are imported from
 OPEN = "*"  # the fields of an object that the source does not tell
+_WORDS = {int: "whole number", float: "number", bool: "True or False", str: "text"}
 _PLAIN = {"int": int, "float": float, "bool": bool, "str": str, "Any": None}
 
 
-class _Field(NamedTuple):
-    """Its type, or `None` where that is not a simple one, and whether it shapes the program."""
+class Field(NamedTuple):
+    """A field as its class declares it."""
 
-    kind: Any
-    static: bool
+    kind: Any  # its type; `None` where that is not a simple one
+    static: bool  # whether it shapes the program
+    written: str = ""  # its type in the source
+    default: str | None = None  # what it is if not given, in the source; `None`: it must be given
+    meaning: str = ""  # what is said below it, in a line
+    each: Any = None  # the type of each value of a tuple, or of an optional one
+
+    @property
+    def many(self) -> bool:
+        """Whether it takes any number of values."""
+        return self.kind is None and self.written.startswith("tuple")
+
+    @property
+    def values(self) -> str:
+        """What it may be, in words: `at least 1`, `local, global or both`, `text`."""
+        kind = self.each if self.kind is None else self.kind
+        base, *more = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+        if get_origin(base) is Literal:
+            *others, last = map(str, get_args(base))
+            return f"{', '.join(others)} or {last}" if others else last
+        word, limits = _WORDS.get(base, self.written), more[0].text if more else ""
+        if self.many and base in (int, float):
+            return f"{word}s"
+        if "number" in limits:
+            return limits.removeprefix("a ")
+        return f"{word}, {limits}" if limits else word
+
+
+NOTHING = Field(None, False)
 
 
 def check_options(arguments: Arguments, targets: dict[str, str]) -> None:
@@ -32,20 +60,31 @@ def check_options(arguments: Arguments, targets: dict[str, str]) -> None:
     `targets` says which class lies behind each prefix: `{"--algo.": "module:name", ...}`.
     """
     try:
-        kinds = {
-            prefix + name.replace("_", "-"): kind
+        known = {
+            prefix + name.replace("_", "-"): field
             for prefix, target in targets.items()
-            for name, kind in fields(target).items()
+            for name, field in _declared(target).items()
         }
     except LookupError:
         return
     for option in arguments.options:
-        if any(option.name.startswith(kind[:-1]) for kind in kinds if kind.endswith(OPEN)):
+        if any(option.name.startswith(name[:-1]) for name in known if name.endswith(OPEN)):
             continue
-        if option.name not in kinds:
-            raise unknown("option", option.word, kinds)
-        if len(option.values) == 1:
-            limits.read_value(option.word, option.values[0], kinds[option.name])
+        if option.name not in known:
+            raise unknown("option", option.word, known)
+        _check_values(option, known[option.name])
+
+
+def _check_values(option: Option, field: Field) -> None:
+    """Raises `UserError` where an option's value is missing, or will not do."""
+    kind = field.each if field.kind is None else field.kind
+    require(
+        bool(option.values) or kind in (bool, None),
+        f"{option.word} has no value, expected {field.values}",
+    )
+    for value in option.values if field.many or len(option.values) == 1 else ():
+        if not (value == "None" and field.written.endswith("None")):
+            limits.read_value(option.word, value, kind)
 
 
 def fields(target: str) -> dict[str, Any]:
@@ -54,18 +93,26 @@ def fields(target: str) -> dict[str, Any]:
     return {name: field.kind for name, field in _declared(target).items()}
 
 
+def declared(target: str) -> dict[str, Field]:
+    """The same with all that is declared of them; none where the source does not tell."""
+    with suppress(LookupError):
+        return _declared(target)
+    return {}
+
+
 def leaves(target: str) -> list[str]:
     """The fields that are numbers and leaves, not structure: those that a sweep may have. Raises
     `LookupError` where the source does not tell."""
     numbers = (int, float)
     return [
         name
-        for name, (kind, static) in _declared(target).items()
-        if not static and (kind in numbers or (get_args(kind) or [None])[0] in numbers)
+        for name, field in _declared(target).items()
+        if not field.static
+        and (field.kind in numbers or (get_args(field.kind) or [None])[0] in numbers)
     ]
 
 
-def _declared(target: str) -> dict[str, _Field]:
+def _declared(target: str) -> dict[str, Field]:
     module, name = target.rsplit(":", 1)
     try:
         return _fields(*_find(module, name))
@@ -76,7 +123,7 @@ def _declared(target: str) -> dict[str, _Field]:
         return _imported(addresses.find(target))
 
 
-def _imported(kind: Any) -> dict[str, _Field]:
+def _imported(kind: Any) -> dict[str, Field]:
     """The fields of a class whose source does not tell them."""
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise LookupError(f"{kind} has no fields")
@@ -84,33 +131,52 @@ def _imported(kind: Any) -> dict[str, _Field]:
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
         simple = hint in _PLAIN.values() or get_origin(hint) in (Annotated, Literal)
-        out[field.name] = _Field(hint if simple else None, bool(field.metadata.get("static")))
+        out[field.name] = Field(hint if simple else None, bool(field.metadata.get("static")))
     return out
 
 
-def _fields(module: str, node: Any) -> dict[str, _Field]:
+def _fields(module: str, node: Any) -> dict[str, Field]:
     if isinstance(node, ast.FunctionDef) and node.returns:  # one of a family: all have its fields
         return _fields(*_find(module, ast.unparse(node.returns)))
     if not isinstance(node, ast.ClassDef):
         raise LookupError(f"{module} has no class there")
-    out: dict[str, _Field] = {}
+    out: dict[str, Field] = {}
     for base in reversed(node.bases):
         if isinstance(base, ast.Name) and base.id not in _BARE:
             out |= _fields(*_find(module, base.id))
         elif isinstance(base, ast.Attribute) and base.attr not in _BARE:
             raise LookupError(f"{ast.unparse(base)} may have fields")
-    for line in node.body:
+    for line, below in zip(node.body, [*node.body[1:], None]):
         match line:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=default):
                 if "ClassVar" not in ast.unparse(kind):
-                    field = _Field(_type(module, kind), _is_static(default))
+                    static, value, said = _is_static(default), _value(default), _text(below)
+                    said = said or out.get(name, NOTHING).meaning
+                    written, each = ast.unparse(kind), _each(module, kind)
+                    field = Field(_type(module, kind), static, written, value, said, each)
                     out[name] = field
-                    for inner, (of, static) in _within(module, kind, default).items():
-                        out[f"{name}.{inner}"] = _Field(of, static or field.static)
+                    for inner, of in _within(module, kind, default).items():
+                        out[f"{name}.{inner}"] = of._replace(static=of.static or static)
     return out
 
 
-def _within(module: str, kind: ast.expr, default: ast.expr | None) -> dict[str, _Field]:
+def _value(default: ast.expr | None) -> str | None:
+    """A default as it is written, that of `eqx.field(default=...)` too."""
+    if isinstance(default, ast.Call):
+        given = [k.value for k in default.keywords if k.arg in ("default", "default_factory")]
+        return ast.unparse(given[0]) if given else None
+    return ast.unparse(default) if default else None
+
+
+def _text(below: ast.stmt | None) -> str:
+    """What is said below a field, in a line."""
+    match below:
+        case ast.Expr(value=ast.Constant(value=str(text))):
+            return " ".join(text.split())
+    return ""
+
+
+def _within(module: str, kind: ast.expr, default: ast.expr | None) -> dict[str, Field]:
     """The fields of a field that holds an object: of its default, `ippo()` or
     `eqx.field(default_factory=ippo)`, or of its declared class; `*` where neither tells."""
     for maker in _makers(default):
@@ -121,7 +187,7 @@ def _within(module: str, kind: ast.expr, default: ast.expr | None) -> dict[str, 
     home, found = _find(module, kind.id)
     if home == limits.__name__ or not isinstance(found, ast.ClassDef):
         return {}
-    return _fields(home, found) or {OPEN: _Field(None, True)}
+    return _fields(home, found) or {OPEN: Field(None, True)}
 
 
 def _makers(default: ast.expr | None) -> list[str]:
@@ -153,6 +219,18 @@ def _type(module: str, node: Any) -> Any:
             return Literal[option]
         case ast.Assign(value=value):
             return _type(module, value)
+    return None
+
+
+def _each(module: str, kind: ast.expr) -> Any:
+    """`int` of `int | None` and of `tuple[int, ...]`; `None` of what is not a simple type."""
+    match kind:
+        case (
+            ast.BinOp(left=each, right=ast.Constant(value=None))
+            | ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[each, _]))
+        ):
+            with suppress(LookupError):
+                return _type(module, each)
     return None
 
 

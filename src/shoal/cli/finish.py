@@ -1,39 +1,122 @@
-"""What the verbs that train have in common: the final scores, and pictures."""
+"""What the verbs that train have in common: pictures, and a last panel with the scores."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from shoal.cli import sweep
+from shoal.cli import browser, sweep
+from shoal.cli.table import table
 from shoal.core.errors import UserError
+from shoal.core.names import heading, to_type
+from shoal.training.progress import Reporter
+
+RANDOM_EPISODES = 200
 
 
-def finish(run: Any, pictures: bool | None = None) -> None:
-    """Prints the final evaluation and makes the pictures of a finished run, if they are asked for
-    here or, where nothing is said, were when it was started."""
+def finish(
+    run: Any, reporter: Reporter, pictures: bool | None = None, to_open: bool = False
+) -> None:
+    """Makes the pictures of a finished run, if they are asked for here or, where nothing is said,
+    were when it was started; prints its scores, what was written, and what to do next."""
+    drawn = []
+    if run.config.pictures if pictures is None else pictures:
+        drawn = [*_draw(run, reporter)]
     if run.config.sweep:
+        reporter.stop()
         sweep.print_table(run.config, run.evaluation["members"], run.config.eval_episodes)
         print(run.directory)
     else:
-        print(
-            f"return per agent {_scores(run)} over {run.config.eval_episodes} episodes, "
-            f"{run.config.seeds} seeds · {run.directory}"
-        )
-    if run.config.pictures if pictures is None else pictures:
-        if any(row["return"] is not None for row in run.metrics):
-            run.save_curve()
+        reporter.stage("playing at random, to compare with")
+        others = run.random(RANDOM_EPISODES), run.scripted
+        reporter.stop()
+        print("\n".join(panel(run, *others, reporter.seconds)))
+    for path in drawn:
         which = f" ({sweep.describe_member(run.config, 0)})" if run.config.sweep else ""
-        try:
-            print(f"watch it: {run.save_replay()}{which}")
-        except UserError as error:  # worlds of others need not be able to draw themselves
-            print(f"no replay: {error}")
+        print(f"watch it: {path}{which}" if path.suffix == ".html" else path)
+    if not run.config.sweep:
+        print("next:", *(f"  {line}" for line in _next(run)), sep="\n")
+    if to_open and drawn:
+        browser.show(drawn[-1])
 
 
-def _scores(run: Any) -> str:
-    """The final score with its interval; of rivals that of each team."""
+def _draw(run: Any, reporter: Reporter) -> Iterator[Path]:
+    """The files of the curve and the replay, where there is something to draw."""
+    if any(row["return"] is not None for row in run.metrics):
+        reporter.stage("drawing the curve")
+        yield run.save_curve()
+    reporter.stage("drawing the replay")
+    try:
+        yield run.save_replay()
+    except UserError as error:  # worlds of others need not be able to draw themselves
+        reporter.note(f"no replay: {error}")
+
+
+def panel(run: Any, random: Any, scripted: Any, seconds: dict[str, float]) -> list[str]:
+    """The final scores as lines, with those of random play and of a scripted controller, where
+    they are known, in the same columns."""
+    config = run.config
+    count = f"{config.seeds} seed{'s' * (config.seeds > 1)}"
+    spent = ", ".join(f"{stage} {s:.1f} s" for stage, s in seconds.items() if s >= 0.05)
+    world = f"{heading(config.algorithm)} in {heading(config.environment)}"
+    took = f"{sum(seconds.values()):.0f} s ({spent})"
+    head = f"{world} · {config.total_steps:,} steps, {count} · {took}"
+    scores = _scores(run)
+    others = {"random": random, "scripted": scripted}
+    known = {name: _by_name(found) for name, found in others.items() if found is not None}
+    rows = [["", "mean", "95 %", *known]]
+    for name, score in scores.items():
+        values = [f"{found[name]:.2f}" if name in found else "" for found in known.values()]
+        said = name.replace("return/", "return of ").replace("_", " ")
+        interval = f"[{score['low']:.2f}, {score['high']:.2f}]"
+        rows.append([said if name != "return" else "return per agent", f"{score['mean']:.2f}"])
+        rows[-1] += [interval, *values]
+    lines = [head, "", *table(rows), f"  over {config.eval_episodes:,} episodes, greedy"]
+    return [*lines, *_remarks(run, known), ""]
+
+
+def _scores(run: Any) -> dict[str, Any]:
+    """The return with its interval, of rivals that of each team, and the environment's metrics."""
     from shoal.core.teams import return_names
 
-    report, teams = run.evaluation, return_names(run.env.spec)[1:]
-    found = {f"of {name.split('/')[1]} ": report["metrics"][name] for name in teams}
-    return " · ".join(
-        f"{who}{score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
-        for who, score in (found or {"": report["return"]}).items()
-    )
+    report, spec = run.evaluation, run.env.spec
+    teams = return_names(spec)[1:]
+    found = {name: report["metrics"][name] for name in teams} or {"return": report["return"]}
+    return found | {name: report["metrics"][name] for name, _ in spec.metrics}
+
+
+def _by_name(found: Any) -> dict[str, float]:
+    return {"return": found.mean, **{name: score["mean"] for name, score in found.metrics.items()}}
+
+
+def _remarks(run: Any, known: dict[str, dict[str, float]]) -> list[str]:
+    """How far it came, how far it is from an equilibrium, and whether chance would do better."""
+    from shoal.core.teams import are_rivals
+
+    report, lines = run.evaluation, []
+    score, rivals = report["return"], are_rivals(run.env.spec)
+    if not rivals and len(known) == 2 and known["scripted"]["return"] > known["random"]["return"]:
+        low, high = (known[name]["return"] for name in ("random", "scripted"))
+        share = 100 * (score["mean"] - low) / (high - low)
+        lines.append(f"  {share:.0f} % of the way from random to scripted")
+    last = run.metrics[-run.config.seeds :]
+    if conv := [row["eval_nash_conv"] for row in last if "eval_nash_conv" in row]:
+        gain = sum(conv) / len(conv)
+        lines.append(
+            f"  NashConv {gain:.3f}: what all players could gain by best responses, in sum"
+        )
+    sampled = report.get("sampled")
+    if sampled and not rivals and sampled["low"] > score["high"]:
+        better = f"{sampled['mean']:.2f} [{sampled['low']:.2f}, {sampled['high']:.2f}]"
+        again = to_type("shoal", "eval", run.directory, "--greedy", "False")
+        lines.append(f"  drawn actions earn more than the likeliest ones, {better}: {again}")
+    return lines
+
+
+def _next(run: Any) -> list[str]:
+    """Three commands."""
+    where = run.directory
+    return [
+        to_type("shoal", "render", where, "--open"),
+        to_type("shoal", "report", where),
+        to_type("shoal", "resume", where, "--steps", 2 * run.config.total_steps),
+    ]

@@ -91,14 +91,14 @@ def _named(text: str) -> Any:
     """`name` or `name(option=value, ...)`."""
     found = re.match(r"^(?:game/)?([\w-]+)\s*(?:\((.*)\))?$", text, re.DOTALL)
     if not found:
-        raise unknown("game", text, _names())
+        raise unknown("game", text, games())
     name, inside = found[1].replace("-", "_"), found[2] or ""
-    games = _names()
-    if name not in games:
-        raise unknown("game", text.split("(")[0], games)
-    options = _options(name, inside, games[name])
+    known = games()
+    if name not in known:
+        raise unknown("game", text.split("(")[0], known)
+    options = _options(name, inside, known[name])
     try:
-        return games[name](**options)
+        return known[name](**options)
     except TypeError as error:
         raise UserError(f"{name}: {error}") from None
 
@@ -117,8 +117,9 @@ def _options(name: str, inside: str, maker: Callable[..., Any]) -> dict[str, Any
     return options
 
 
-def _names() -> dict[str, Callable[..., Any]]:
-    from shoal import games
+def games() -> dict[str, Callable[..., Any]]:
+    """What makes each game that has a name."""
+    from shoal import games as made
 
-    trees = (games.kuhn, games.leduc, games.goofspiel, games.liars_dice, games.tic_tac_toe)
-    return {**games.CLASSIC, **{tree.__name__: tree for tree in trees}}
+    trees = (made.kuhn, made.leduc, made.goofspiel, made.liars_dice, made.tic_tac_toe)
+    return {**made.CLASSIC, **{tree.__name__: tree for tree in trees}}

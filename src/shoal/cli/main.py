@@ -9,38 +9,14 @@ import warnings
 from typing import Any
 
 from shoal.cli.arguments import Arguments
+from shoal.cli.help import HelpAsked, overview, screen
 from shoal.cli.output import keep_for_answers
-from shoal.cli.table import table
+from shoal.cli.verbs import VERBS
 from shoal.core.errors import Failure, UserError, in_a_line, unknown
 from shoal.core.terminal import PlainOutput, say
 from shoal.training.stopping import ended_in_a_line
 
-VERBS = {
-    "train": "train an algorithm in an environment",
-    "resume": "continue an interrupted run",
-    "eval": "evaluate a run's policy",
-    "render": "make a replay: html, gif or mp4",
-    "compare": "compare finished runs",
-    "report": "write one HTML page on some runs",
-    "track": "send a run's rows to wandb, mlflow or trackio",
-    "tune": "search hyper-parameters, and write what was found as a preset",
-    "export": "write a run's policy as ONNX or StableHLO, with a card",
-    "new": "write an environment or an algorithm to start from",
-    "check": "check a world of your own, and say how to mend it",
-    "list": "list algorithms or environments",
-    "info": "show what is known of an algorithm or environment",
-    "bench": "measure speed",
-    "solve": "solve a game: equilibria and more, certified",
-}
-
 _OF_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
-
-USAGE = """usage: shoal VERB ... (shoal VERB --help tells more)
-
-{verbs}
-
-  shoal train mappo mpe/simple_spread --steps 1000000
-"""
 
 
 def main() -> None:
@@ -98,7 +74,7 @@ def _run(arguments: list[str]) -> int:
     if arguments[:1] == ["help"]:  # `shoal help train` is `shoal train --help`
         arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE.format(verbs="\n".join(table([*VERBS.items()], left=(0, 1)))))
+        print(overview())
         return 0 if arguments else 2
     if arguments[0] == "--version":
         from importlib import metadata
@@ -108,4 +84,11 @@ def _run(arguments: list[str]) -> int:
     verb, *rest = arguments
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
-    return importlib.import_module(f"shoal.cli.{verb}").run(Arguments.of(rest))
+    given = Arguments.of(rest)
+    try:
+        if given.help and not given.names:
+            raise HelpAsked
+        return importlib.import_module(f"shoal.cli.{verb}").run(given)
+    except HelpAsked:
+        print(screen(verb))
+        return 0

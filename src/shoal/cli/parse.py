@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from shoal.cli.arguments import Arguments
 from shoal.cli.array_input import read_array
 from shoal.cli.declared import check_options
+from shoal.cli.help import HelpAsked
 from shoal.core.errors import UserError, unknown
 
 T = TypeVar("T")
@@ -20,12 +21,13 @@ T = TypeVar("T")
 def take(
     arguments: Arguments, names: Sequence[str], usage: str, without_options: bool = False
 ) -> tuple[list[str], Arguments]:
-    """Splits off the leading words, one a name; `UserError` where one is missing."""
-    count, there = len(names), arguments.names
-    if arguments.help and (len(there) < count or without_options):
-        print(usage)
-        sys.exit(0)
-    if len(there) < count:
+    """Splits off the leading words, one a name, those of `[NAME]` if they are there; `UserError`
+    where one is missing, `HelpAsked` where help is wanted instead."""
+    there, least = arguments.names, sum(not name.startswith("[") for name in names)
+    count = len(names)
+    if arguments.help and (len(there) < least or without_options):
+        raise HelpAsked
+    if len(there) < least:
         raise UserError(f"{names[len(there)]} is missing; usage: {usage}")
     return there[:count], arguments._replace(names=there[count:])
 
@@ -45,6 +47,7 @@ def read(
 
     Raises:
         UserError: a name is missing, or see `parse`.
+        HelpAsked: so it is, and help is wanted.
         SystemExit: after `--help`.
     """
     found, rest = take(arguments, names, usage)
@@ -124,7 +127,7 @@ def _one_line(box: str) -> str:
     """The sentence inside tyro's box."""
     lines = re.sub(r"[╭╮╰╯│─]+|-{5,}", "\n", box).splitlines()
     text = " ".join(line.strip() for line in lines if line.strip())
-    text = re.sub(r"^(Value|Parsing) error\s*", "", text)
+    text = re.sub(r"^(Value error|Parsing error|Missing argument|Invalid choice)\s*", "", text)
     text = re.sub(r"\s*(Argument helptext:|For full helptext).*$", "", text)
     return text.removeprefix("Error parsing ") or "the arguments do not fit"
 

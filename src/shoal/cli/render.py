@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from shoal.cli import browser
 from shoal.cli.arguments import Arguments
 from shoal.cli.elsewhere import check_fields, elsewhere, in_a_name, split
 from shoal.cli.parse import read
@@ -42,6 +43,8 @@ class Options:
     out: Path | None = None
     """The file to write; replay.FORMAT or heat_map.png in the run's directory if not given, with
     the environment's other fields in the name."""
+    open: bool = False
+    """Open what was made in the browser."""
 
 
 def run(arguments: Arguments) -> int:
@@ -57,6 +60,7 @@ def run(arguments: Arguments) -> int:
     from shoal.training.run import load
 
     given = dict(vars(options))
+    to_open = given.pop("open")
     chosen = {k: given.pop(k) for k in ("best", "checkpoint", "env", "trust")}
     loaded = load(Path(directory), **chosen)
     loaded, where = elsewhere(loaded, own)
@@ -70,6 +74,8 @@ def run(arguments: Arguments) -> int:
             path = loaded.save_replay(given.pop("out") or loaded.directory / name, **given)
     several = len(loaded.policies) > 1
     print(f"{path} ({describe_member(loaded.config, options.member)})" if several else path)
+    if to_open:
+        browser.show(path)
     return 0
 
 

@@ -62,10 +62,15 @@ def run(arguments: Arguments) -> int:
     config = config.among(processes)
     if processes > 1 and not is_rank():
         return _by_a_gang(arguments, config, processes, path)
-    from shoal.training.run import resume
+    from shoal.training.progress import Reporter
 
     chosen = dict(vars(options)) | {"total_steps": options.steps, "track": track}
     for name in ("steps", "pictures", "processes", "coordinator", "rank"):
         del chosen[name]
-    finish(resume(path, quiet=False, **chosen), options.pictures)
+    with Reporter() as reporter:
+        reporter.stage("starting")
+
+        from shoal.training.run import resume
+
+        finish(resume(path, reporter=reporter, **chosen), reporter, options.pictures)
     return 0

@@ -88,6 +88,8 @@ class Train(Settings):
     """Which of the processes this is, from 0 on; with --coordinator."""
     pictures: bool = True
     """Whether to make curve.png and replay.html at the end."""
+    open: bool = False
+    """Open the replay in the browser at the end."""
     track: str = "none"
     """Experiment trackers to send metrics to as well: wandb, mlflow, trackio; several with commas
     between them."""
@@ -101,17 +103,22 @@ def run(arguments: Arguments) -> int:
     out = Path(arguments.value("--out") or free_directory(algorithm, environment))
     if not arguments.help and (processes := gang.wanted(arguments)) > 1:
         return _in_a_gang(arguments, environment, processes, out)
-    options = read_settings(Train, algorithm, environment, rest)
+    from shoal.training.progress import Reporter
 
-    from shoal.cli.finish import finish
-    from shoal.training.run import start
+    with Reporter(quiet=rest.help) as reporter:
+        reporter.stage("starting")
+        options = read_settings(Train, algorithm, environment, rest)
 
-    settings = dict(vars(options))
-    for name in ("out", "processes", "coordinator", "rank"):
-        del settings[name]
-    algo, env = (settings.pop(k) for k in ("algo", "env"))
-    settings["total_steps"] = settings.pop("steps")
-    finish(start(algorithm, algo, env, out, sweep=sweep, **settings))
+        from shoal.cli.finish import finish
+        from shoal.training.run import start
+
+        settings = dict(vars(options))
+        for name in ("out", "processes", "coordinator", "rank", "open"):
+            del settings[name]
+        algo, env = (settings.pop(k) for k in ("algo", "env"))
+        settings["total_steps"] = settings.pop("steps")
+        run = start(algorithm, algo, env, out, reporter=reporter, sweep=sweep, **settings)
+        finish(run, reporter, to_open=options.open)
     return 0
 
 
@@ -151,6 +158,8 @@ def check(
         "--": f"{options.__module__}:{options.__name__}",
     }
     check_options(arguments, classes)
+    seen = arguments.value("--pictures") != "False" or not arguments.is_on("--open")
+    require(seen, "--open shows the replay, which --pictures False leaves out: take one of them")
     table = _check_fit(algorithm, environment, arguments)
     choose(arguments.value("--track") or "none")
     if out := arguments.value("--out"):

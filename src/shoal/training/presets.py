@@ -96,28 +96,25 @@ def of_file(path: Path) -> dict[str, Table]:
 _KINDS = {str: "text", int: "a whole number", bool: "true or false", dict: "a table"}
 
 
-def resolve(
+def layers(
     algorithm: str,
     environment: str,
     continuous: bool,
     preset: str = "auto",
     on_host: bool = False,
-) -> Table:
-    """The merged settings: run settings at the top, hyper-parameters under `algo`. Run settings
-    that no table has are `DEFAULTS`; where processes of the host step a world, `HOST` goes before
-    an algorithm's own defaults.
-
-    `preset` is `auto` (what matches the world), `none`, the name of a table, or a file of tables,
-    of which those apply that match the world.
+) -> list[tuple[str, Table]]:
+    """The tables of settings that `resolve` merges, from the general to the special, each with what
+    it is: `preset 'mpe/*'`. Where processes of the host step a world, `HOST` goes before an
+    algorithm's own defaults.
 
     Raises:
         UserError: there is no such table or file, or the file has none for this world.
     """
     known = of_file(Path(preset)) if is_file(preset) else tables(algorithm)
-    host = HOST if on_host else {}
+    host = [("default where processes step environments", HOST)] if on_host else []
     if preset == "none":
-        return DEFAULTS | host | {"algo": {}}
-    if preset == "auto":
+        chosen = []
+    elif preset == "auto":
         chosen = matching(algorithm, environment, continuous)
     elif is_file(preset):
         chosen = _matching(list(known), environment, continuous)
@@ -127,11 +124,28 @@ def resolve(
         chosen = [n for n in ("default",) if n in known and n != preset] + [preset]
     else:
         raise unknown("preset", preset, [*known, "auto", "none"])
-    merged: Table = DEFAULTS | host | {"algo": {}}
+    merged = [("default", DEFAULTS), *host]
     for name in chosen:
-        table = dict(known[name])
-        merged["algo"] |= table.pop("algo", {})
-        merged |= table
-        if name == "default":
-            merged |= host
+        merged += [(f"preset '{name}'", known[name]), *(host if name == "default" else [])]
+    return merged
+
+
+def resolve(
+    algorithm: str,
+    environment: str,
+    continuous: bool,
+    preset: str = "auto",
+    on_host: bool = False,
+) -> Table:
+    """The merged settings: run settings at the top, hyper-parameters under `algo`.
+
+    `preset` is `auto` (what matches the world), `none`, the name of a table, or a file of tables,
+    of which those apply that match the world.
+
+    Raises:
+        UserError: see `layers`.
+    """
+    merged: Table = {"algo": {}}
+    for _, table in layers(algorithm, environment, continuous, preset, on_host):
+        merged |= table | {"algo": merged["algo"] | table.get("algo", {})}
     return merged

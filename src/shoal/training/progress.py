@@ -1,77 +1,173 @@
-"""What training shows while it runs: a bar on a terminal, plain lines elsewhere."""
+"""What a run shows while it lasts: one moving line on a terminal, plain lines elsewhere."""
 
+import math
 import sys
 import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.text import Text
 
 from shoal.core.terminal import as_text, say
 
 LINE_SECONDS = 5.0
 TEAMS = 3  # whose returns a line has room for
+REFRESH = 10  # frames a second
+SPARE = 3  # columns that stay free, for the ^C that a terminal echoes
+BAR = 20  # columns
+WINDOW = 10.0  # seconds of training that the speed is of, or LEAST intervals where they take longer
+LEAST = 2
+STALL = 2.0  # how many times as long as expected an interval counts at most
+
+
+class Pace:
+    """Steps per second over the last intervals: an exponential window. An interval that took much
+    longer than was to be expected, as when the machine was busy, counts for `STALL` times that."""
+
+    def __init__(self) -> None:
+        self._steps = self._seconds = 0.0
+
+    def add(self, steps: float, seconds: float) -> None:
+        """One more interval."""
+        if self._steps:
+            seconds = min(seconds, STALL * steps * self._seconds / self._steps)
+        keep = math.exp(-min(seconds / WINDOW, 1 / LEAST))
+        self._steps = keep * self._steps + steps
+        self._seconds = keep * self._seconds + seconds
+
+    @property
+    def rate(self) -> float:
+        """Steps per second."""
+        return self._steps / max(self._seconds, 1e-9)
 
 
 class Reporter:
-    """Shows steps per second, return, loss and time left. Writes to standard error.
+    """Shows the stage that a run is at and how long it has lasted; in training steps per second,
+    return, loss and time left. Writes to standard error.
 
-    `total_steps` and a row's `step` are those of one of the `members` that are trained together,
-    a row's `steps_per_second` those of all.
+    It may be entered within itself: what enters it first ends it.
     """
 
-    def __init__(self, total_steps: int, quiet: bool = False, members: int = 1):
-        self._total = total_steps
-        self._members = members
-        self._each = f" each of {members} members" if members > 1 else ""
+    def __init__(self, quiet: bool = False):
+        self.seconds: dict[str, float] = {}
+        """How long each stage took, by the first word of its name."""
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
-        self._bar: Progress | None = None
+        self._console = Console(stderr=True)
+        self._live: Live | None = None
+        self._entered = 0
+        self._stage, self._since = "", time.monotonic()
+        self._hint, self._hint_at = "", 0.0
+        self._told: set[str] = set()
         self._last_line = 0.0
+        self.begin(0)
+
+    def begin(self, total_steps: int, members: int = 1) -> None:
+        """A training of so many steps. They, and a row's `step`, are those of one of the `members`
+        that are trained together, a row's `steps_per_second` those of all."""
+        self._total, self._members = total_steps, members
+        self._each = f" each of {members} members" if members > 1 else ""
+        self._step, self._row_step, self._numbers, self._pace = 0.0, 0.0, "", Pace()
+        self._row_at = time.monotonic()
 
     def __enter__(self) -> "Reporter":
-        if self._terminal and not self._quiet:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps" + self._each),
-                TextColumn("{task.fields[numbers]}"),
-                TimeRemainingColumn(),
+        self._entered += 1
+        if self._entered == 1 and self._terminal and not self._quiet:
+            self._live = Live(
+                console=self._console,
+                refresh_per_second=REFRESH,
+                transient=True,
+                redirect_stdout=sys.stdout.isatty(),
+                get_renderable=self._line,
             )
-            self._bar = Progress(*columns, console=Console(stderr=True))
-            self._bar.start()
-            self._task = self._bar.add_task("compiling", total=self._total, numbers="")
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._entered -= 1
+        if self._entered == 0:
+            self.stop()
+
+    def stop(self) -> None:
+        """Takes the line away, so that results can be printed."""
+        self._count()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        self._stage = ""
+
+    def stage(self, name: str) -> None:
+        """Says what is being done from now on. Without a terminal each stage has one line."""
+        self._count()
+        self._stage, self._since, self._hint = name, time.monotonic(), ""
+        kind = name.partition(" ")[0]
+        if self._live is None and not self._quiet and kind not in self._told:
+            say(f"{name} · after {sum(self.seconds.values()):.0f} s")
+        self._told.add(kind)
+
+    def hint(self, text: str, after: float = 0.0) -> None:
+        """More on the stage, shown `after` some seconds if there is no other hint by then."""
+        self._hint, self._hint_at = text, time.monotonic() + after
+
+    def _count(self) -> None:
+        if self._stage:
+            kind, spent = self._stage.partition(" ")[0], time.monotonic() - self._since
+            self.seconds[kind] = self.seconds.get(kind, 0.0) + spent
 
     def note(self, text: str) -> None:
         """A line of its own: a warning, or what was saved."""
-        if self._bar is not None:
-            self._bar.console.print(as_text(text), highlight=False, markup=False)
+        if self._live is not None:
+            self._console.print(as_text(text), highlight=False, markup=False)
         elif not self._quiet:
             say(text)
+
+    def advance(self, step: int) -> None:
+        """Shows how far training has come, between two rows."""
+        self._step = step
 
     def update(self, row: dict[str, Any], last: bool = False) -> None:
         """Shows a row of metrics."""
         if self._quiet:
             return
-        numbers = " · ".join(
-            [f"{row['steps_per_second']:,.0f} steps/s" + (" in all" if self._each else "")]
+        steps = (row["step"] - self._row_step) * self._members
+        self._pace.add(steps, steps / max(row["steps_per_second"], 1e-9))
+        self._step = self._row_step = row["step"]
+        self._row_at = time.monotonic()
+        self._numbers = " · ".join(
+            [f"{self._pace.rate:,.0f} steps/s" + (" in all" if self._each else "")]
             + [f"{_words(k)} {row[k]:.2f}" for k in _shown(row) if _is_number(row.get(k))]
         )
-        if self._bar is not None:
-            self._bar.update(
-                self._task, completed=row["step"], numbers=numbers, description="training"
-            )
-        elif last or time.monotonic() - self._last_line > LINE_SECONDS:
+        if self._live is None and (last or time.monotonic() - self._last_line > LINE_SECONDS):
             self._last_line = time.monotonic()
-            steps_left = (self._total - row["step"]) * self._members
-            left = steps_left / max(row["steps_per_second"], 1e-9)
             done = f"{row['step']:>12,.0f} / {self._total:,} steps{self._each}"
-            print(f"{done} · {numbers} · {max(left, 0):.0f} s left", file=sys.stderr, flush=True)
+            print(f"{done} · {self._numbers} · {self._left()}", file=sys.stderr, flush=True)
+
+    def _left(self) -> str:
+        """Time left, counted down since the last row."""
+        steps = (self._total - self._row_step) * self._members
+        left = steps / max(self._pace.rate, 1e-9) - (time.monotonic() - self._row_at)
+        return f"{max(left, 0):.0f} s left"
+
+    def _line(self) -> Text:
+        """What stands on the terminal now."""
+        now, plain = time.monotonic(), self._console.options.ascii_only
+        frames = "|/-\\" if plain else "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+        line = Text(f"{frames[int(now * REFRESH) % len(frames)]} {self._stage}", end="")
+        kind = self._stage.partition(" ")[0]
+        if kind == "training" or (kind == "evaluating" and self._step < self._total):
+            share = min(self._step / max(self._total, 1), 1.0)
+            full, mark = round(share * BAR), "=" if plain else "━"
+            line.append(f" {mark * full}", "cyan")
+            line.append(("-" if plain else mark) * (BAR - full), "bright_black")
+            line.append(f" {self._step:,.0f}/{self._total:,} steps{self._each}")
+            parts = [self._numbers, self._left()] if self._numbers else []
+        else:
+            parts = [self._hint] if self._hint and now >= self._hint_at else []
+        parts.append(f"{self.seconds.get(kind, 0.0) + now - self._since:.0f} s")
+        line.append("".join(f" · {part}" for part in parts))
+        line.truncate(max(self._console.width - SPARE, 1), overflow="ellipsis")
+        return line
 
 
 def _shown(row: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ from shoal.training.elsewhere import act_in
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
 from shoal.training.machine import check_memory, hardware, versions
 from shoal.training.own_code import admit
+from shoal.training.progress import Reporter
 from shoal.training.scoring import evaluation_report, evaluation_summaries
 from shoal.training.stopping import Stopper
 from shoal.training.trainer import Trainer, Watcher
@@ -136,6 +138,18 @@ class Run:
         path = Path(path) if path else self.directory / f"replay{number}.{format}"
         return save[format](recording, path)
 
+    @cached_property
+    def scripted(self) -> Evaluation | None:
+        """What the environment's hand-written controller earns in 1,000 episodes, if it has one."""
+        there = backend_of(self.env).has_script(self.env)
+        return evaluate("scripted", self.env, episodes=1000) if there else None
+
+    def random(self, episodes: int) -> Evaluation | None:
+        """What random play earns, except in environments that processes step: those take their
+        time."""
+        on_host = backend_of(self.env).on_host
+        return None if on_host else evaluate("random", self.env, episodes=episodes)
+
     def save_curve(self, path: Path | str | None = None) -> Path:
         """Draws the return during training, `curve.png` unless told otherwise: one line a setting
         of a sweep and a team of rivals, with the scripted score where there is one and one team."""
@@ -143,7 +157,6 @@ class Run:
 
         config, rows = self.config, self.metrics
         teams = return_names(self.env.spec)[1:]
-        scripted = not teams and backend_of(self.env).has_script(self.env)
         settings = [{k: v for k, v in m.items() if k != "seed"} for m in config.members()]
         curves = [
             curve_from_rows(
@@ -159,7 +172,7 @@ class Run:
             curves,
             title=f"{heading(config.algorithm)} in {heading(config.environment)}",
             horizon=None if self.env.spec.endless else self.env.spec.horizon,
-            scripted=evaluate("scripted", self.env, episodes=1000).mean if scripted else None,
+            scripted=None if teams or self.scripted is None else self.scripted.mean,
         )
 
 
@@ -272,13 +285,15 @@ def start(
     out: Path,
     *,
     quiet: bool = False,
+    reporter: Reporter | None = None,
     watchers: Sequence[Watcher] = (),
     track: Track = (),
     devices: int = 0,
     **settings: Any,
 ) -> Run:
     """Trains an algorithm that is built already, on so many devices or, for 0, on those that there
-    are; `settings` are fields of `Config`."""
+    are; `settings` are fields of `Config`. `reporter` shows it, or one of its own if not `quiet`.
+    """
     trackers = choose(track)
     spec = env.spec
     if settings.pop(_SCALED, False):
@@ -317,7 +332,7 @@ def start(
             about = {"versions": versions(), "hardware": hardware()}
             directory.write_config(config.to_json() | about)
             with tracking:
-                policies = trainer.run(stopper, quiet=quiet)
+                policies = trainer.run(stopper, reporter=reporter or Reporter(quiet))
             return _run(trainer, policies)
 
 
@@ -353,6 +368,7 @@ def resume(
     workers: int | None = None,
     address: str = "",
     quiet: bool = True,
+    reporter: Reporter | None = None,
     watchers: Sequence[Watcher] = (),
     track: Track | None = None,
     trust: bool = False,
@@ -385,7 +401,8 @@ def resume(
             if total_steps is not None:
                 _keep_end(run, total_steps)
             with tracking:
-                policies = trainer.run(stopper, resume=True, quiet=quiet)
+                shown = reporter or Reporter(quiet)
+                policies = trainer.run(stopper, resume=True, reporter=shown)
             return _run(trainer, policies)
 
 

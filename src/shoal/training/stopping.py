@@ -98,8 +98,9 @@ def ended_in_a_line() -> Iterator[None]:
 
 def _end(how: str) -> NoReturn:
     """Ends the process with a line, whatever its other threads are at."""
+    clear = "\r\x1b[2K\x1b[?25h" if os.isatty(2) else ""  # a line that moved, without a cursor
     with contextlib.suppress(OSError):
-        os.write(2, f"shoal: ended {how}\n".encode())
+        os.write(2, f"{clear}shoal: ended {how}\n".encode())
     os._exit(1)
 
 

@@ -6,11 +6,12 @@ It knows learners only: what an algorithm is made of never shows here.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
+import jax.monitoring
 import numpy as np
 from jaxtyping import Array, Key
 
@@ -27,7 +28,7 @@ from shoal.runs.run_directory import MetricsLog, RunDirectory, write_json_atomic
 from shoal.runs.tensor_file import PyTree
 from shoal.runs.types import check_values
 from shoal.training.backend import backend_of, program_of
-from shoal.training.evaluation import apart
+from shoal.training.evaluation import Returns, apart
 from shoal.training.program import State, is_shape, keys_of
 from shoal.training.progress import Reporter
 from shoal.training.scoring import evaluation_columns, evaluation_report, is_better, score
@@ -101,6 +102,7 @@ class Trainer:
         self.program = enter(program_of(learners, env, config))
         self._stage = enter(backend.stage(env, config.eval_episodes, len(self.members)))
         self._saved_at = self._save_seconds = 0.0
+        self._played: tuple[int, tuple[Returns, Returns]] | None = None
         self._slice = 1  # updates until the next look at the clock and at signals
 
     def __enter__(self) -> "Trainer":
@@ -117,9 +119,14 @@ class Trainer:
         self._workers.close()
 
     def run(
-        self, stopper: Stopper | None = None, *, resume: bool = False, quiet: bool = False
+        self,
+        stopper: Stopper | None = None,
+        *,
+        resume: bool = False,
+        reporter: Reporter | None = None,
     ) -> list[Policy]:
-        """Trains to the end and returns the last policies, one a member.
+        """Trains to the end and returns the last policies, one a member. Without a `reporter`
+        nothing is shown.
 
         Raises:
             Interrupted: when `stopper` says so, after saving.
@@ -127,8 +134,9 @@ class Trainer:
         """
         log = MetricsLog(self.directory.metrics)
         board = TensorBoard(self.directory.path / "tensorboard")
-        total = self.total_updates * self.steps_per_update
-        with Reporter(total, quiet, len(self.members)) as reporter:
+        with reporter or Reporter(quiet=True) as reporter, _cache_told(reporter):
+            reporter.begin(self.total_updates * self.steps_per_update, len(self.members))
+            reporter.stage("compiling")
             try:
                 state = self._train(resume, log, board, reporter, stopper or Stopper())
                 return self.policies(state)
@@ -146,10 +154,12 @@ class Trainer:
         state, *_ = self.program.run(state, 0)  # compiles, so that rates below are of training
         self._saved_at = time.monotonic()
         stopper.begun = True
+        reporter.stage("training")
         while counters.updates < self.total_updates:
             stopper.saved = ""
             end = counters.updates + self._next_chunk(counters.updates)
             state, last = self._advance(state, counters, end)
+            reporter.advance(counters.updates * self.steps_per_update)
             finished = counters.updates == self.total_updates
             if counters.updates == end:
                 self._report(state, counters, last, log, board, reporter)
@@ -161,7 +171,7 @@ class Trainer:
                     f"stopped by {stopper.requested.name} at update {counters.updates}; "
                     f"continue with: {self._resume}"
                 )
-        self.write_evaluation(state)
+        self.write_evaluation(state, reporter)
         return state
 
     def _advance(self, state: State, counters: Counters, end: int) -> tuple[State, Json]:
@@ -184,6 +194,7 @@ class Trainer:
         counters.row_updates, counters.row_seconds, counters.row_sums = 0, 0.0, None
         if self._evaluation_due(counters.updates):
             self._add_evaluation(rows, state, counters, reporter)
+            reporter.stage("training")
         for row in rows:
             log.append(row)
             board.write(row)
@@ -246,7 +257,7 @@ class Trainer:
         self, rows: list[Json], state: State, counters: Counters, reporter: Reporter
     ) -> None:
         policies = self.program.policies(state)
-        greedy, sampled = self._stage.play(policies, self._evaluation_key(counters.updates))
+        greedy, sampled = self._play(policies, counters.updates, reporter)
         assessed = [self.env.assess(p) for p in apart(policies, len(self.members))]
         for row, found in zip(rows, evaluation_columns(self.env.spec, greedy, sampled, assessed)):
             row |= found
@@ -259,10 +270,17 @@ class Trainer:
             except checkpoint.CheckpointError as error:
                 reporter.note(f"warning: {error}; `best` stays as it was")
 
-    def write_evaluation(self, state: State) -> None:
+    def _play(self, policies: Policy, updates: int, reporter: Reporter) -> tuple[Returns, Returns]:
+        """The evaluation after so many updates, greedy and sampled. The last one is remembered."""
+        if self._played is None or self._played[0] != updates:
+            reporter.stage(f"evaluating {self.config.eval_episodes:,} episodes")
+            self._played = updates, self._stage.play(policies, self._evaluation_key(updates))
+        return self._played[1]
+
+    def write_evaluation(self, state: State, reporter: Reporter) -> None:
         """Writes `eval.json`: the final parameters, greedy and sampled, over seeds and episodes."""
-        key = self._evaluation_key(self.total_updates)
-        greedy, sampled = self._stage.play(self.program.policies(state), key)
+        policies = self.program.policies(state)
+        greedy, sampled = self._play(policies, self.total_updates, reporter)
         report = evaluation_report(self.config, self.env, greedy)
         report["sampled"] = evaluation_report(self.config, self.env, sampled)["return"]
         report["members"] = [
@@ -357,6 +375,24 @@ class Trainer:
         except UserError:
             return known
         return found if known is None or found is None else max(found, known)
+
+
+@contextlib.contextmanager
+def _cache_told(reporter: Reporter) -> Iterator[None]:
+    """Within it, it is shown whether a program that takes its time is compiled for the first time,
+    or comes from the cache of compiled programs."""
+
+    def listen(event: str, **_: Any) -> None:
+        if event == "/jax/compilation_cache/compile_requests_use_cache":
+            reporter.hint("the first time only: later runs take it from the cache", after=1.0)
+        elif event == "/jax/compilation_cache/cache_hits":
+            reporter.hint("from the cache")
+
+    jax.monitoring.register_event_listener(listen)
+    try:
+        yield
+    finally:
+        jax.monitoring.unregister_event_listener(listen)
 
 
 def _average(rows: list[Json]) -> Json:

@@ -44,6 +44,25 @@ def make_host_env(task: str, settings: dict[str, Any], view: View) -> HostEnv:
     return _SUITES[suite](name, settings, view)
 
 
+def names(suite: str) -> list[str]:
+    """The names of a suite's worlds, those that need further packages too.
+
+    Raises:
+        UserError: the suite is not installed.
+    """
+    require_package(*_PACKAGES[suite], suite)
+    if suite == "gymnasium":
+        import gymnasium
+
+        return sorted(gymnasium.registry)
+    if suite == "mamujoco":
+        from shoal.envs.host.mamujoco import SPLITS
+
+        return sorted(f"{robot}-{split}" for robot, splits in SPLITS.items() for split in splits)
+    own = _modules("pettingzoo", FAMILIES) if suite == "pettingzoo" else {}
+    return sorted(own | _modules("mpe2"))
+
+
 def is_own(task: str) -> bool:
     """Whether a task is the address of a class or a function of the user's own."""
     return is_address(task) and task.partition(":")[0] not in _SUITES
@@ -203,4 +222,10 @@ _SUITES: dict[str, Callable[[str, dict[str, Any], View], HostEnv]] = {
     "pettingzoo": _pettingzoo,
     "mpe2": _mpe2,
     "mamujoco": _mamujoco,
+}
+_PACKAGES = {
+    "gymnasium": ("gymnasium", "Gymnasium"),
+    "pettingzoo": ("pettingzoo", "PettingZoo"),
+    "mpe2": ("mpe2", "MPE2"),
+    "mamujoco": ("gymnasium_robotics", "Gymnasium-Robotics"),
 }

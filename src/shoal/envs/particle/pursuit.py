@@ -29,15 +29,25 @@ class Pursuit(ParticleWorld):
     """A world of predators and prey among obstacles: how many, how large and how fast."""
 
     num_good: Count = eqx.field(static=True, default=1)
+    """Prey."""
     num_adversaries: Count = eqx.field(static=True, default=3)
+    """Predators."""
     num_obstacles: Natural = eqx.field(static=True, default=2)
+    """Discs that stand in the way."""
     agent_size: Positive = 0.05
+    """Radius of prey."""
     agent_acceleration: Positive = 4.0
+    """Force of prey at a full push."""
     agent_max_speed: Positive = 1.3
+    """Largest speed of prey, in units of length a second."""
     adversary_size: Positive = 0.075
+    """Radius of a predator."""
     adversary_acceleration: Positive = 3.0
+    """Force of a predator at a full push."""
     adversary_max_speed: Positive = 1.0
+    """Largest speed of a predator, in units of length a second."""
     obstacle_size: Positive = 0.2
+    """Radius of an obstacle."""
 
     spread = 0.9
 

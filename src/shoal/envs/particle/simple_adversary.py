@@ -35,6 +35,7 @@ class SimpleAdversary(ParticleWorld):
     goal; `success`, whether a good agent ended at the goal and the adversary did not."""
 
     num_agents: Several = eqx.field(static=True, default=3)
+    """All agents: one adversary, and as many good agents as landmarks."""
 
     name = "mpe/simple_adversary"
     channel = 2

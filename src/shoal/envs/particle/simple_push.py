@@ -27,6 +27,7 @@ class SimplePush(ParticleWorld):
     """
 
     size: Positive = 0.05
+    """Radius of both agents."""
 
     name = "mpe/simple_push"
     channel = 2

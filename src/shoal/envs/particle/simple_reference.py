@@ -28,6 +28,7 @@ class SimpleReference(ParticleWorld):
     at theirs; `success`, whether both did."""
 
     local_ratio: Fraction = 0.5
+    """Share of the partner's own distance in an agent's reward; the rest is the mean over both."""
 
     name = "mpe/simple_reference"
     channel = 10

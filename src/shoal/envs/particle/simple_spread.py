@@ -20,8 +20,11 @@ class SimpleSpread(ParticleWorld):
     collisions in its reward; the rest is the common distance."""
 
     num_agents: Count = eqx.field(static=True, default=3)
+    """Agents, and as many landmarks."""
     local_ratio: Fraction = 0.5
+    """Share of an agent's own collisions in its reward; the rest is the common distance."""
     agent_size: Positive = 0.15
+    """Radius of an agent."""
 
     name = "mpe/simple_spread"
     channel = 2

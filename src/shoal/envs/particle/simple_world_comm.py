@@ -57,10 +57,14 @@ class SimpleWorldComm(Pursuit):
     num_adversaries: Count = eqx.field(static=True, default=4)
     num_obstacles: Natural = eqx.field(static=True, default=1)
     num_food: Count = eqx.field(static=True, default=2)
+    """Places to eat."""
     num_forests: Natural = eqx.field(static=True, default=2)
+    """Places to hide."""
     agent_size: Positive = 0.045
     food_size: Positive = 0.03
+    """Radius of a piece of food."""
     forest_size: Positive = 0.3
+    """Radius of a forest."""
 
     name = "mpe/simple_world_comm"
     channel = 4

@@ -69,11 +69,17 @@ class ParticleWorld(Env):
     metric_reductions: eqx.AbstractClassVar[tuple[tuple[str, str], ...]]
 
     continuous_actions: bool = eqx.field(static=True, default=False)
+    """Whether agents push with any force in the plane, or else in one of four directions or not."""
     horizon: Count = eqx.field(static=True, default=25)
+    """Steps of an episode."""
     dt: Positive = 0.1
+    """Seconds of a step."""
     damping: Fraction = 0.25
+    """Share of its velocity that a body loses in a step."""
     contact_force: NonNegative = 100.0
+    """How hard bodies that touch push each other apart."""
     contact_margin: Positive = 1e-3
+    """Depth over which that force sets in, in units of length."""
 
     # What a world says of itself.
 

@@ -87,11 +87,16 @@ class GymnaxWorld(SuiteWorld):
         return inner, _seen(obs, reward, ended, ended | late)
 
 
+def names() -> list[str]:
+    """The names of Gymnax's worlds. Raises `UserError` where it is not installed."""
+    return sorted(import_suite("gymnax", "Gymnax", "gymnax").registered_envs)
+
+
 @functools.lru_cache(maxsize=64)
 def _make(task: str, settings: str) -> tuple[Any, Any]:
     gymnax = import_suite("gymnax", "Gymnax", "gymnax")
-    if task not in gymnax.registered_envs:
-        raise unknown("world of Gymnax", task, gymnax.registered_envs)
+    if task not in names():
+        raise unknown("world of Gymnax", task, names())
     given = read_settings(task, settings)
     world, parameters = gymnax.make(task)
     require(
@@ -101,8 +106,8 @@ def _make(task: str, settings: str) -> tuple[Any, Any]:
     known = {f.name for f in dataclasses.fields(parameters)}
     own = {name: given.pop(name) for name in list(given) if name in known}
     if given:
-        names = [*parameters_of(type(world)), *known]
-        world, parameters = build(task, functools.partial(gymnax.make, task), given, lambda: names)
+        taken = [*parameters_of(type(world)), *known]
+        world, parameters = build(task, functools.partial(gymnax.make, task), given, lambda: taken)
     return world, dataclasses.replace(parameters, **own)
 
 

@@ -173,11 +173,16 @@ class JaxMARLWorld(SuiteWorld):
         return tuple(int(_is_foe(str(agent))) for agent in agents)
 
 
+def names() -> list[str]:
+    """The names of JaxMARL's worlds. Raises `UserError` where it is not installed."""
+    return sorted(import_suite("jaxmarl", "JaxMARL", "jaxmarl").registered_envs)
+
+
 @functools.lru_cache(maxsize=64)
 def _make(task: str, settings: str) -> Any:
     jaxmarl = import_suite("jaxmarl", "JaxMARL", "jaxmarl")
-    if task not in jaxmarl.registered_envs:
-        raise unknown("world of JaxMARL", task, jaxmarl.registered_envs)
+    if task not in names():
+        raise unknown("world of JaxMARL", task, names())
     given = read_settings(task, settings)
     make = functools.partial(jaxmarl.make, task)
     if isinstance(given.get("scenario"), str):

@@ -126,11 +126,16 @@ class JumanjiWorld(SuiteWorld):
         )
 
 
+def names() -> list[str]:
+    """The names of Jumanji's worlds. Raises `UserError` where it is not installed."""
+    return sorted(import_suite("jumanji", "Jumanji", "jumanji").registered_environments())
+
+
 @functools.lru_cache(maxsize=64)
 def _make(task: str, settings: str) -> Any:
     jumanji = import_suite("jumanji", "Jumanji", "jumanji")
-    if task not in jumanji.registered_environments():
-        raise unknown("world of Jumanji", task, jumanji.registered_environments())
+    if task not in names():
+        raise unknown("world of Jumanji", task, names())
     given = read_settings(task, settings)
     make = functools.partial(jumanji.make, task)
     if isinstance(given.get("generator"), dict):

@@ -86,13 +86,21 @@ class PlaygroundWorld(SuiteWorld):
         )
 
 
+def names() -> list[str]:
+    """The names of MuJoCo Playground's worlds. Raises `UserError` where it is not installed."""
+    return sorted(_package().registry.ALL_ENVS)
+
+
+def _package() -> Any:
+    return import_suite("mujoco_playground", "MuJoCo Playground", "playground")
+
+
 @functools.lru_cache(maxsize=64)
 def _make(task: str, settings: str) -> tuple[Any, Any]:
     """The world and its configuration."""
-    package = import_suite("mujoco_playground", "MuJoCo Playground", "playground")
-    registry = package.registry
-    if task not in registry.ALL_ENVS:
-        raise unknown("world of MuJoCo Playground", task, registry.ALL_ENVS)
+    registry = _package().registry
+    if task not in names():
+        raise unknown("world of MuJoCo Playground", task, names())
     given = read_settings(task, settings)
     config = registry.get_default_config(task)
     for name in given:

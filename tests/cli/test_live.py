@@ -1,0 +1,71 @@
+"""A run in a pseudo-terminal, as a user sees it."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+from pathlib import Path
+
+SMALL = [
+    *("--num-envs", "8", "--unroll", "25", "--eval-episodes", "4", "--algo.hidden", "8"),
+    *("--algo.minibatches", "2", "--algo.epochs", "1"),
+]
+
+
+def seen(folder: Path, *words: str, interrupt: str = "") -> tuple[int, str]:
+    """The exit code, and all that a command writes to a terminal of 70 columns. Once it shows the
+    text `interrupt`, Ctrl-C is pressed."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.execv(sys.executable, [sys.executable, "-m", "shoal", *words])
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 70, 0, 0))
+    said = b""
+    try:
+        while more := os.read(terminal, 65536):
+            said += more
+            if interrupt and interrupt in said.decode(errors="replace"):
+                os.write(terminal, b"\x03")
+                interrupt = ""
+    except OSError:  # the other side is closed
+        pass
+    finally:
+        os.close(terminal)
+        _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), said.decode(errors="replace")
+
+
+def left(said: str) -> list[str]:
+    """The lines that stay on the screen."""
+    above = r"[^\n]*\n(\x1b\[\?25h)?\r\x1b\[1A\x1b\[2K"  # up a line, which is cleared
+    said = re.sub(above, "", said.replace("\r\n", "\n"))
+    lines = said.split("\n")
+    return [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line.rpartition("\x1b[2K")[2]) for line in lines]
+
+
+def test_every_stage_is_shown_and_the_panel_alone_is_left(tmp_path: Path) -> None:
+    words = ("train", "ippo", "mpe/simple", "--steps", "2000", *SMALL, "--out", "run")
+    code, said = seen(tmp_path, *words)
+    assert code == 0, said
+    stages = re.findall(r"(starting|compiling|training|evaluating|drawing|playing)", said)
+    assert [*dict.fromkeys(stages)] == [
+        *("starting", "compiling", "training", "evaluating", "drawing", "playing"),
+    ]
+    assert len(set(re.findall(r"([⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]) compiling", said))) > 3  # it moved
+    lines = [line for line in left(said) if line]
+    assert lines[0].startswith("ippo in mpe/simple · 2,000 steps, 1 seed · ")
+    assert lines[-1] == "  shoal resume run --steps 4000"
+    assert not [line for line in lines if re.search("[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏━]", line)]
+
+
+def test_ctrl_c_leaves_no_line_behind(tmp_path: Path) -> None:
+    words = ("train", "ippo", "mpe/simple", "--steps", "50_000_000", *SMALL, "--out", "run")
+    code, said = seen(tmp_path, *words, interrupt="steps/s")
+    assert code == 1 and "^C" in said
+    lines = [line for line in left(said) if line]
+    assert len(lines) == 1 and lines[0].startswith("shoal: stopped by SIGINT"), lines
+    assert lines[0].endswith("continue with: shoal resume run")
+    assert said.rindex("\x1b[?25h") > said.rindex("\x1b[?25l")  # the cursor is back
