@@ -112,6 +112,21 @@ def test_eval_prints_one_json_object(capsys: pytest.CaptureFixture[str], finishe
     assert set(report["metrics"]["success"]) == {"mean", "iqm", "low", "high"}
 
 
+def test_eval_plays_what_policies_are_compared_with(capsys: pytest.CaptureFixture[str]) -> None:
+    means = {}
+    for which in ("random", "scripted"):
+        words = ("eval", which, "mpe/simple", "--env.horizon", "5", "--episodes", "16", "--json")
+        assert run(list(words)) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["policy"] == which and found["episodes"] == 16
+        means[which] = found["return"]["mean"]
+    assert means["random"] < means["scripted"] < 0
+    assert "did you mean 'mpe/simple'" in error(capsys, "eval", "random", "mpe/simpl")
+    assert "no scripted controller" in error(capsys, "eval", "scripted", "game/matching_pennies")
+    said = error(capsys, "eval", "random", "mpe/simple", "--env.dampin", "1")
+    assert "did you mean '--env.damping'" in said
+
+
 def test_a_policy_is_evaluated_and_drawn_in_a_like_environment(
     capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path
 ) -> None:

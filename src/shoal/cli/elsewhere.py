@@ -19,7 +19,9 @@ PREFIX = "--env."
 
 
 @dataclass(frozen=True)
-class _Fields:
+class Fields:
+    """What parses `--env.FIELD VALUE`: an environment's own values are the defaults."""
+
     env: Any
 
 
@@ -45,7 +47,7 @@ def elsewhere(run: "Run", own: Arguments) -> tuple["Run", str]:
     """The run in its environment with those fields, and how to say it: ` (num_agents 80)`."""
     if not own.options:
         return run, ""
-    env = parse(_Fields(run.env), own, "shoal eval DIR").env
+    env = parse(Fields(run.env), own, "shoal eval DIR").env
     fields = (f"{option.field} {' '.join(option.values)}" for option in own.options)
     return run.elsewhere(env), f" ({', '.join(fields)})"
 

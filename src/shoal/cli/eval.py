@@ -1,13 +1,16 @@
-"""shoal eval DIR: play fresh episodes with a run's policy, there or in a like environment."""
+"""shoal eval DIR: play fresh episodes with a run's policy, there or in a like environment; or, as
+`shoal eval scripted ENVIRONMENT`, with what policies are compared with."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shoal import registry
 from shoal.cli.arguments import Arguments
-from shoal.cli.elsewhere import check_fields, elsewhere, split
+from shoal.cli.declared import check_options
+from shoal.cli.elsewhere import PREFIX, Fields, check_fields, elsewhere, split
 from shoal.cli.output import answer
-from shoal.cli.parse import read
+from shoal.cli.parse import parse, read
 from shoal.cli.sweep import check_member, describe_member, print_table, settings_of
 from shoal.core.limits import Natural
 from shoal.core.names import heading
@@ -42,6 +45,8 @@ def run(arguments: Arguments) -> int:
     """Evaluates and prints."""
     usage = "shoal eval DIR [--episodes N] [--seed S] [--env.FIELD VALUE] [--json]"
     own, rest = split(arguments)
+    if rest.names[:1] in (["random"], ["scripted"]) and len(rest.names) > 1:
+        return _controller(rest, own)
     (directory,), options = read(rest, ["DIR"], Options, usage)
     check_fields(directory, own)
     check_member(RunDirectory.open(Path(directory)).read_config(), options.member)
@@ -70,11 +75,46 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Controller:
+    """Evaluate random play, or an environment's hand-written controller."""
+
+    episodes: int = 1000
+    """Episodes to play."""
+    seed: int = 1
+    """Seed of the episodes."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+def _controller(arguments: Arguments, own: Arguments) -> int:
+    """Of `random ENVIRONMENT` or `scripted ENVIRONMENT`."""
+    usage = f"shoal eval {arguments.names[0]} ENVIRONMENT [--episodes N] [--env.FIELD VALUE]"
+    (which, name), options = read(arguments, [arguments.names[0], "ENVIRONMENT"], Controller, usage)
+    target = registry.find("environment", name, registry.ENVIRONMENTS).target
+    check_options(own, {PREFIX: target})
+    from shoal.training.run import evaluate
+
+    env = parse(Fields(registry.make(name)), own, usage).env
+    found = evaluate(which, env, episodes=options.episodes, seed=options.seed)
+    score = {key: value for key, value in vars(found).items() if key != "metrics"}
+    if options.json:
+        report = {"environment": name, "policy": which, "episodes": options.episodes}
+        answer(report | {"return": score, "metrics": found.metrics})
+        return 0
+    print(f"{which} play in {heading(name)}, {options.episodes} episodes")
+    _rows({"return per agent": score} | found.metrics)
+    return 0
+
+
 def _print(config: Any, report: dict[str, Any], options: Options, where: str) -> None:
     """A line a score."""
     which = "" if options.member is None else f", {describe_member(config, options.member)}"
     world = heading(report["environment"])
     print(f"{heading(report['algorithm'])} in {world}{where}{which}, {options.episodes} episodes")
-    rows = {"return per agent": report["return"]} | report["metrics"]
-    for name, score in rows.items():
+    _rows({"return per agent": report["return"]} | report["metrics"])
+
+
+def _rows(scores: dict[str, Any]) -> None:
+    for name, score in scores.items():
         print(f"  {name:<26}{score['mean']:>10.3f}  [{score['low']:.3f}, {score['high']:.3f}]")

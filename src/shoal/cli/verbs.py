@@ -75,12 +75,18 @@ VERBS = {
         "evaluate a run's policy",
         "Plays fresh episodes with a run's policy, and prints its return and the environment's "
         "metrics, each with a 95 % interval.",
-        (_RUN,),
+        (
+            (
+                "DIR",
+                "the directory of a run; or `random ENVIRONMENT`, `scripted ENVIRONMENT`: what "
+                "chance and a hand-written controller get",
+            ),
+        ),
         ("shoal.cli.eval:Options",),
         ("--episodes", "--seed", "--greedy", "--best", "--member", "--json"),
         (
             "shoal eval runs/spread --episodes 1000",
-            "shoal eval runs/spread --best --greedy False",
+            "shoal eval scripted mpe/simple_spread",
             "shoal eval runs/spread --env.num-agents 5 --json",
         ),
         (_ENV_FIELD,),
