@@ -113,6 +113,9 @@ def test_as_they_come_nothing_counts_twice_and_a_lost_worker_is_replaced(how):
             state, sums, last = program.run(state, 1, sums)
         # 10 environment steps a sample, and episodes of 25 in step: none is left out or twice.
         assert last["lag_max"] <= program.config.staleness
+        rates = [last[f"worker_steps_per_second/{k}"] for k in range(WORKERS)]
+        slowest = int(last["slowest_worker"][0])
+        assert min(rates) == rates[slowest] == last["worker_steps_per_second_min"] < max(rates)
         assert program.crew.restarts == 1
         updates = int(state.updates)
         ended = sums["episodes"] * 25

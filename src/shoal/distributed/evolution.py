@@ -143,6 +143,10 @@ class EvolutionProgram(DistantProgram):
     def store(self) -> int:
         return LEAST_STORE
 
+    @property
+    def calls(self) -> int:
+        return self._parts
+
     def begin(self, state: DistantState) -> None:
         """Waits for the workers: what is measured afterwards is no start."""
         while len(self.crew.present) < len(self.crew):

@@ -1,5 +1,6 @@
 """What Ray starts: a process that makes its worker, and says in a line what goes wrong in it."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +17,15 @@ class Process:
         self._worker: Any = None
 
     def call(self, method: str, *words: Any) -> Any:
-        """What that method of the worker gives. What it raises may be of a class that only this
+        """What that method of the worker gives, (ident, content) and what it hands on, with the
+        seconds that it took beside the content. What it raises may be of a class that only this
         process knows: that becomes a line, which says where."""
         try:
             if self._worker is None:
                 self._worker = self._kind(*self._words)
-            return getattr(self._worker, method)(*words)
+            began = time.monotonic()
+            (ident, content), kept = getattr(self._worker, method)(*words)
+            return (ident, content, time.monotonic() - began), kept
         except (UserError, Failure) as error:
             raise type(error)(str(error)) from None
         except Exception as error:

@@ -22,12 +22,13 @@ from shoal.core.algorithm import Algorithm, AlgState, Policy
 from shoal.core.errors import require
 from shoal.distributed.arrays import pack, unpack
 from shoal.distributed.cluster import cluster
-from shoal.distributed.crew import Crew, actor
+from shoal.distributed.crew import Crew, Pace, actor
 from shoal.distributed.share import share_of
 from shoal.distributed.worker import Worker
 from shoal.envs.host.world import World
 from shoal.runs.config import Config
 
+MOST_SHOWN = 8  # workers that have columns of their own
 Metrics = dict[str, Any]
 P = TypeVar("P", bound="DistantProgram")
 
@@ -140,10 +141,12 @@ class DistantProgram(abc.ABC):
         """Makes that many updates. Also returns, `[1]` each, the metrics' sums, which go on from
         `sums`, and last values. No updates: starts the workers."""
         if not updates:
+            self.crew.version = int(state.updates)
             self.begin(state)
             return state, {}, {}
         total, last = {name: x[0] for name, x in (sums or {}).items()}, {}
         for _ in range(updates):
+            self.crew.version = int(state.updates)
             state, metrics = self.update(state)
             last = jax.tree.map(np.asarray, metrics)
             total = {n: np.asarray(total.get(n, 0), x.dtype) + x for n, x in last.items()}
@@ -186,7 +189,14 @@ class DistantProgram(abc.ABC):
         now = time.monotonic()
         share = self._waited / max(now - self._since, 1e-9)
         self._waited, self._since = 0.0, now
-        return {"idle": share, "workers": float(len(self.crew.present))}
+        steps = self.config.num_envs * self.config.unroll / self.calls
+        there = {"idle": share, "workers": float(len(self.crew.present))}
+        return there | told(self.crew.paces(), steps)
+
+    @property
+    def calls(self) -> int:
+        """Calls of workers that together make the steps of `num_envs` environments."""
+        return self.members
 
     def progress(self, state: DistantState) -> np.float32:
         """The share of training that is done."""
@@ -229,6 +239,24 @@ class CollectingProgram(DistantProgram):
             return state
         loops = [None if loop is None else unpack(self.share.loop, loop) for loop in self.here]
         return dataclasses.replace(state, loops=tuple(loops))
+
+
+def told(paces: Sequence[Pace], steps: float) -> Metrics:
+    """Steps a second of who is slowest and who is fastest while at work on calls of that many
+    steps, 0 for who is not there; and the largest lag of what workers are at. Where there are few
+    workers, of each as well."""
+    rates = [steps / max(pace.seconds, 1e-9) for pace in paces]
+    found = {
+        "slowest_worker": float(np.argmin(rates)),
+        "worker_steps_per_second_min": min(rates),
+        "worker_steps_per_second_max": max(rates),
+        "worker_lag_max": float(max(pace.lag for pace in paces)),
+    }
+    if len(paces) <= MOST_SHOWN:
+        for worker, (rate, pace) in enumerate(zip(rates, paces)):
+            found[f"worker_steps_per_second/{worker}"] = rate
+            found[f"worker_lag/{worker}"] = float(pace.lag)
+    return found
 
 
 @jax.jit
