@@ -28,7 +28,8 @@ EARLY = [  # told from the words alone
     ("a3c --backups 1", "expected fewer than the 4 workers, and --server sync"),
     ("impala --workers 2 --backups 1", "and --server sync"),
     ("a3c --server sync --coordinators 3", "expected a number that divides the 4 workers"),
-    ("impala --workers 2 --coordinators 1", "and --server sync without backups"),
+    ("impala --coordinators 1", "a number that divides the 0 workers"),
+    ("a3c --coordinators 2", "and --server sync without backups, or no server"),
     ("impala --seeds 2 --workers 2", "workers train one member, and seeds and sweeps make 2"),
     ("a3c --deterministic", "a deterministic server waits for everyone: --server sync"),
 ]
@@ -38,6 +39,7 @@ LATE = [
         "vdn has no gradients that a server could take: use one",
     ),
     ("openai_es --server sync --workers 2", "openai_es has no gradients that a server could take"),
+    ("openai_es --workers 2 --coordinators 1", "coordinators could spare it none"),
     ("impala --workers 3 --num-envs 4", "expected a multiple of the 3 workers, such as 6"),
     ("impala --workers 2 --algo.learning-rate 1e-4,1e-3", "seeds and sweeps make 2"),
     ("impala --workers 2 --address 127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),

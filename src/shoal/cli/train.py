@@ -72,7 +72,8 @@ class Train(Settings):
     backups: Natural = 0
     """Workers that a synchronous server does not wait for."""
     coordinators: Natural = 0
-    """Coordinators between the server and its workers, which add up gradients; 0: none."""
+    """Coordinators between whoever learns and its workers, each of which asks a group of them and
+    answers for all: with what they saw, or the mean of their gradients; 0: none."""
     address: str = ""
     """HOST:PORT of a Ray cluster; without it one is started on this machine."""
     deadline: Positive = 60.0

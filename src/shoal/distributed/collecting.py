@@ -1,6 +1,7 @@
 """What a learner's workers are asked for, and when: as they come, or in order."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,11 +26,11 @@ class AsTheyCome:
     was asked. What is more than `staleness` versions old is refused.
 
     Of each worker it holds where its environments are as of its last answer, and as of all that it
-    was asked: references, which stay with Ray.
+    was asked: references, which stay with Ray. `random` packs what a call's randomness comes from.
     """
 
-    def __init__(self, crew: Crew, staleness: int):
-        self.crew, self.staleness, self.refused = crew, staleness, 0
+    def __init__(self, crew: Crew, staleness: int, random: Callable[[PRNGKeyArray], list[Any]]):
+        self.crew, self.staleness, self.refused, self._random = crew, staleness, 0, random
         self._here: list[Any] = [None] * len(crew)
         self._ahead: list[Any] = [None] * len(crew)
         self._version, self._weights, self._asked = -1, None, 0
@@ -50,9 +51,9 @@ class AsTheyCome:
 
     def _ask(self, worker: int, keys: Key[Array, "W"]) -> None:
         self._asked += 1
-        key = jax.random.fold_in(keys[worker], self._asked)
+        own = self._random(jax.random.fold_in(keys[worker], self._asked))
         ask, here, note = self.crew.ask, self._ahead[worker], self._version
-        self._ahead[worker] = ask(worker, "collect", self._weights, here, pair(key), note=note)
+        self._ahead[worker] = ask(worker, "collect", self._weights, here, own, note=note)
 
     def _accept(self, answers: list[Answer]) -> None:
         for answer in answers:

@@ -6,6 +6,7 @@ The trainer runs it as it runs any other: it saves, evaluates, stops and resumes
 import abc
 import contextlib
 import dataclasses
+import itertools
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from shoal.distributed.arrays import pack, unpack
 from shoal.distributed.cluster import cluster
 from shoal.distributed.crew import Crew, Pace, actor
 from shoal.distributed.share import share_of
+from shoal.distributed.tree import groups
 from shoal.distributed.worker import Worker
 from shoal.envs.host.world import World
 from shoal.runs.config import Config
@@ -215,9 +217,23 @@ class CollectingProgram(DistantProgram):
             f"such as {(num_envs + 1) * config.workers}",
         )
         self.algorithm.check_devices(config.num_envs, config.workers)
-        self.told = (num_envs,)
+        self.group = config.workers // (config.coordinators or config.workers)
+        self.told = (num_envs, self.group) if config.coordinators else (num_envs,)
         self.share = share_of(self.algorithm, env, num_envs, config.unroll)
         self.here: list[Any] = []  # where environments are, of workers that are asked in order
+
+    @property
+    def members(self) -> int:
+        return self.config.coordinators or self.config.workers
+
+    def grouped(self, things: list[Any]) -> list[Any]:
+        """What there is of each worker, as those are told who answer here."""
+        count = self.config.coordinators
+        return groups(things, count) if count else list(things)
+
+    def whole(self, parts: list[Any]) -> list[Any]:
+        """The inverse of `grouped`."""
+        return [*itertools.chain(*parts)] if self.config.coordinators else list(parts)
 
     def _init(self, key: PRNGKeyArray) -> DistantState:
         state = super()._init(key)

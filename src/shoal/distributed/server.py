@@ -12,7 +12,6 @@ of the usual one (Zhang et al. 2016, arXiv:1511.05950).
 (Ho et al. 2013).
 """
 
-import itertools
 from typing import Any
 
 import equinox as eqx
@@ -29,7 +28,7 @@ from shoal.distributed.collecting import InOrder, pair
 from shoal.distributed.gradients import GradientWorker, Pushed, gradient_structure, pulled
 from shoal.distributed.program import CollectingProgram, DistantState, Metrics
 from shoal.distributed.pushes import Pushes
-from shoal.distributed.tree import Coordinator, groups, merged
+from shoal.distributed.tree import GradientCoordinator, merged
 from shoal.distributed.worker import Worker
 
 
@@ -38,16 +37,10 @@ class ServerProgram(CollectingProgram):
 
     @property
     def worker(self) -> type[Worker]:
-        return Coordinator if self.config.coordinators else GradientWorker
-
-    @property
-    def members(self) -> int:
-        return self.config.coordinators or self.config.workers
+        return GradientCoordinator if self.config.coordinators else GradientWorker
 
     def __init__(self, learners: Any, env: Any, config: Any):
         super().__init__(learners, env, config)
-        if config.coordinators:
-            self.told = (*self.told, config.workers // config.coordinators)
         self._gradient = gradient_structure(self.algorithm, self.share)
         self._ordered: InOrder | None = None
         self._pushes: Pushes | None = None
@@ -95,12 +88,12 @@ class ServerProgram(CollectingProgram):
         version, progress = int(state.updates), self.progress(state)
         weights, config = pack(pulled(state.algorithm)), self.config
         if config.server == "sync" and not config.backups:
-            split, join = self._grouping()
             if self._ordered is None:
-                self._ordered = InOrder(self.crew, split(self.starts(state)), "gradient")
-            self._ordered.ask(version, weights, split([pair(key) for key in keys]), progress)
+                self._ordered = InOrder(self.crew, self.grouped(self.starts(state)), "gradient")
+            own = self.grouped([pair(key) for key in keys])
+            self._ordered.ask(version, weights, own, progress)
             found = [Pushed(*content) for content in self._ordered.wait()]
-            self.here = join(self._ordered.here)
+            self.here = self.whole(self._ordered.here)
             return found, 0, _traffic(size(weights) * len(found), found)
         if self._pushes is None:
             self._pushes = Pushes(self.crew, config.staleness if config.server == "ssp" else None)
@@ -116,12 +109,6 @@ class ServerProgram(CollectingProgram):
         said |= _traffic(pushes.pulled_bytes, found)
         pushes.dropped = pushes.pulled_bytes = 0
         return found, stale, said
-
-    def _grouping(self) -> tuple[Any, Any]:
-        """What makes coordinators' parts of a list, and what undoes it."""
-        if count := self.config.coordinators:
-            return lambda xs: groups(xs, count), lambda parts: [*itertools.chain(*parts)]
-        return list, list
 
     def _apply(
         self, state: AlgState, gradient: Gradient, progress: Float[Array, ""], stale: Any

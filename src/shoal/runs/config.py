@@ -155,9 +155,10 @@ def check_workers(
         "a deterministic server waits for everyone: --server sync, and no backups",
     )
     require(
-        coordinators == 0 or (sync and not backups and workers % coordinators == 0),
+        coordinators == 0
+        or ((sync or not served) and not backups and workers > 0 and workers % coordinators == 0),
         f"coordinators is {coordinators}, expected a number that divides the {workers} workers, "
-        "and --server sync without backups",
+        "and --server sync without backups, or no server",
     )
 
 
