@@ -218,7 +218,7 @@ def test_who_is_lost_again_starts_anew(kind):
     if kind is Pushes:
         pushes = Pushes(crew)
         for version in range(2):
-            assert isinstance(pushes.next(version, [], keys, np.float32(0)).pushed, Pushed)
+            assert isinstance(pushes.next(version, ["weights"], keys, np.float32(0)).pushed, Pushed)
     else:
         coming = AsTheyCome(crew, staleness=9, random=pair)
         for version in range(2):

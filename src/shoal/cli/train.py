@@ -69,6 +69,8 @@ class Train(Settings):
     come (async), or as they come but none too far ahead (ssp); none: workers send what they saw."""
     staleness: Natural = 4
     """Updates that a worker of ssp may be ahead of the slowest, or that a sample may be behind."""
+    servers: Count = 1
+    """Servers that share out the parameters, each in a process of its own; 1: who runs the run."""
     backups: Natural = 0
     """Workers that a synchronous server does not wait for."""
     coordinators: Natural = 0

@@ -80,7 +80,7 @@ class InOrder:
         self.crew, self.here, self._method = crew, here, method
         self._calls: list[tuple[Any, ...]] = []
         self._waiting: set[int] = set()  # workers whose call is on its way
-        self._found: dict[int, Any] = {}
+        self._found: dict[int, Answer] = {}
         self._version = 0
 
     @property
@@ -88,14 +88,14 @@ class InOrder:
         """Whether there is something to wait for."""
         return bool(self._calls)
 
-    def ask(self, version: int, weights: Packed, keys: Any, *words: Any) -> None:
-        """Asks all workers. `keys` are each one's, packed."""
-        reference, self._version, self._found = self.crew.put(weights), version, {}
-        self._calls = [(reference, here, own, *words) for here, own in zip(self.here, keys)]
+    def ask(self, version: int, weights: Any, keys: Any, *words: Any) -> None:
+        """Asks all workers. `weights` refers to parameters, `keys` are each one's, packed."""
+        self._version, self._found = version, {}
+        self._calls = [(weights, here, own, *words) for here, own in zip(self.here, keys)]
         self._send()
 
-    def wait(self) -> list[Any]:
-        """What all workers give, in order."""
+    def wait(self) -> list[Answer]:
+        """Those of all workers, in order."""
         while len(self._found) < len(self.crew):
             self._send()
             for answer in self.crew.answers():
@@ -103,7 +103,7 @@ class InOrder:
                 with contextlib.suppress(LookupError):  # lost on its way: it is asked again
                     if not answer.lost:
                         self.here[answer.worker] = self.crew.get(answer.kept)
-                        self._found[answer.worker] = answer.content
+                        self._found[answer.worker] = answer
         self._calls = []
         return [self._found[k] for k in range(len(self.crew))]
 

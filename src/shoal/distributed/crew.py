@@ -47,6 +47,7 @@ class Answer(NamedTuple):
     content: Any
     kept: Any  # a reference to what the worker hands on to its next call
     lost: bool
+    parts: Sequence[Any] = ()  # references to what else it gave, which stays with Ray
 
 
 class Pace(NamedTuple):
@@ -64,6 +65,7 @@ class _Call(NamedTuple):
     note: Any
     content: Any  # references
     kept: Any
+    parts: Sequence[Any]
 
 
 class _Member:
@@ -84,11 +86,12 @@ class Crew:
     """Workers 0 to `count - 1`, made by `make(number, incarnation)`.
 
     `deadline` is in seconds, of time that this process is awake. The first thing that is asked of
-    each incarnation is to make its worker, so that deadlines count once it runs.
+    each incarnation is to make its worker, so that deadlines count once it runs. A call
+    gives so many `parts` besides.
     """
 
-    def __init__(self, ray: Any, make: Any, count: int, deadline: float):
-        self._ray, self._make, self._deadline = ray, make, deadline
+    def __init__(self, ray: Any, make: Any, count: int, deadline: float, parts: int = 0):
+        self._ray, self._make, self._deadline, self._parts = ray, make, deadline, parts
         self.run = uuid.uuid4().hex
         self.version = 0  # of what is asked for, as whoever asks says
         self._members = [_Member(k) for k in range(count)]
@@ -128,11 +131,12 @@ class Crew:
         member = self._members[worker]
         ident = Ident(self.run, worker, member.incarnation, member.sequence)
         member.sequence += 1
-        call = member.actor.call.options(num_returns=2)
-        content, kept = call.remote(method, ident, *words)
+        parts = 0 if note is _READY else self._parts
+        call = member.actor.call.options(num_returns=2 + parts)
+        content, kept, *others = call.remote(method, ident, *words)
         if not member.calls:
             member.since = awake.now()
-        member.calls.append(_Call(ident, self.version, note, content, kept))
+        member.calls.append(_Call(ident, self.version, note, content, kept, others))
         return kept
 
     def answers(self) -> list[Answer]:
@@ -174,7 +178,7 @@ class Crew:
         member.failures = 0
         member.took, member.waited, member.mentioned = seconds, 0.0, False
         self.answered += 1
-        return [Answer(member.number, call.note, content, call.kept, lost=False)]
+        return [Answer(member.number, call.note, content, call.kept, False, call.parts)]
 
     def _overdue(self) -> list[Answer]:
         found: list[Answer] = []

@@ -17,15 +17,19 @@ class Process:
         self._worker: Any = None
 
     def call(self, method: str, *words: Any) -> Any:
-        """What that method of the worker gives, (ident, content) and what it hands on, with the
-        seconds that it took beside the content. What it raises may be of a class that only this
+        """What that method of a crew's worker gives, (ident, content) and what it hands on, with
+        the seconds that it took beside the content."""
+        began = time.monotonic()
+        (ident, content), *rest = self.run(method, *words)
+        return (ident, content, time.monotonic() - began), *rest
+
+    def run(self, method: str, *words: Any) -> Any:
+        """What that method of the worker gives. What it raises may be of a class that only this
         process knows: that becomes a line, which says where."""
         try:
             if self._worker is None:
                 self._worker = self._kind(*self._words)
-            began = time.monotonic()
-            (ident, content), kept = getattr(self._worker, method)(*words)
-            return (ident, content, time.monotonic() - began), kept
+            return getattr(self._worker, method)(*words)
         except (UserError, Failure) as error:
             raise type(error)(str(error)) from None
         except Exception as error:

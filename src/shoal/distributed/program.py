@@ -85,9 +85,7 @@ class DistantProgram(abc.ABC):
         """Connects to the cluster, or starts it. Raises `UserError` where that cannot be."""
         if self._ray is None:
             config = self.config
-            self._ray = self._held.enter_context(
-                cluster(config.address, config.workers, self.store)
-            )
+            self._ray = self._held.enter_context(cluster(config.address, self.cpus, self.store))
 
     @property
     def crew(self) -> Crew:
@@ -98,9 +96,25 @@ class DistantProgram(abc.ABC):
             words = (config.to_json(), os.getcwd(), *self.told)
             cpus = 0 if config.coordinators else 1  # who coordinates others needs none
             make = lambda number, incarnation: actor(ray, self.worker, words, cpus)  # noqa: E731
-            self._crew = Crew(ray, make, self.members, config.deadline)
+            self._crew = Crew(ray, make, self.members, config.deadline, self.parts)
             self._held.callback(self._crew.close)
         return self._crew
+
+    def dismiss(self) -> None:
+        """Ends all workers; others are started when they are needed."""
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
+
+    @property
+    def cpus(self) -> int:
+        """How many processes have work of their own."""
+        return self.config.workers
+
+    @property
+    def parts(self) -> int:
+        """How many things a worker's answer leaves with Ray, besides where its environments are."""
+        return 0
 
     @property
     def members(self) -> int:

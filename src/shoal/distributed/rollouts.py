@@ -108,11 +108,13 @@ class RolloutProgram(CollectingProgram):
         if not self._ordered.asked:
             weights = pack(self._acting(state.algorithm))
             own = self.grouped([pair(key) for key in keys_collect])
-            self._ordered.ask(version - 1, weights, own)
-        samples = [Sample(*found, version=version - 1) for found in self._ordered.wait()]
+            self._ordered.ask(version - 1, self.crew.put(weights), own)
+        found = self._ordered.wait()
+        samples = [Sample(*answer.content, version=version - 1) for answer in found]
         newest = jax.tree.map(lambda x: x[0], state.algorithm.sent)
         after = self.keys(dataclasses.replace(state, keys=keys))[1]
-        self._ordered.ask(version, pack(newest), self.grouped([pair(key) for key in after]))
+        weights = self.crew.put(pack(newest))
+        self._ordered.ask(version, weights, self.grouped([pair(key) for key in after]))
         return samples
 
     def _report(self, lags: list[int]) -> Metrics:

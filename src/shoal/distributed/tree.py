@@ -20,7 +20,7 @@ from shoal.core.errors import optional
 from shoal.distributed.arrays import Packed, pack, unpack
 from shoal.distributed.collecting import InOrder
 from shoal.distributed.crew import Crew, Ident, actor
-from shoal.distributed.gradients import GradientWorker, Pushed, gradient_structure
+from shoal.distributed.gradients import GradientWorker, Pushed, gradient_shapes
 from shoal.distributed.worker import CollectingWorker, RolloutWorker
 from shoal.runs.durable import Json
 
@@ -46,8 +46,8 @@ class Coordinator(CollectingWorker):
     ) -> tuple[list[Any], list[Any]]:
         """What all workers give, each from where its environments were; and where they are then."""
         ordered = InOrder(self._crew, list(here or [None] * len(self._crew)), method)
-        ordered.ask(0, weights, keys, *words)
-        return ordered.wait(), ordered.here
+        ordered.ask(0, self._crew.put(weights), keys, *words)
+        return [answer.content for answer in ordered.wait()], ordered.here
 
 
 class GradientCoordinator(Coordinator):
@@ -57,7 +57,7 @@ class GradientCoordinator(Coordinator):
 
     def __init__(self, *words: Any):
         super().__init__(*words)
-        self._structure = gradient_structure(self.algorithm, self.share)
+        self._structure = jax.tree.structure(gradient_shapes(self.algorithm, self.share))
         self._mean = jax.jit(Gradient.mean)
 
     def gradient(self, ident: Ident, *words: Any) -> Any:
