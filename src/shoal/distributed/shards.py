@@ -107,6 +107,7 @@ class Servers:
 
     def __init__(self, ray: Any, words: Sequence[Any], cut: Cut, shapes: Any, deadline: float):
         self._ray, self._deadline, self.version = ray, deadline, -1
+        self._patience = FIRST  # deadlines
         self._split, self._join = jax.jit(cut.states), jax.jit(cut.state)
         parts = jax.eval_shape(cut.states, shapes)
         self._structures = [jax.tree.structure(part) for part in parts]
@@ -132,7 +133,9 @@ class Servers:
         made = [server.run.options(num_returns=2).remote(*words) for server in self.actors]
         self.weights = [weights for weights, _ in made]
         self.version += 1
-        return self._get([norms for _, norms in made], FIRST)[0]
+        norms = self._get([norms for _, norms in made], self._patience)
+        self._patience = 1
+        return norms[0]
 
     def state(self) -> OnPolicyState:
         """The state as it is. Raises `ServerLost`."""
