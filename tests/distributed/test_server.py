@@ -76,7 +76,7 @@ def test_coordinators_and_servers_change_nothing_but_the_traffic(ray, capsys):
                 ray.kill(program._servers.actors[1])
             state, sums, last = program.run(state, 2, sums)
             assert sums["actor_grad_norm"] > 4 * 0.1  # it is clipped
-            ends.append((state.algorithm, program.here, sums["loss"]))
+            ends.append((program.fetch(state).algorithm, program.here, sums["loss"]))
             traffic.append({n: last[n] for n in ("pulled_bytes", "pushed_bytes", "messages")})
     for end in ends[1:]:
         (flat, here, loss), (other, there, lost) = ends[0], end

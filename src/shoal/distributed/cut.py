@@ -2,6 +2,7 @@
 has about as many bytes, with that part of the optimizers that steps them."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -78,12 +79,9 @@ class Cut:
         first = parts[0].optimizers
         optimizers = {}
         for name, optimizer in first.items():
-            order = np.argsort(
-                np.concatenate([self._own(name, part) for part in range(len(parts))])
-            )
 
-            def join(*xs: Any, order: Any = order) -> Any:
-                return jnp.concatenate(xs, 1)[:, order] if xs[0].ndim == 2 else xs[0]
+            def join(*xs: Any, name: str = name) -> Any:
+                return self._rows(name, xs) if xs[0].ndim == 2 else xs[0]
 
             moments = jax.tree.map(join, *(p.optimizers[name].moments for p in parts))
             optimizers[name] = dataclasses.replace(optimizer, moments=moments)
@@ -105,18 +103,28 @@ class Cut:
             found[name] = structure.unflatten([by_place[i] for i in range(len(places))])
         return found
 
-    def _own(self, name: str, part: int) -> np.ndarray:
+    def _own(self, name: str, part: int, x: Any) -> Any:
         """A part's columns of a network's rows of parameters."""
         bounds = self._columns[name]
-        own = [np.arange(bounds[i], bounds[i + 1]) for i in self._parts[part][name]]
-        return np.concatenate([np.zeros(0, int), *own])
+        own = [x[:, bounds[i] : bounds[i + 1]] for i in self._parts[part][name]]
+        return jnp.concatenate(own, 1) if own else x[:, :0]
+
+    def _rows(self, name: str, parts: Sequence[Any]) -> Any:
+        """The inverse of `_own`."""
+        found, bounds = {}, self._columns[name]
+        for places, x in zip(self._parts, parts, strict=True):
+            begin = 0
+            for i in places[name]:
+                end = begin + bounds[i + 1] - bounds[i]
+                found[i], begin = x[:, begin:end], end
+        return jnp.concatenate([found[i] for i in range(len(found))], 1)
 
     def _optimizers(self, optimizers: Optimizers, part: int) -> Optimizers:
         found = {}
         for name, optimizer in optimizers.items():
-            own = self._own(name, part)
             moments = jax.tree.map(
-                lambda x, own=own: x[:, own] if x.ndim == 2 else x, optimizer.moments
+                lambda x, name=name: self._own(name, part, x) if x.ndim == 2 else x,
+                optimizer.moments,
             )
             found[name] = dataclasses.replace(optimizer, moments=moments)
         return found

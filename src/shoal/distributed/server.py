@@ -22,11 +22,11 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from shoal import registry
-from shoal.agents.on_policy import OnPolicyState
 from shoal.agents.policy_gradient.a2c import A2C, Gradient
+from shoal.core.algorithm import Policy
 from shoal.core.errors import Failure, UserError, require
 from shoal.core.terminal import say
-from shoal.distributed.arrays import num_bytes, pack, unpack
+from shoal.distributed.arrays import Packed, num_bytes, pack, unpack
 from shoal.distributed.collecting import InOrder, pair
 from shoal.distributed.crew import RESTARTS
 from shoal.distributed.cut import Cut
@@ -53,6 +53,9 @@ class ServerProgram(CollectingProgram):
         self._shapes, self._cut = shapes, Cut(shapes, config.servers)
         self._pulled_bytes, self._pushed_bytes = num_bytes(pulled(shapes)), num_bytes(taught)
         self._servers: Servers | None = None
+        self._split = jax.jit(self._cut.states)
+        self._newest: DistantState | None = None  # whose parts servers had last
+        self._parts: list[Packed] = []
         self._lost = 0
         self._ordered: InOrder | None = None
         self._pushes: Pushes | None = None
@@ -73,7 +76,7 @@ class ServerProgram(CollectingProgram):
     @property
     def store(self) -> int:
         starts = 4 * self.config.workers * self.share.num_bytes // self.config.unroll
-        return starts + 4 * (self.config.workers + 1) * self._pulled_bytes
+        return starts + 4 * (self.config.workers + 1 + 2 * (self.parts > 0)) * self._pulled_bytes
 
     @property
     def cpus(self) -> int:
@@ -96,12 +99,16 @@ class ServerProgram(CollectingProgram):
         if self.config.servers == 1:
             return super().run(state, updates, sums)
         here, version = list(self.here), int(state.updates)
+        if state is not self._newest:
+            self._newest, self._parts = state, [pack(p) for p in self._split(state.algorithm)]
+            if self._servers is not None:
+                self._servers.load(self._parts, version)
         while True:
             try:
-                servers = self._serve(state.algorithm, version)
+                servers = self._serve(version)
                 after, total, last = super().run(state, updates, sums)
-                algorithm = servers.state() if updates else state.algorithm
-                return dataclasses.replace(after, algorithm=algorithm), total, last
+                self._newest, self._parts = after, servers.parts()
+                return after, total, last
             except ServerLost as error:
                 self._lost += 1
                 if self._lost > RESTARTS * self.config.servers:
@@ -112,8 +119,8 @@ class ServerProgram(CollectingProgram):
                 self._end()
                 self.here = here
 
-    def _serve(self, state: OnPolicyState, version: int) -> Servers:
-        """The servers, which have that state."""
+    def _serve(self, version: int) -> Servers:
+        """The servers, which have the newest state."""
         if self._servers is None:
             self.open()
             words = (self.config.to_json(), os.getcwd(), *self.told)
@@ -121,8 +128,20 @@ class ServerProgram(CollectingProgram):
             self._servers = made
             self._held.callback(made.close)
         if self._servers.version != version:
-            self._servers.load(state, version)
+            self._servers.load(self._parts, version)
         return self._servers
+
+    def _entire(self, state: DistantState) -> DistantState:
+        """With parameters and optimizers as servers have them, which `update` leaves with them."""
+        if self._servers is None or state is not self._newest:
+            return state
+        return dataclasses.replace(state, algorithm=self._servers.joined(self._parts))
+
+    def fetch(self, state: DistantState) -> DistantState:
+        return super().fetch(self._entire(state))
+
+    def policies(self, state: DistantState) -> Policy:
+        return super().policies(self._entire(state))
 
     def _end(self) -> None:
         """Ends servers and workers, with all that is on its way."""

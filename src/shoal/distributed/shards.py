@@ -108,15 +108,14 @@ class Servers:
     def __init__(self, ray: Any, words: Sequence[Any], cut: Cut, shapes: Any, deadline: float):
         self._ray, self._deadline, self.version = ray, deadline, -1
         self._patience = FIRST  # deadlines
-        self._split, self._join = jax.jit(cut.states), jax.jit(cut.state)
+        self._join = jax.jit(cut.state)
         parts = jax.eval_shape(cut.states, shapes)
         self._structures = [jax.tree.structure(part) for part in parts]
         self.actors = [actor(ray, Server, (*words, k)) for k in range(len(parts))]
         self.weights: list[Any] = []
 
-    def load(self, state: OnPolicyState, version: int) -> None:
-        """Shares out a state."""
-        parts = [pack(part) for part in self._split(state)]
+    def load(self, parts: list[Packed], version: int) -> None:
+        """Gives each its part of a state."""
         calls = zip(self.actors, parts)
         self.weights = [server.run.remote("load", part) for server, part in calls]
         self._get(self.weights, FIRST)
@@ -137,10 +136,14 @@ class Servers:
         self._patience = 1
         return norms[0]
 
-    def state(self) -> OnPolicyState:
-        """The state as it is. Raises `ServerLost`."""
-        found = self._get([server.run.remote("state") for server in self.actors])
-        return self._join([unpack(*part) for part in zip(self._structures, found)])
+    def parts(self) -> list[Packed]:
+        """Those of the state as it is. Raises `ServerLost`."""
+        return self._get([server.run.remote("state") for server in self.actors])
+
+    def joined(self, parts: list[Packed]) -> OnPolicyState:
+        """The state of which these are the parts, which may lie in memory that goes with Ray."""
+        own: list[Packed] = [[np.array(x) for x in part] for part in parts]
+        return self._join([unpack(*part) for part in zip(self._structures, own)])
 
     def _get(self, references: list[Any], deadlines: int = 1) -> list[Any]:
         until, ready = awake.now() + deadlines * self._deadline, []
