@@ -13,8 +13,8 @@ from shoal.distributed.arrays import pack, size, unpack
 from shoal.distributed.cluster import cluster
 from shoal.distributed.collecting import pair
 from shoal.distributed.crew import Crew, actor
-from shoal.distributed.rollouts import join
 from shoal.distributed.share import share_of
+from shoal.distributed.tree import join
 from shoal.distributed.worker import RolloutWorker
 from shoal.registry import make_algorithm
 from shoal.runs.config import Config

@@ -10,9 +10,10 @@ import pytest
 
 from shoal.core.errors import Failure
 from shoal.distributed import crew
-from shoal.distributed.collecting import AsTheyCome
-from shoal.distributed.crew import Answer, Crew
+from shoal.distributed.collecting import AsTheyCome, pair
+from shoal.distributed.crew import Answer, Crew, Pace
 from shoal.distributed.gradients import Pushed
+from shoal.distributed.program import told
 from shoal.distributed.pushes import Pushes
 
 
@@ -77,7 +78,7 @@ class Ray:
         actor, ident = reference
         if ident not in actor.answers:
             raise Dead
-        return tuple(ident), actor.answers[ident]
+        return tuple(ident), actor.answers[ident], 0.7
 
     def kill(self, actor, no_restart):
         self.ended += 1
@@ -143,6 +144,43 @@ def test_the_wait_doubles_for_who_dies_as_soon_as_it_shows_up(capsys):
     ]
 
 
+def test_a_worker_that_is_stuck_is_told_once_and_its_pace_falls(capsys):
+    """Its calls take 0.7 s: ten times that, and so 7 s, is late."""
+    ray = Ray(0, trouble=0.0)
+    here = Crew(ray, ray.make, 2, deadline=60.0)
+    while len(here.present) < 2:
+        here.answers()
+    assert [pace.seconds for pace in here.paces()] == [np.inf, np.inf]
+    for worker in range(2):
+        here.ask(worker, "work", 1, note=1)
+    while here.answered < 2:
+        here.answers()
+    assert here.paces() == [Pace(0.7, 0)] * 2
+    ray.actors[1].state = "hung"
+    here.version = 5
+    here.ask(1, "work", 1, note=1)
+    for here.version in range(5, 12):
+        here.ask(0, "work", 1, note=1)
+        while not here.answers():
+            pass
+    while here.paces()[1].seconds < 40:
+        here.answers()
+    assert here.paces()[0] == Pace(0.7, 0) and here.paces()[1].lag == 6
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "shoal: worker 1 has not answered for 7 s: it is replaced after 60 s"
+
+
+@pytest.mark.parametrize("count", [2, 9])
+def test_the_slowest_and_the_fastest_are_told_and_few_one_by_one(count):
+    """By hand: a call is of 10 steps, and worker 1 is stuck at one of 4 updates ago."""
+    paces = [Pace(0.1, 0), Pace(5.0, 4), *[Pace(0.2, 1)] * (count - 2)]
+    ends = {"slowest_worker": 1.0, "worker_lag_max": 4.0}
+    ends |= {"worker_steps_per_second_min": 2.0, "worker_steps_per_second_max": 100.0}
+    each = {"worker_steps_per_second/0": 100.0, "worker_steps_per_second/1": 2.0}
+    each |= {"worker_lag/0": 0.0, "worker_lag/1": 4.0}
+    assert told(paces, 10.0) == pytest.approx(ends | each if count == 2 else ends)
+
+
 class Script(Crew):
     """One worker, of which each call is answered or lost as the script says."""
 
@@ -180,9 +218,9 @@ def test_who_is_lost_again_starts_anew(kind):
     if kind is Pushes:
         pushes = Pushes(crew)
         for version in range(2):
-            assert isinstance(pushes.next(version, [], keys, np.float32(0)).pushed, Pushed)
+            assert isinstance(pushes.next(version, ["weights"], keys, np.float32(0)).pushed, Pushed)
     else:
-        coming = AsTheyCome(crew, staleness=9)
+        coming = AsTheyCome(crew, staleness=9, random=pair)
         for version in range(2):
             coming.wait(version, list, keys)
     assert crew.heres[-2:] == ["kept", None]

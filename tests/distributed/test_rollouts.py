@@ -13,7 +13,7 @@ import shoal
 from shoal.agents.policy_gradient.impala import impala
 from shoal.agents.stale import Stale
 from shoal.distributed.cluster import cluster
-from shoal.distributed.collecting import AsTheyCome
+from shoal.distributed.collecting import AsTheyCome, pair
 from shoal.distributed.crew import Answer, Crew
 from shoal.distributed.rollouts import RolloutProgram
 from shoal.runs.config import Config
@@ -101,6 +101,33 @@ def test_in_order_a_worker_that_is_killed_changes_nothing(capsys):
     assert "worker 0 died: it is replaced" in capsys.readouterr().err
 
 
+def test_coordinators_change_nothing_but_the_messages():
+    algorithm, env = impala(hidden=(8,)), shoal.make("mpe/simple_spread")
+    ends, messages = [], []
+    for coordinators in (0, 1):
+        settings = {"deterministic": True, "coordinators": coordinators}
+        with program_of(algorithm, env, **settings) as program:
+            state, sums, last = program.run(program.init(jax.random.key(0)[None]), 3)
+            ends.append((state.algorithm, program.here, sums["episodes"]))
+            messages.append(last["messages"])
+    (flat, here, ended), (tree, there, finished) = ends
+    close(flat, tree, tolerance=1e-6)
+    close([leaf for loop in here for leaf in loop], [leaf for loop in there for leaf in loop])
+    assert messages == [4, 2] and ended == finished
+
+
+def test_as_they_come_a_coordinator_has_keys_of_its_own_for_each_worker():
+    algorithm, env = impala(hidden=(8,)), shoal.make("mpe/simple_spread")
+    with program_of(algorithm, env, coordinators=1) as program:
+        state = program.init(jax.random.key(0)[None])
+        (sample,) = program._gather(state)
+        state, sums, last = program.run(state, 3)
+    steps = program._trajectories([sample])[0].transitions
+    assert steps.action.shape[:2] == (5, 4)
+    assert len({bytes(np.asarray(steps.timestep.obs[0, env])) for env in range(4)}) == 4
+    assert np.isfinite(sums["loss"]) and last["messages"] == 2
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_as_they_come_nothing_counts_twice_and_a_lost_worker_is_replaced(how):
     algorithm, env = impala(hidden=(8,)), shoal.make("mpe/simple_spread")
@@ -113,6 +140,9 @@ def test_as_they_come_nothing_counts_twice_and_a_lost_worker_is_replaced(how):
             state, sums, last = program.run(state, 1, sums)
         # 10 environment steps a sample, and episodes of 25 in step: none is left out or twice.
         assert last["lag_max"] <= program.config.staleness
+        rates = [last[f"worker_steps_per_second/{k}"] for k in range(WORKERS)]
+        slowest = int(last["slowest_worker"][0])
+        assert min(rates) == rates[slowest] == last["worker_steps_per_second_min"] < max(rates)
         assert program.crew.restarts == 1
         updates = int(state.updates)
         ended = sums["episodes"] * 25
@@ -122,7 +152,7 @@ def test_as_they_come_nothing_counts_twice_and_a_lost_worker_is_replaced(how):
 
 def test_what_is_too_old_is_refused():
     crew = FakeCrew()
-    coming = AsTheyCome(crew, staleness=1)
+    coming = AsTheyCome(crew, staleness=1, random=pair)
     keys = jax.random.split(jax.random.key(0), 2)
     crew.give = [0, 0]
     assert [s.version for s in coming.wait(0, list, keys)] == [0, 0]

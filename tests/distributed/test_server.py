@@ -22,14 +22,14 @@ from shoal.distributed.pushes import Pushes
 from shoal.distributed.server import ServerProgram
 from shoal.training.learners import make_learners
 
-WORKERS, KEY = 2, jax.random.key(0)
+WORKERS, SERVERS, KEY = 2, 2, jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
 def ray():
     if find_spec("ray") is None:
         pytest.skip("needs ray")
-    with cluster("", WORKERS, 0) as ray:
+    with cluster("", WORKERS + SERVERS, 0) as ray:
         yield ray
 
 
@@ -65,26 +65,36 @@ def test_together_workers_make_the_step_of_the_mean_of_their_gradients(ray):
     same(now.algorithm, again.algorithm)
 
 
-def test_coordinators_change_nothing_but_the_traffic(ray):
-    algorithm, env = a2c(hidden=(8,)), shoal.make("mpe/simple_spread")
+def test_coordinators_and_servers_change_nothing_but_the_traffic(ray, capsys):
+    """And a server that dies changes nothing at all."""
+    algorithm, env = a2c(hidden=(8,), max_grad_norm=0.1), shoal.make("mpe/simple_spread")
     ends, traffic = [], []
-    for coordinators in (0, 1):
-        settings = {"deterministic": True, "coordinators": coordinators}
-        with program_of(algorithm, env, **settings) as program:
-            state = program.init(jax.random.key(1)[None])
-            state, _, last = program.run(state, 3)
-            ends.append((state.algorithm, program.here))
+    for where in ({}, {"coordinators": 1}, {"servers": SERVERS}):
+        with program_of(algorithm, env, deterministic=True, **where) as program:
+            state, sums, _ = program.run(program.init(jax.random.key(1)[None]), 2)
+            if program._servers is not None:
+                ray.kill(program._servers.actors[1])
+            state, sums, last = program.run(state, 2, sums)
+            assert sums["actor_grad_norm"] > 4 * 0.1  # it is clipped
+            ends.append((program.fetch(state).algorithm, program.here, sums["loss"]))
             traffic.append({n: last[n] for n in ("pulled_bytes", "pushed_bytes", "messages")})
-    (flat, here), (tree, there) = ends
-    close(flat, tree, tolerance=1e-6)
-    close([leaf for loop in here for leaf in loop], [leaf for loop in there for leaf in loop])
+    for end in ends[1:]:
+        (flat, here, loss), (other, there, lost) = ends[0], end
+        close(flat, other, tolerance=1e-6)
+        close([leaf for loop in here for leaf in loop], [leaf for loop in there for leaf in loop])
+        close(loss, lost)
     assert all(2 * traffic[1][n] == traffic[0][n] for n in traffic[0])
+    assert traffic[2] == traffic[0]
+    said = "a server died: all of them, and the workers, begin at 2"
+    assert capsys.readouterr().err.splitlines() == [f"shoal: {said}"]
 
 
-@pytest.mark.parametrize("server", ["async", "ssp"])
-def test_as_they_come_every_gradient_is_an_update_and_a_lost_worker_is_replaced(ray, server):
+@pytest.mark.parametrize(("server", "servers"), [("async", SERVERS), ("ssp", 1)])
+def test_as_they_come_every_gradient_is_an_update_and_a_lost_worker_is_replaced(
+    ray, server, servers
+):
     algorithm, env = a2c(hidden=(8,)), shoal.make("mpe/simple_spread")
-    with program_of(algorithm, env, server=server, staleness=1) as program:
+    with program_of(algorithm, env, server=server, servers=servers, staleness=1) as program:
         state = program.init(jax.random.key(1)[None])
         state, sums, last = program.run(state, 6)
         os.kill(program.crew.pids[0], signal.SIGKILL)
@@ -138,7 +148,7 @@ class Script(Crew):
 
 def take(pushes, version):
     keys = jax.random.split(jax.random.key(0), len(pushes.crew))
-    return pushes.next(version, [], keys, np.float32(0))
+    return pushes.next(version, ["weights"], keys, np.float32(0))
 
 
 def test_staleness_reaches_its_bound_and_never_passes_it():
@@ -160,8 +170,8 @@ def test_a_synchronous_server_does_not_wait_for_its_backups():
     crew = Script(4, [2, 0, 3, 1, 0, 1, 2])
     pushes = Pushes(crew)
     keys = jax.random.split(jax.random.key(0), 4)
-    first = pushes.first(3, 0, [], keys, np.float32(0))
+    first = pushes.first(3, 0, ["weights"], keys, np.float32(0))
     assert [p.pushed.gradient[0][0] for p in first] == [2, 0, 3]
-    second = pushes.first(3, 1, [], keys, np.float32(0))
+    second = pushes.first(3, 1, ["weights"], keys, np.float32(0))
     assert [p.pushed.gradient[0][0] for p in second] == [0, 1, 2]
     assert pushes.dropped == 1

@@ -69,10 +69,13 @@ class Train(Settings):
     come (async), or as they come but none too far ahead (ssp); none: workers send what they saw."""
     staleness: Natural = 4
     """Updates that a worker of ssp may be ahead of the slowest, or that a sample may be behind."""
+    servers: Count = 1
+    """Servers that share out the parameters, each in a process of its own; 1: who runs the run."""
     backups: Natural = 0
     """Workers that a synchronous server does not wait for."""
     coordinators: Natural = 0
-    """Coordinators between the server and its workers, which add up gradients; 0: none."""
+    """Coordinators between whoever learns and its workers, each of which asks a group of them and
+    answers for all: with what they saw, or the mean of their gradients; 0: none."""
     address: str = ""
     """HOST:PORT of a Ray cluster; without it one is started on this machine."""
     deadline: Positive = 60.0

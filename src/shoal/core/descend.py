@@ -92,8 +92,13 @@ def apply_gradient(
     learning_rate: Float[Array, ""] | float,
     max_grad_norm: Float[Array, ""] | float = math.inf,
     frozen: Frozen | None = None,
+    squares: Mapping[str, Float[Array, "G"]] | None = None,
 ) -> tuple[Params, Optimizers, dict[str, Array]]:
-    """The second half of `descend`, for gradients that no loss gave (evolution strategies)."""
+    """The second half of `descend`, for gradients that no loss gave (evolution strategies).
+
+    `squares` are the sums of squares of each network's gradient, by group, where `grads` are a part
+    of it: what is clipped and checked is always the whole.
+    """
     stepped, moved, norms = dict(params), dict(optimizers), {}
     for network, optimizer in optimizers.items():
         stepped[network], moved[network], norm = _apply(
@@ -103,6 +108,7 @@ def apply_gradient(
             learning_rate,
             max_grad_norm,
             (frozen or {}).get(network, False),
+            None if squares is None else squares[network],
         )
         norms["grad_norm" if len(optimizers) == 1 else f"{network}_grad_norm"] = norm
     return stepped, moved, norms
@@ -115,11 +121,12 @@ def _apply(
     learning_rate: Float[Array, ""] | float,
     max_grad_norm: Float[Array, ""] | float,
     frozen: Bool[Array, "G"] | bool,
+    squares: Float[Array, "G"] | None,
 ) -> tuple[Any, Optimizer, Float[Array, ""]]:
     """One network's step; also the root of the mean square of its groups' norms."""
     groups = len(optimizer.skipped)
     old, gradient = rows_of(params, groups), rows_of(grads, groups)
-    norm = jnp.sqrt((gradient**2).sum(1))
+    norm = jnp.sqrt((gradient**2).sum(1) if squares is None else squares)
     finite, awake = jnp.isfinite(norm), ~jnp.asarray(frozen)
     moves = finite & awake
     clipped = gradient * jnp.minimum(1.0, max_grad_norm / jnp.maximum(norm, 1e-8))[:, None]

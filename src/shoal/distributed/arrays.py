@@ -41,6 +41,11 @@ def size(packed: Packed) -> int:
     return sum((x.data if isinstance(x, KeyData) else x).nbytes for x in packed)
 
 
+def num_bytes(shapes: Any) -> int:
+    """How many bytes arrays of these shapes are."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(shapes))
+
+
 def _open(x: np.ndarray | KeyData) -> Any:
     if isinstance(x, KeyData):
         return jax.random.wrap_key_data(jnp.asarray(x.data), impl=x.generator)

@@ -1,6 +1,7 @@
 """What a learner's workers are asked for, and when: as they come, or in order."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,11 +26,11 @@ class AsTheyCome:
     was asked. What is more than `staleness` versions old is refused.
 
     Of each worker it holds where its environments are as of its last answer, and as of all that it
-    was asked: references, which stay with Ray.
+    was asked: references, which stay with Ray. `random` packs what a call's randomness comes from.
     """
 
-    def __init__(self, crew: Crew, staleness: int):
-        self.crew, self.staleness, self.refused = crew, staleness, 0
+    def __init__(self, crew: Crew, staleness: int, random: Callable[[PRNGKeyArray], list[Any]]):
+        self.crew, self.staleness, self.refused, self._random = crew, staleness, 0, random
         self._here: list[Any] = [None] * len(crew)
         self._ahead: list[Any] = [None] * len(crew)
         self._version, self._weights, self._asked = -1, None, 0
@@ -50,9 +51,9 @@ class AsTheyCome:
 
     def _ask(self, worker: int, keys: Key[Array, "W"]) -> None:
         self._asked += 1
-        key = jax.random.fold_in(keys[worker], self._asked)
+        own = self._random(jax.random.fold_in(keys[worker], self._asked))
         ask, here, note = self.crew.ask, self._ahead[worker], self._version
-        self._ahead[worker] = ask(worker, "collect", self._weights, here, pair(key), note=note)
+        self._ahead[worker] = ask(worker, "collect", self._weights, here, own, note=note)
 
     def _accept(self, answers: list[Answer]) -> None:
         for answer in answers:
@@ -79,7 +80,7 @@ class InOrder:
         self.crew, self.here, self._method = crew, here, method
         self._calls: list[tuple[Any, ...]] = []
         self._waiting: set[int] = set()  # workers whose call is on its way
-        self._found: dict[int, Any] = {}
+        self._found: dict[int, Answer] = {}
         self._version = 0
 
     @property
@@ -87,14 +88,14 @@ class InOrder:
         """Whether there is something to wait for."""
         return bool(self._calls)
 
-    def ask(self, version: int, weights: Packed, keys: Any, *words: Any) -> None:
-        """Asks all workers. `keys` are each one's, packed."""
-        reference, self._version, self._found = self.crew.put(weights), version, {}
-        self._calls = [(reference, here, own, *words) for here, own in zip(self.here, keys)]
+    def ask(self, version: int, weights: Any, keys: Any, *words: Any) -> None:
+        """Asks all workers. `weights` refers to parameters, `keys` are each one's, packed."""
+        self._version, self._found = version, {}
+        self._calls = [(weights, here, own, *words) for here, own in zip(self.here, keys)]
         self._send()
 
-    def wait(self) -> list[Any]:
-        """What all workers give, in order."""
+    def wait(self) -> list[Answer]:
+        """Those of all workers, in order."""
         while len(self._found) < len(self.crew):
             self._send()
             for answer in self.crew.answers():
@@ -102,7 +103,7 @@ class InOrder:
                 with contextlib.suppress(LookupError):  # lost on its way: it is asked again
                     if not answer.lost:
                         self.here[answer.worker] = self.crew.get(answer.kept)
-                        self._found[answer.worker] = answer.content
+                        self._found[answer.worker] = answer
         self._calls = []
         return [self._found[k] for k in range(len(self.crew))]
 

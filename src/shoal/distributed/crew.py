@@ -7,6 +7,7 @@ A worker that dies, or does not answer in time, is replaced, after a wait that d
 failure in a row, until a budget is used up. A cluster may shrink and grow: who has no room waits.
 """
 
+import math
 import os
 import time
 import uuid
@@ -25,6 +26,8 @@ RESTARTS = 10  # of each worker, on average, in an hour
 LONGEST_WAIT = 60.0  # seconds before a worker is started again
 FIRST = 10  # deadlines that a worker has for its first answer, for which it compiles
 LOOK = 0.2  # seconds between two looks at who is overdue
+LATE = 5.0  # seconds at least, before it is said that a worker is slow
+SLOW = 10  # times as long as its last call took
 
 
 class Ident(NamedTuple):
@@ -44,13 +47,25 @@ class Answer(NamedTuple):
     content: Any
     kept: Any  # a reference to what the worker hands on to its next call
     lost: bool
+    parts: Sequence[Any] = ()  # references to what else it gave, which stays with Ray
+
+
+class Pace(NamedTuple):
+    """How fast a worker is: the seconds that its last call took, or that this one has taken so far
+    where they are more; infinite before its first answer. And how many versions ago it was asked
+    for what it is at."""
+
+    seconds: float
+    lag: int
 
 
 class _Call(NamedTuple):
     ident: Ident
+    version: int
     note: Any
     content: Any  # references
     kept: Any
+    parts: Sequence[Any]
 
 
 class _Member:
@@ -63,18 +78,22 @@ class _Member:
         self.since = 0.0  # when the oldest call began, as far as is known
         self.failures, self.answers = 0, 0  # in a row, of this incarnation
         self.not_before, self.pid = 0.0, 0
+        self.took, self.waited = math.inf, 0.0  # seconds: the last call, and so far the oldest
+        self.mentioned = False  # whether it has been said that the oldest call takes long
 
 
 class Crew:
     """Workers 0 to `count - 1`, made by `make(number, incarnation)`.
 
     `deadline` is in seconds, of time that this process is awake. The first thing that is asked of
-    each incarnation is to make its worker, so that deadlines count once it runs.
+    each incarnation is to make its worker, so that deadlines count once it runs. A call
+    gives so many `parts` besides.
     """
 
-    def __init__(self, ray: Any, make: Any, count: int, deadline: float):
-        self._ray, self._make, self._deadline = ray, make, deadline
+    def __init__(self, ray: Any, make: Any, count: int, deadline: float, parts: int = 0):
+        self._ray, self._make, self._deadline, self._parts = ray, make, deadline, parts
         self.run = uuid.uuid4().hex
+        self.version = 0  # of what is asked for, as whoever asks says
         self._members = [_Member(k) for k in range(count)]
         self._deaths: deque[float] = deque()
         self.answered = self.lost = self.restarts = 0
@@ -94,6 +113,13 @@ class Crew:
         """Of the workers' processes, as of when they showed up."""
         return tuple(m.pid for m in self._members)
 
+    def paces(self) -> list[Pace]:
+        """Of all workers, as of the last look at them."""
+        return [
+            Pace(max(m.took, m.waited), self.version - m.calls[0].version if m.calls else 0)
+            for m in self._members
+        ]
+
     def free(self, ahead: int = 1) -> list[int]:
         """Workers with fewer than `ahead` calls to answer, those with fewest first."""
         here = [m for m in self._members if m.answers > 0 and len(m.calls) < ahead]
@@ -105,11 +131,12 @@ class Crew:
         member = self._members[worker]
         ident = Ident(self.run, worker, member.incarnation, member.sequence)
         member.sequence += 1
-        call = member.actor.call.options(num_returns=2)
-        content, kept = call.remote(method, ident, *words)
+        parts = 0 if note is _READY else self._parts
+        call = member.actor.call.options(num_returns=2 + parts)
+        content, kept, *others = call.remote(method, ident, *words)
         if not member.calls:
             member.since = awake.now()
-        member.calls.append(_Call(ident, note, content, kept))
+        member.calls.append(_Call(ident, self.version, note, content, kept, others))
         return kept
 
     def answers(self) -> list[Answer]:
@@ -134,7 +161,7 @@ class Crew:
     def _take(self, member: _Member) -> list[Answer]:
         call = member.calls[0]
         try:
-            ident, content = self._ray.get(call.content)
+            ident, content, seconds = self._ray.get(call.content)
         except Exception as error:
             if not gone(self._ray, error):
                 raise raised(error) from error
@@ -149,8 +176,9 @@ class Crew:
             member.pid = content
             return []
         member.failures = 0
+        member.took, member.waited, member.mentioned = seconds, 0.0, False
         self.answered += 1
-        return [Answer(member.number, call.note, content, call.kept, lost=False)]
+        return [Answer(member.number, call.note, content, call.kept, False, call.parts)]
 
     def _overdue(self) -> list[Answer]:
         found: list[Answer] = []
@@ -158,8 +186,16 @@ class Crew:
             if not member.calls or member.calls[0].note is _READY:
                 continue
             allowed = self._deadline * (FIRST if member.answers == 1 else 1)
-            if awake.now() - member.since > allowed:
+            member.waited = awake.now() - member.since
+            if member.waited > allowed:
                 found += self._replace(member, f"did not answer in {allowed:g} s")
+            usual = member.took if member.answers > 1 else self._deadline / SLOW
+            if not member.mentioned and allowed > member.waited > max(LATE, SLOW * usual):
+                member.mentioned = True
+                say(
+                    f"shoal: worker {member.number} has not answered for {member.waited:.0f} s: "
+                    f"it is replaced after {allowed:g} s"
+                )
         patience = max(300.0, FIRST * self._deadline)
         if awake.now() - self._heard > patience:
             raise Failure(f"no worker has answered for {patience:g} s, none could be started")
@@ -181,6 +217,7 @@ class Crew:
         self.restarts += 1
         member.calls.clear()
         member.actor, member.answers = None, 0
+        member.took, member.waited, member.mentioned = math.inf, 0.0, False
         wait = min(2.0**member.failures - 1.0, LONGEST_WAIT)
         member.failures += 1
         member.not_before = now + wait

@@ -18,6 +18,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from shoal.agents.evolution.evolution import Acting, Evolution, EvolutionState
 from shoal.core.algorithm import Trajectory
+from shoal.core.errors import require
 from shoal.core.running_statistics import Moments
 from shoal.distributed.arrays import ONE, Packed, pack, size, unpack
 from shoal.distributed.cluster import LEAST_STORE
@@ -132,6 +133,11 @@ class EvolutionProgram(DistantProgram):
 
     def __init__(self, learners: Any, env: Any, config: Any):
         super().__init__(learners, env, config)
+        require(
+            not config.coordinators,
+            f"{config.algorithm} is told a few numbers by its workers, of which coordinators could "
+            "spare it none: leave out --coordinators",
+        )
         self.algorithm.check_devices(config.num_envs, 1)
         self._part = Part(self.algorithm, env, config)
         self._parts = parts_of(self.algorithm.population)
@@ -142,6 +148,10 @@ class EvolutionProgram(DistantProgram):
     @property
     def store(self) -> int:
         return LEAST_STORE
+
+    @property
+    def calls(self) -> int:
+        return self._parts
 
     def begin(self, state: DistantState) -> None:
         """Waits for the workers: what is measured afterwards is no start."""

@@ -6,6 +6,7 @@ The trainer runs it as it runs any other: it saves, evaluates, stops and resumes
 import abc
 import contextlib
 import dataclasses
+import itertools
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +23,14 @@ from shoal.core.algorithm import Algorithm, AlgState, Policy
 from shoal.core.errors import require
 from shoal.distributed.arrays import pack, unpack
 from shoal.distributed.cluster import cluster
-from shoal.distributed.crew import Crew, actor
+from shoal.distributed.crew import Crew, Pace, actor
 from shoal.distributed.share import share_of
+from shoal.distributed.tree import groups
 from shoal.distributed.worker import Worker
 from shoal.envs.host.world import World
 from shoal.runs.config import Config
 
+MOST_SHOWN = 8  # workers that have columns of their own
 Metrics = dict[str, Any]
 P = TypeVar("P", bound="DistantProgram")
 
@@ -82,9 +85,7 @@ class DistantProgram(abc.ABC):
         """Connects to the cluster, or starts it. Raises `UserError` where that cannot be."""
         if self._ray is None:
             config = self.config
-            self._ray = self._held.enter_context(
-                cluster(config.address, config.workers, self.store)
-            )
+            self._ray = self._held.enter_context(cluster(config.address, self.cpus, self.store))
 
     @property
     def crew(self) -> Crew:
@@ -95,9 +96,25 @@ class DistantProgram(abc.ABC):
             words = (config.to_json(), os.getcwd(), *self.told)
             cpus = 0 if config.coordinators else 1  # who coordinates others needs none
             make = lambda number, incarnation: actor(ray, self.worker, words, cpus)  # noqa: E731
-            self._crew = Crew(ray, make, self.members, config.deadline)
+            self._crew = Crew(ray, make, self.members, config.deadline, self.parts)
             self._held.callback(self._crew.close)
         return self._crew
+
+    def dismiss(self) -> None:
+        """Ends all workers; others are started when they are needed."""
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
+
+    @property
+    def cpus(self) -> int:
+        """How many processes have work of their own."""
+        return self.config.workers
+
+    @property
+    def parts(self) -> int:
+        """How many things a worker's answer leaves with Ray, besides where its environments are."""
+        return 0
 
     @property
     def members(self) -> int:
@@ -140,10 +157,12 @@ class DistantProgram(abc.ABC):
         """Makes that many updates. Also returns, `[1]` each, the metrics' sums, which go on from
         `sums`, and last values. No updates: starts the workers."""
         if not updates:
+            self.crew.version = int(state.updates)
             self.begin(state)
             return state, {}, {}
         total, last = {name: x[0] for name, x in (sums or {}).items()}, {}
         for _ in range(updates):
+            self.crew.version = int(state.updates)
             state, metrics = self.update(state)
             last = jax.tree.map(np.asarray, metrics)
             total = {n: np.asarray(total.get(n, 0), x.dtype) + x for n, x in last.items()}
@@ -186,7 +205,14 @@ class DistantProgram(abc.ABC):
         now = time.monotonic()
         share = self._waited / max(now - self._since, 1e-9)
         self._waited, self._since = 0.0, now
-        return {"idle": share, "workers": float(len(self.crew.present))}
+        steps = self.config.num_envs * self.config.unroll / self.calls
+        there = {"idle": share, "workers": float(len(self.crew.present))}
+        return there | told(self.crew.paces(), steps)
+
+    @property
+    def calls(self) -> int:
+        """Calls of workers that together make the steps of `num_envs` environments."""
+        return self.members
 
     def progress(self, state: DistantState) -> np.float32:
         """The share of training that is done."""
@@ -205,9 +231,23 @@ class CollectingProgram(DistantProgram):
             f"such as {(num_envs + 1) * config.workers}",
         )
         self.algorithm.check_devices(config.num_envs, config.workers)
-        self.told = (num_envs,)
+        self.group = config.workers // (config.coordinators or config.workers)
+        self.told = (num_envs, self.group) if config.coordinators else (num_envs,)
         self.share = share_of(self.algorithm, env, num_envs, config.unroll)
         self.here: list[Any] = []  # where environments are, of workers that are asked in order
+
+    @property
+    def members(self) -> int:
+        return self.config.coordinators or self.config.workers
+
+    def grouped(self, things: list[Any]) -> list[Any]:
+        """What there is of each worker, as those are told who answer here."""
+        count = self.config.coordinators
+        return groups(things, count) if count else list(things)
+
+    def whole(self, parts: list[Any]) -> list[Any]:
+        """The inverse of `grouped`."""
+        return [*itertools.chain(*parts)] if self.config.coordinators else list(parts)
 
     def _init(self, key: PRNGKeyArray) -> DistantState:
         state = super()._init(key)
@@ -229,6 +269,24 @@ class CollectingProgram(DistantProgram):
             return state
         loops = [None if loop is None else unpack(self.share.loop, loop) for loop in self.here]
         return dataclasses.replace(state, loops=tuple(loops))
+
+
+def told(paces: Sequence[Pace], steps: float) -> Metrics:
+    """Steps a second of who is slowest and who is fastest while at work on calls of that many
+    steps, 0 for who is not there; and the largest lag of what workers are at. Where there are few
+    workers, of each as well."""
+    rates = [steps / max(pace.seconds, 1e-9) for pace in paces]
+    found = {
+        "slowest_worker": float(np.argmin(rates)),
+        "worker_steps_per_second_min": min(rates),
+        "worker_steps_per_second_max": max(rates),
+        "worker_lag_max": float(max(pace.lag for pace in paces)),
+    }
+    if len(paces) <= MOST_SHOWN:
+        for worker, (rate, pace) in enumerate(zip(rates, paces)):
+            found[f"worker_steps_per_second/{worker}"] = rate
+            found[f"worker_lag/{worker}"] = float(pace.lag)
+    return found
 
 
 @jax.jit

@@ -1,12 +1,12 @@
 """Whose gradient a server takes next, and who may begin another."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-from shoal.distributed.arrays import Packed, size
 from shoal.distributed.collecting import pair
 from shoal.distributed.crew import Crew
 from shoal.distributed.gradients import Pushed
@@ -31,7 +31,7 @@ class Pushes:
 
     def __init__(self, crew: Crew, bound: int | None = None):
         self.crew, self.bound = crew, bound
-        self.dropped = self.pulled_bytes = 0
+        self.dropped = self.pulls = 0
         self._clock = [0] * len(crew)
         self._known: set[int] = set()
         self._here: list[Any] = [None] * len(crew)
@@ -40,9 +40,10 @@ class Pushes:
         self._asked = 0
 
     def next(
-        self, version: int, weights: Packed, keys: Key[Array, "W"], progress: np.float32
+        self, version: int, weights: Sequence[Any], keys: Key[Array, "W"], progress: np.float32
     ) -> Push:
-        """The gradient that comes first, of any version."""
+        """The gradient that comes first, of any version. `weights` are references to what is
+        pulled."""
         ask = self._teller(version, weights, keys, progress)
         while not self._came:
             slowest = self._slowest()
@@ -57,7 +58,7 @@ class Pushes:
         self,
         count: int,
         version: int,
-        weights: Packed,
+        weights: Sequence[Any],
         keys: Key[Array, "W"],
         progress: np.float32,
     ) -> list[Push]:
@@ -75,16 +76,16 @@ class Pushes:
         self.dropped += len(found) - count
         return found[:count]
 
-    def _teller(self, version: int, weights: Packed, keys: Any, progress: np.float32) -> Any:
+    def _teller(self, version: int, weights: Sequence[Any], keys: Any, progress: np.float32) -> Any:
         """What asks a worker with these."""
-        reference, weight = self.crew.put(weights), size(weights)
+        first, *others = weights
 
         def ask(worker: int, ahead: int) -> None:
             self._asked += 1
             own = pair(jax.random.fold_in(keys[worker], self._asked))
-            words = (reference, self._here[worker], own, progress)
+            words = (first, self._here[worker], own, progress, *others)
             self.crew.ask(worker, "gradient", *words, note=(version, ahead))
-            self.pulled_bytes += weight
+            self.pulls += 1
 
         return ask
 
@@ -101,7 +102,9 @@ class Pushes:
             self._lost.discard(answer.worker)
             self._here[answer.worker] = answer.kept
             self._clock[answer.worker] += 1
-            self._came.append(Push(Pushed(*answer.content), *answer.note))
+            self._came.append(
+                Push(Pushed(*answer.content)._replace(parts=answer.parts), *answer.note)
+            )
         return lost
 
     def _slowest(self) -> int:

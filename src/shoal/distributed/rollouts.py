@@ -8,24 +8,25 @@ than `staleness` updates behind is refused. Espeholt et al. 2018, arXiv:1802.015
 With `deterministic` there is no chance in it: the samples of an update are those of all workers, in
 order, collected while the update before is learned, so that the lag is 1 always, and a run is that
 of `Stale(algorithm, lag=1)` on as many devices as there are workers.
+
+Coordinators, where there are some, take the place of workers: see `tree`.
 """
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from shoal.agents.stale import Stale
 from shoal.core.algorithm import Algorithm, AlgState, Trajectory
 from shoal.distributed.arrays import pack, unpack
 from shoal.distributed.collecting import IN_FLIGHT, AsTheyCome, InOrder, Sample, pair
 from shoal.distributed.program import CollectingProgram, DistantState, Metrics
-from shoal.distributed.worker import RolloutWorker
+from shoal.distributed.tree import RolloutCoordinator, join
+from shoal.distributed.worker import RolloutWorker, Worker
 
 MOST_LAGS = 8  # in the histogram
 
@@ -33,7 +34,9 @@ MOST_LAGS = 8  # in the histogram
 class RolloutProgram(CollectingProgram):
     """The learner, and what its workers are at."""
 
-    worker = RolloutWorker
+    @property
+    def worker(self) -> type[Worker]:
+        return RolloutCoordinator if self.config.coordinators else RolloutWorker
 
     def __init__(self, learners: Any, env: Any, config: Any):
         super().__init__(learners, env, config)
@@ -48,7 +51,8 @@ class RolloutProgram(CollectingProgram):
 
     @property
     def store(self) -> int:
-        return 2 * IN_FLIGHT * self.config.workers * self.share.num_bytes
+        hops = 2 if self.config.coordinators else 1
+        return hops * 2 * IN_FLIGHT * self.config.workers * self.share.num_bytes
 
     def begin(self, state: DistantState) -> None:
         """Gathers the first samples and compiles: what is measured afterwards is no start."""
@@ -67,7 +71,7 @@ class RolloutProgram(CollectingProgram):
         version = int(state.updates)
         metrics |= totals | self._report([version - s.version for s in samples])
         if self._ordered is not None:
-            self.here = list(self._ordered.here)
+            self.here = self.whole(self._ordered.here)
         return DistantState(algorithm, keys, state.updates + 1, None), metrics
 
     def _gather(self, state: DistantState) -> list[Sample]:
@@ -86,22 +90,31 @@ class RolloutProgram(CollectingProgram):
     def _next(self, state: DistantState) -> list[Sample]:
         """As they come."""
         if self._coming is None:
-            self._coming = AsTheyCome(self.crew, self.config.staleness)
+            self._coming = AsTheyCome(self.crew, self.config.staleness, self._random)
         weights = lambda: pack(self._acting(state.algorithm))  # noqa: E731
         return self._coming.wait(int(state.updates), weights, self.keys(state)[1])
+
+    def _random(self, key: PRNGKeyArray) -> list[Any]:
+        """What the randomness of one call comes from: a worker's, or those of a group."""
+        if not self.config.coordinators:
+            return pair(key)
+        return [pair(own) for own in jax.random.split(key, self.group)]
 
     def _in_order(self, state: DistantState) -> list[Sample]:
         """In order; those of the next update are asked for before this one is learned."""
         version, (keys, keys_collect, _) = int(state.updates), self.keys(state)
         if self._ordered is None:
-            self._ordered = InOrder(self.crew, self.starts(state), "collect")
+            self._ordered = InOrder(self.crew, self.grouped(self.starts(state)), "collect")
         if not self._ordered.asked:
             weights = pack(self._acting(state.algorithm))
-            self._ordered.ask(version - 1, weights, map(pair, keys_collect))
-        samples = [Sample(*found, version=version - 1) for found in self._ordered.wait()]
+            own = self.grouped([pair(key) for key in keys_collect])
+            self._ordered.ask(version - 1, self.crew.put(weights), own)
+        found = self._ordered.wait()
+        samples = [Sample(*answer.content, version=version - 1) for answer in found]
         newest = jax.tree.map(lambda x: x[0], state.algorithm.sent)
         after = self.keys(dataclasses.replace(state, keys=keys))[1]
-        self._ordered.ask(version, pack(newest), map(pair, after))
+        weights = self.crew.put(pack(newest))
+        self._ordered.ask(version, weights, self.grouped([pair(key) for key in after]))
         return samples
 
     def _report(self, lags: list[int]) -> Metrics:
@@ -111,19 +124,5 @@ class RolloutProgram(CollectingProgram):
             counts, most = Counter(lags), min(self.config.staleness, MOST_LAGS)
             found |= {f"lag/{k}": counts[k] / len(lags) for k in range(most + 1)}
             found["refused"], self._coming.refused = self._coming.refused, 0
+        found["messages"] = 2 * (len(lags) + found.get("refused", 0))
         return {name: np.float32(value) for name, value in found.items()}
-
-
-def join(parts: Sequence[Trajectory], progress: Float[Array, ""]) -> Trajectory:
-    """One trajectory of all environments, `[T, B, ...]`, at that share of training."""
-
-    def along(axis: int, pick: Any) -> Any:
-        return jax.tree.map(lambda *xs: jnp.concatenate(xs, axis), *map(pick, parts))
-
-    return Trajectory(
-        along(1, lambda t: t.transitions),
-        along(0, lambda t: t.carry),
-        along(0, lambda t: t.last),
-        along(0, lambda t: t.last_carry),
-        progress,
-    )

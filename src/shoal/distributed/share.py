@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray
 
 from shoal.core.algorithm import Algorithm
 from shoal.core.env import EnvSpec
-from shoal.distributed.arrays import Packed, pack, unpack
+from shoal.distributed.arrays import Packed, num_bytes, pack, unpack
 from shoal.envs.host.world import World
 from shoal.training.learners import make_learner
 from shoal.training.on_device import OnDevice, summarise
@@ -59,8 +59,7 @@ class Share(abc.ABC):
     def _say(self, trajectory: Any) -> None:
         """Keeps what there is to know of the shapes of one."""
         self.shapes, self.trajectory = trajectory, jax.tree.structure(trajectory)
-        leaves = jax.tree.leaves(trajectory)
-        self.num_bytes = sum(x.size * x.dtype.itemsize for x in leaves)
+        self.num_bytes = num_bytes(trajectory)
 
 
 class OnDeviceShare(Share):

@@ -16,7 +16,7 @@ MOST_STEPS = 2**31 - 1  # in a rollout: they are counted in an int32
 MOST_MEMBERS = 1_000_000  # trained together; far more than any memory holds
 Server = Literal["none", "sync", "async", "ssp"]
 # Where a run runs: it may go on elsewhere, and among others.
-WHERE = ("processes", "workers", "coordinators", "address", "deadline")
+WHERE = ("processes", "workers", "servers", "coordinators", "address", "deadline")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Config:
     workers: Natural = 0  # on Ray, that collect for whoever learns; 0: it collects itself
     server: Server = "none"  # of parameters, to which workers send gradients
     staleness: Natural = 4  # updates that a worker may be ahead of the slowest, or a sample behind
+    servers: Count = 1  # that share out the parameters, each in a process of its own
     backups: Natural = 0  # workers that a synchronous server does not wait for
     coordinators: Natural = 0  # between whoever learns and its workers; 0: none
     address: str = ""  # of a cluster; none: one is started here
@@ -118,13 +119,16 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-OF_WORKERS = ("workers", "server", "backups", "coordinators", "address", "deterministic")
+OF_WORKERS = (
+    *("workers", "server", "servers", "backups", "coordinators", "address", "deterministic"),
+)
 
 
 def check_workers(
     *,
     workers: int,
     server: str,
+    servers: int,
     backups: int,
     coordinators: int,
     address: str,
@@ -151,13 +155,22 @@ def check_workers(
         f"backups is {backups}, expected fewer than the {workers} workers, and --server sync",
     )
     require(
+        servers == 1 or served,
+        f"servers is {servers}, and there is no server of parameters: --server sync, async or ssp",
+    )
+    require(
+        servers == 1 or not coordinators,
+        f"coordinators add up gradients for one server, and servers is {servers}: leave out one",
+    )
+    require(
         not (served and deterministic) or (sync and backups == 0),
         "a deterministic server waits for everyone: --server sync, and no backups",
     )
     require(
-        coordinators == 0 or (sync and not backups and workers % coordinators == 0),
+        coordinators == 0
+        or ((sync or not served) and not backups and workers > 0 and workers % coordinators == 0),
         f"coordinators is {coordinators}, expected a number that divides the {workers} workers, "
-        "and --server sync without backups",
+        "and --server sync without backups, or no server",
     )
 
 

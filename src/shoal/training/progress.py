@@ -59,7 +59,7 @@ class Reporter:
         self._entered = 0
         self._stage, self._since = "", time.monotonic()
         self._hint, self._hint_at = "", 0.0
-        self._told: set[str] = set()
+        self._told = {"starting"}  # where lines stay, one that may be of a mistake comes first
         self._last_line = 0.0
         self.begin(0)
 
@@ -137,6 +137,7 @@ class Reporter:
         self._numbers = " · ".join(
             [f"{self._pace.rate:,.0f} steps/s" + (" in all" if self._each else "")]
             + [f"{_words(k)} {row[k]:.2f}" for k in _shown(row) if _is_number(row.get(k))]
+            + _of_workers(row)
         )
         if self._live is None and (last or time.monotonic() - self._last_line > LINE_SECONDS):
             self._last_line = time.monotonic()
@@ -174,8 +175,19 @@ def _shown(row: dict[str, Any]) -> list[str]:
     """Of rival teams each one's return: their mean says nothing."""
     teams = [name for name in row if name.startswith("return/")][:TEAMS]
     returns = [*teams, *(f"eval_{name}" for name in teams)] or ["return", "eval_return"]
-    elsewhere = ["lag", "staleness", "idle", "workers"]  # of runs whose workers are on Ray
+    elsewhere = ["lag", "staleness", "idle"]  # of runs whose workers are on Ray
     return [*returns, "eval_nash_conv", "loss", "entropy", *elsewhere]
+
+
+def _of_workers(row: dict[str, Any]) -> list[str]:
+    """Of workers on Ray how many there are, who is slowest and how far behind one of them is."""
+    if "workers" not in row:
+        return []
+    slow, fast = (row[f"worker_steps_per_second_{end}"] for end in ("min", "max"))
+    return [
+        f"workers {row['workers']:.2f}, each {slow:,.0f} (worker {row['slowest_worker']:.0f}) to "
+        f"{fast:,.0f} steps/s, up to {row['worker_lag_max']:.1f} updates behind"
+    ]
 
 
 def _words(name: str) -> str:

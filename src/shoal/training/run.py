@@ -41,7 +41,7 @@ from shoal.training.trainer import Trainer, Watcher
 RUN_SETTINGS = (
     *("total_steps", "num_envs", "unroll", "evaluations", "eval_episodes"),
     *("normalise_observations", "devices", "workers", "server"),
-    *("staleness", "backups", "coordinators", "address", "deadline"),
+    *("staleness", "servers", "backups", "coordinators", "address", "deadline"),
 )
 _SCALED = "normalise_observations"  # a run setting that is a field of algorithms
 

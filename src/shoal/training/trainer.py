@@ -44,6 +44,7 @@ MAX_SKIPPED = 10  # updates in a row without a finite gradient
 Watcher = Callable[[list[Json]], None]  # is shown the members' rows; what it raises ends the run
 WALL_CLOCK = ("seconds", "steps_per_second")  # fields that differ between identical runs
 _EPISODES = ("return", "episode_length")  # what learners report as sums over episodes
+_LAST = ("skipped", "slowest_worker")  # what a row has as of its last update
 
 
 class Diverged(Failure):
@@ -239,7 +240,7 @@ class Trainer:
                 row[name.replace("_sum", "", 1)] = value / episodes if episodes else None
             row["episodes"] = round(episodes * self.config.devices)  # devices report their mean
             for name, value in sums.items():
-                row[name] = float(last[name][k]) if name.startswith("skipped") else value / updates
+                row[name] = float(last[name][k]) if name.startswith(_LAST) else value / updates
             rows.append(row | {"seconds": counters.seconds, "steps_per_second": rate})
         return rows
 

@@ -7,7 +7,7 @@ PPO before its first step has the same gradient, for its ratio is then 1: A2C is
 Mnih et al. 2016, arXiv:1602.01783.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -62,15 +62,21 @@ class A2C(ActorCritic):
         return Gradient(grads, returns, seen), {"loss": value, **metrics}
 
     def apply(
-        self, state: OnPolicyState, gradient: Gradient, progress: Float[Array, ""]
+        self,
+        state: OnPolicyState,
+        gradient: Gradient,
+        progress: Float[Array, ""],
+        squares: Mapping[str, Float[Array, "G"]] | None = None,
     ) -> tuple[OnPolicyState, Metrics]:
-        """One step down a gradient, after that share of training; and its norms."""
+        """One step down a gradient, after that share of training; and its norms. Of parts of both
+        where `squares` has the sums of squares of the whole gradient, by network and group."""
         params, optimizers, norms = apply_gradient(
             state.params,
             gradient.params,
             state.optimizers,
             learning_rate=self.rate(progress),
             max_grad_norm=self.max_grad_norm,
+            squares=squares,
         )
         kept = state.kept if gradient.returns is None else state.kept.join(gradient.returns)
         scales = state.scales
