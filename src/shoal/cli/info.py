@@ -43,6 +43,16 @@ def _algorithm(name: str) -> None:
     for preset, settings in presets.tables(name).items():
         print(f"\npreset '{preset}':")
         _settings(settings)
+    if name in registry.ALGORITHMS:
+        _metrics(name)
+
+
+def _metrics(name: str) -> None:
+    from shoal.training.metrics import EVERY_ROW, MEANINGS, logged
+
+    print("\nmetrics, in metrics.jsonl:")
+    for metric, meaning in (EVERY_ROW | {m: MEANINGS[m] for m in logged(name)}).items():
+        print(f"  {metric:<34}{meaning}")
 
 
 def _environment(name: str) -> None:
