@@ -29,15 +29,25 @@ class Pursuit(ParticleWorld):
     """A world of predators and prey among obstacles: how many, how large and how fast."""
 
     num_good: Count = eqx.field(static=True, default=1)
+    """Prey."""
     num_adversaries: Count = eqx.field(static=True, default=3)
+    """Predators."""
     num_obstacles: Natural = eqx.field(static=True, default=2)
+    """Fixed discs."""
     agent_size: Positive = 0.05
+    """Radius of a prey, in world units."""
     agent_acceleration: Positive = 4.0
+    """Acceleration of a prey's full move, in world units a second squared."""
     agent_max_speed: Positive = 1.3
+    """Top speed of a prey, in world units a second."""
     adversary_size: Positive = 0.075
+    """Radius of a predator, in world units."""
     adversary_acceleration: Positive = 3.0
+    """Acceleration of a predator's full move, in world units a second squared."""
     adversary_max_speed: Positive = 1.0
+    """Top speed of a predator, in world units a second."""
     obstacle_size: Positive = 0.2
+    """Radius of an obstacle, in world units."""
 
     spread = 0.9
 
