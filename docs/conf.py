@@ -1,7 +1,16 @@
-"""Sphinx configuration: MyST pages, and an API reference read from the docstrings."""
+"""Sphinx configuration: MyST pages, pages of all that the registry names, and an API reference read
+from the docstrings."""
 
 import re
+import sys
+from html.parser import HTMLParser
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from sphinx.errors import SphinxError
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 
 project = "Shoal"
 author = "The Shoal authors"
@@ -13,12 +22,17 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
+    "mathml",
 ]
+html_math_renderer = "mathml"
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build/html"]  # generated API pages lie in _build/api
+html_extra_path = ["_build/extra"]  # episodes that play
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 templates_path = ["_templates"]
+highlight_language = "text"
 nitpicky = False
 
 autosummary_generate = True
@@ -29,6 +43,10 @@ autodoc_typehints = "signature"
 add_module_names = False
 default_role = "code"
 napoleon_numpy_docstring = False
+napoleon_custom_sections = [
+    *("When to use it", "What breaks it", "Observation", "Actions", "Reward"),
+    ("Metrics", "params_style"),
+]
 
 html_theme = "furo"
 html_title = "Shoal"
@@ -72,7 +90,75 @@ def _short_types(app, what, name, obj, options, signature, returns):
     return tuple(s and s.replace("jaxlib._jax.Array", "Array") for s in (signature, returns))
 
 
+def _name_limits():
+    """Types that say what a number may be have names: `Positive`, not what that is short for."""
+    from generate.markdown import LIMITS
+    from sphinx.util import typing
+
+    spell = typing.stringify_annotation
+
+    def short(annotation, *args, **kwargs):
+        try:
+            return LIMITS[annotation]
+        except (KeyError, TypeError):  # not every annotation has a hash
+            return spell(annotation, *args, **kwargs)
+
+    for module in list(sys.modules.values()):
+        if getattr(module, "stringify_annotation", None) is spell:
+            module.stringify_annotation = short
+
+
+class _Requests(HTMLParser):
+    """What a page loads by itself from another host."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        said = dict(attrs)
+        links = [said.get("src")]
+        if tag == "link" and said.get("rel") not in ("canonical", "author", "license"):
+            links.append(said.get("href"))
+        self.found += [link for link in links if re.match(r"(https?:)?//", link or "")]
+
+
+def _check_requests(app, error):
+    """The pages need no network: fails where one loads anything from another host."""
+    if error or app.builder.name != "html":
+        return
+    for file in Path(app.outdir).rglob("*.html"):
+        page = _Requests()
+        page.feed(file.read_text())
+        if page.found:
+            raise SphinxError(f"{file} loads {', '.join(page.found)}")
+    for file in Path(app.outdir).rglob("*.css"):
+        if found := re.findall(
+            r"(?:url\(|@import) *['\"]?(?:https?:)?//[^)'\"]+", file.read_text()
+        ):
+            raise SphinxError(f"{file} loads {', '.join(found)}")
+
+
+def _generate(app):
+    import generate
+
+    generate.write()
+
+
+def _complete(app, name, source):
+    """Pages of suites end with what follows from the code."""
+    folder, _, suite = name.partition("/")
+    if folder == "suites" and suite != "index":
+        from generate import suites
+
+        source[0] += "\n" + suites.end(suite)
+
+
 def setup(app):
     """Docstrings are rewritten before napoleon reads their sections."""
+    app.connect("builder-inited", _generate, priority=100)
+    app.connect("source-read", _complete)
     app.connect("autodoc-process-docstring", _as_rst, priority=100)
     app.connect("autodoc-process-signature", _short_types)
+    app.connect("build-finished", _check_requests)
+    _name_limits()
