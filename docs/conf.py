@@ -1,6 +1,7 @@
 """Sphinx configuration: MyST pages, pages of all that the registry names, and an API reference read
 from the docstrings."""
 
+import os
 import re
 import sys
 from html.parser import HTMLParser
@@ -10,7 +11,10 @@ from pathlib import Path
 from sphinx.errors import SphinxError
 
 HERE = Path(__file__).parent
+EXTRA = HERE / "_build" / "extra"  # episodes that play
+EXTRA.mkdir(parents=True, exist_ok=True)
 sys.path.insert(0, str(HERE))
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 project = "Shoal"
 author = "The Shoal authors"
@@ -28,7 +32,7 @@ html_math_renderer = "mathml"
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build/html"]  # generated API pages lie in _build/api
-html_extra_path = ["_build/extra"]  # episodes that play
+html_extra_path = [str(EXTRA)]
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 templates_path = ["_templates"]
@@ -103,8 +107,8 @@ def _name_limits():
         except (KeyError, TypeError):  # not every annotation has a hash
             return spell(annotation, *args, **kwargs)
 
-    for module in list(sys.modules.values()):
-        if getattr(module, "stringify_annotation", None) is spell:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("sphinx.") and vars(module).get("stringify_annotation") is spell:
             module.stringify_annotation = short
 
 

@@ -4,7 +4,7 @@ stay the same are not touched."""
 from pathlib import Path
 from types import ModuleType
 
-from generate import algorithms, environments, replays
+from generate import algorithms, curves, environments, replays
 from shoal.registry import ALGORITHMS, ENVIRONMENTS
 
 DOCS = Path(__file__).parents[1]
@@ -14,6 +14,7 @@ def write() -> None:
     """All pages, episodes and pictures."""
     files = {environments.file_name(name): name for name in ENVIRONMENTS}
     replays.save(files)
+    curves.save()
     _pages("algorithms", {name: name for name in ALGORITHMS}, algorithms)
     _pages("environments", files, environments)
 

@@ -6,7 +6,7 @@ import inspect
 
 import jax
 
-from generate import results
+from generate import curves, results
 from generate.cache import BUILD, kept, source
 from generate.markdown import fields, prose, sections, table
 from shoal import registry
@@ -71,6 +71,7 @@ def page(name: str) -> str:
         _presets(name),
         _metrics(name),
         _results(name),
+        curves.section(name),
         f"## In the code\n\n{{py:mod}}`{module.__name__}`",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
-from PIL import Image
+from PIL import Image, ImageOps
 
 import shoal
 from generate.cache import BUILD, kept, source
@@ -56,7 +56,7 @@ def moments(recording: Recording) -> Image.Image:
     pictures, names = recording.episodes[0].pictures, short_names(recording.agents)
     last = len(pictures) - 1
     chosen = [pictures[t] for t in dict.fromkeys((0, last // 2, last))]
-    images = [draw_picture(p, SIZE, names=names) for p in chosen]
+    images = [ImageOps.expand(draw_picture(p, SIZE, names=names), 1, "#d0d7de") for p in chosen]
     width = sum(image.width for image in images) + GAP * (len(images) - 1)
     whole = Image.new("RGB", (width, max(image.height for image in images)), "white")
     left = 0

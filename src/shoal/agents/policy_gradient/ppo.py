@@ -3,7 +3,7 @@ r"""Proximal policy optimization, independent (IPPO) or with a critic of the who
 $$
 \begin{aligned}
 \max\ & E[\min(\rho_i A_i,\ \mathrm{clip}(\rho_i, 1 - \epsilon, 1 + \epsilon)\, A_i)]
-        - c_v\, E[(V - R)^2] + c_e\, E[H(\pi)] \\
+  - c_v\, E[(V - R)^2] + c_e\, E[H(\pi)] \\
 & \rho_i = \frac{\pi(a_i|o_i)}{\pi^{old}(a_i|o_i)}
 \end{aligned}
 $$
