@@ -4,7 +4,6 @@ from the docstrings."""
 import os
 import re
 import sys
-from html.parser import HTMLParser
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -112,35 +111,18 @@ def _name_limits():
             module.stringify_annotation = short
 
 
-class _Requests(HTMLParser):
-    """What a page loads by itself from another host."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def handle_starttag(self, tag, attrs):
-        said = dict(attrs)
-        links = [said.get("src")]
-        if tag == "link" and said.get("rel") not in ("canonical", "author", "license"):
-            links.append(said.get("href"))
-        self.found += [link for link in links if re.match(r"(https?:)?//", link or "")]
-
-
-def _check_requests(app, error):
-    """The pages need no network: fails where one loads anything from another host."""
+def _check(app, error):
+    """Fails where a page needs another host, or spells out what a number may be."""
     if error or app.builder.name != "html":
         return
-    for file in Path(app.outdir).rglob("*.html"):
-        page = _Requests()
-        page.feed(file.read_text())
-        if page.found:
-            raise SphinxError(f"{file} loads {', '.join(page.found)}")
-    for file in Path(app.outdir).rglob("*.css"):
-        if found := re.findall(
-            r"(?:url\(|@import) *['\"]?(?:https?:)?//[^)'\"]+", file.read_text()
-        ):
+    from generate.hosts import loaded
+
+    for file in (*Path(app.outdir).rglob("*.html"), *Path(app.outdir).rglob("*.css")):
+        text = file.read_text()
+        if found := loaded(text, file.suffix):
             raise SphinxError(f"{file} loads {', '.join(found)}")
+        if "Limits(text" in text and "_modules" not in file.parts:
+            raise SphinxError(f"{file} spells out a type of shoal.core.limits")
 
 
 def _generate(app):
@@ -164,5 +146,5 @@ def setup(app):
     app.connect("source-read", _complete)
     app.connect("autodoc-process-docstring", _as_rst, priority=100)
     app.connect("autodoc-process-signature", _short_types)
-    app.connect("build-finished", _check_requests)
+    app.connect("build-finished", _check)
     _name_limits()

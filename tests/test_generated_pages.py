@@ -15,6 +15,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 sys.path.append(str(DOCS))
 
 from generate import algorithms, environments, results, suites  # noqa: E402
+from generate.hosts import loaded  # noqa: E402
 from generate.markdown import fields, meanings  # noqa: E402
 
 ALGORITHMS = list(dict.fromkeys(e.target for e in registry.ALGORITHMS.values()))
@@ -132,6 +133,33 @@ def test_a_metric_without_a_meaning_is_found():
 
     with pytest.raises(KeyError, match="does not say what unheard_of means"):
         environments.metric_meanings(Measured())
+
+
+@pytest.mark.parametrize(
+    ("ending", "text", "found"),
+    [
+        (".html", '<script src="https://cdn.example/mathjax.js"></script>', 1),
+        (".html", '<link rel="stylesheet" href="//fonts.example/x.css">', 1),
+        (".html", "<style>@font-face { src: url(https://fonts.example/a.woff) }</style>", 1),
+        (".html", '<img src="../_images/a.png"><a href="https://example.org">there</a>', 0),
+        (".html", '<link rel="canonical" href="https://example.org/">', 0),
+        (".css", 'a { background: url("https://example.org/a.png") } @import "//b/c.css";', 2),
+        (".css", "a { background: url(a.png) }", 0),
+    ],
+)
+def test_what_another_host_would_be_asked_for_is_found(ending, text, found):
+    assert len(loaded(text, ending)) == found
+
+
+@pytest.mark.parametrize("formula", [r"\unheardof x", r"a & b", r"\text{a $b$}"])
+def test_a_formula_that_has_no_mathml_is_found(formula):
+    pytest.importorskip("latex2mathml")
+    from mathml import mathml
+
+    with pytest.raises(ValueError, match="has no MathML"):
+        mathml(formula, display=True)
+    equation = mathml(r"\begin{aligned} y &= \arg\max_a Q_a \\ z &= 1 \end{aligned}", display=True)
+    assert equation.count("<mtr>") == 2 and ">argmax<" in equation
 
 
 def test_what_takes_long_is_kept_until_the_code_changes(tmp_path):
