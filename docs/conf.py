@@ -62,7 +62,8 @@ def _as_rst(app, what, name, obj, options, lines):
     text = re.sub(r"(?<![`:\w])`([^`\n]+)`(?=(\w?))", _code, text)
     text = re.sub(r"\$\$(.+?)\$\$", _display, text, flags=re.DOTALL)
     text = re.sub(r"(?<![\w`])\$([^$\n]+)\$", r":math:`\1`", text)
-    lines[:] = text.split("\n")
+    # Of an attribute napoleon takes what stands before a colon in the first line for its type.
+    lines[:] = [*([""] if what == "attribute" else []), *text.split("\n")]
 
 
 def _displayed(lines: list[str]) -> list[str]:
@@ -131,6 +132,12 @@ def _generate(app):
     generate.write()
 
 
+def _fold(app, name, template, context, doctree):
+    """The sidebar opens the branch of its page alone: all others would be in each of the pages."""
+    if whole := context.get("toctree"):
+        context["toctree"] = lambda **kwargs: whole(**kwargs | {"collapse": True})
+
+
 def _complete(app, name, source):
     """Pages of suites end with what follows from the code."""
     folder, _, suite = name.partition("/")
@@ -143,6 +150,7 @@ def _complete(app, name, source):
 def setup(app):
     """Docstrings are rewritten before napoleon reads their sections."""
     app.connect("builder-inited", _generate, priority=100)
+    app.connect("html-page-context", _fold, priority=100)
     app.connect("source-read", _complete)
     app.connect("autodoc-process-docstring", _as_rst, priority=100)
     app.connect("autodoc-process-signature", _short_types)

@@ -4,7 +4,9 @@ import importlib
 import inspect
 import json
 import re
+from collections import Counter
 from itertools import groupby
+from types import ModuleType
 
 from generate import results
 from generate.markdown import entries, fields, prose, sections, table
@@ -35,15 +37,14 @@ def file_name(name: str) -> str:
 def page(name: str) -> str:
     """The whole page."""
     entry, env = registry.ENVIRONMENTS[name], registry.make(name)
-    module = importlib.import_module(entry.target.partition(":")[0])
-    own = module if module.__name__ != "shoal.envs.game.classic" else inspect.getmodule(type(env))
+    summary, about = f"{entry.summary[0].upper()}{entry.summary[1:]}.", sections(type(env))[0]
     said = sections_of(type(env))
     parts = [
         f"# {name}",
-        f"{entry.summary[0].upper()}{entry.summary[1:]}.",
+        summary,
         picture(name),
-        prose(inspect.getdoc(own)),
-        prose(sections(type(env))[0]),
+        prose(inspect.getdoc(_module(entry.target, type(env)))),
+        prose(about) if about != summary else "",
         *(f"## {title}\n\n{prose(said[title])}" for title in ("Observation", "Actions", "Reward")),
         _metrics(env),
         _agents(env),
@@ -112,15 +113,33 @@ def picture(name: str) -> str:
     )
 
 
+def _module(target: str, kind: type) -> ModuleType:
+    """The module that tells of an environment: its own, or where several share one, that of what
+    they are made from."""
+    shared = Counter(e.target.partition(":")[0] for e in registry.ENVIRONMENTS.values())
+    names = (target.partition(":")[0], *(base.__module__ for base in kind.__mro__))
+    return importlib.import_module(next(name for name in names if shared[name] < 2))
+
+
 def _metrics(env: Env) -> str:
+    return f"## Metrics\n\n{_measured(env)}{_assessed(env)}"
+
+
+def _assessed(env: Env) -> str:
+    if type(env).assess is Env.assess:
+        return ""
+    return f"\n\nEvaluations also report, as `eval_...`, {prose(inspect.getdoc(type(env).assess))}"
+
+
+def _measured(env: Env) -> str:
     if not env.spec.metrics:
-        return "## Metrics\n\nNone besides returns."
+        return "None besides returns."
     how = dict(env.spec.metrics)
     rows = [[f"`{m}`", REDUCED[how[m]], prose(text)] for m, text in metric_meanings(env).items()]
     note = (
         "Of each step, reduced over an episode; evaluations report their means as `eval_<metric>`."
     )
-    return f"## Metrics\n\n{note}\n\n{table(['metric', 'of an episode', 'meaning'], rows)}"
+    return f"{note}\n\n{table(['metric', 'of an episode', 'meaning'], rows)}"
 
 
 def _agents(env: Env) -> str:
