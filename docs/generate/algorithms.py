@@ -18,6 +18,7 @@ from shoal.core.env import Env, EnvSpec
 from shoal.core.errors import UserError
 from shoal.core.spaces import Box, Discrete, Factored
 from shoal.nn.mixers import NoMixer
+from shoal.runs.fields import from_fields
 from shoal.training import presets
 from shoal.training.learners import make_learner
 from shoal.training.metrics import EVERY_ROW, MEANINGS, logged
@@ -137,7 +138,7 @@ def _starts(name: str, world: str, continuous: bool) -> bool:
     try:
         algorithm.check(env.spec)
         settings = presets.resolve(name, world, continuous)
-        algo = registry.make_algorithm(name, **settings["algo"])
+        algo = registry.make_algorithm(name, **from_fields(settings["algo"]))
         learner = make_learner(algo, env, settings["num_envs"], settings["unroll"])
         jax.eval_shape(learner.init, jax.random.key(0))
     except UserError:
