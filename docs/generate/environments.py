@@ -107,10 +107,9 @@ def metric_meanings(env: Env) -> dict[str, str]:
 def picture(name: str) -> str:
     """Moments of an episode, and a page that plays it."""
     file = file_name(name)
-    return (
-        f"[![Moments of an episode of {name}](../_build/extra/replays/{file}.png)]"
-        f"(../replays/{file}.html)\n\n[Play an episode](../replays/{file}.html)"
-    )
+    link = f'<a href="../replays/{file}.html">'
+    image = f"![Moments of an episode of {name}](../_build/extra/replays/{file}.png)"
+    return f"{link}{image}</a>\n\n{link}Play an episode</a>"
 
 
 def _module(target: str, kind: type) -> ModuleType:
