@@ -25,6 +25,7 @@ from shoal.core.replay import Replay
 from shoal.core.spaces import Box, Discrete
 from shoal.registry import ALGORITHMS, make_algorithm
 from shoal.runs.checkpoint import load, save
+from shoal.training.metrics import MEANINGS
 from shoal.training.on_device import OnDevice
 from shoal.training.program import Program, stack
 
@@ -176,6 +177,15 @@ def parameters(state) -> list[np.ndarray]:
 
 def differ(a, b) -> float:
     return max(np.abs(x - y).max() for x, y in zip(parameters(a), parameters(b)))
+
+
+@pytest.mark.parametrize("kind", [plain, rich])
+def test_what_it_reports_is_explained(once, kind):
+    sums = {"episodes", "return_sum", "episode_length_sum"}
+    names = {
+        metric.removeprefix("part_0/").removeprefix("part_1/") for metric in once(kind).metrics
+    }
+    assert sums <= names and not names - sums - MEANINGS.keys()
 
 
 @pytest.mark.parametrize("kind", [plain, rich])

@@ -64,6 +64,9 @@ def _algorithm(known: Json) -> None:
         print(f"{known['text']}\n")
     print("hyper-parameters (--algo.FIELD VALUE):")
     _print_fields(known["fields"])
+    if known["metrics"]:
+        print("\nmetrics, in metrics.jsonl:")
+        print("\n".join(rows(known["metrics"].items())))
     for preset, settings in known["presets"].items():
         print(f"\npreset '{preset}':")
         flat = {k: v for k, v in settings.items() if k != "algo"}
@@ -82,8 +85,15 @@ def _algorithm_report(name: str) -> Json:
         "summary": entry.summary,
         "text": (module.__doc__ or "").strip(),  # the idea, the equation, the paper
         "fields": _fields(made, "--algo.", entry.target),
+        "metrics": _metrics(name) if name in registry.ALGORITHMS else {},
         "presets": presets.tables(name),
     }
+
+
+def _metrics(name: str) -> dict[str, str]:
+    from shoal.training.metrics import EVERY_ROW, MEANINGS, logged
+
+    return EVERY_ROW | {metric: MEANINGS[metric] for metric in logged(name)}
 
 
 def _environment(name: str) -> None:

@@ -1,8 +1,12 @@
 r"""COMA: credit each agent for the difference that its own action made.
 
-    A_i = Q_i(s, a) - sum_b pi_i(b|o_i) Q_i(s, (a_-i, b))
-    maximise  E[ log pi_i(a_i|o_i) A_i ] + c_e E[ H(pi_i) ]
-    minimise  E[ (Q_i(s, a) - y_i)^2 ]
+$$
+\begin{aligned}
+A_i &= Q_i(s, a) - \sum_b \pi_i(b|o_i)\, Q_i(s, (a_{-i}, b)) \\
+\max\ & E[\log \pi_i(a_i|o_i)\, A_i] + c_e\, E[H(\pi_i)] \\
+\min\ & E[(Q_i(s, a) - y_i)^2]
+\end{aligned}
+$$
 
 A central critic reads the state and what the others do, and values all of agent i's own actions at
 once; the sum is the counterfactual baseline, which leaves the gradient's expectation as it is. In a
@@ -198,5 +202,13 @@ class CentralCritic(eqx.Module):
 
 
 def coma(**overrides: Any) -> COMA:
-    """COMA. `overrides` are fields of `COMA`."""
+    """COMA. `overrides` are fields of `COMA`.
+
+    When to use it:
+        A lesson in credit assignment, and a reference, with few discrete actions.
+
+    What breaks it:
+        Samples are used once by the actor, and the advantage is as good as the critic of all joint
+        actions: in simple_spread it ended far behind value decomposition after 3,000,000 steps.
+    """
     return COMA(**overrides)

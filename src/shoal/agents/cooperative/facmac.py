@@ -1,8 +1,12 @@
 r"""FACMAC: one value of a team, mixed from each agent's, which all actors climb at once.
 
-    critic    minimise  E[ (Q_tot(s, Q_1(o_1, a_1) .. Q_N(o_N, a_N)) - y)^2 ]
-              with      y = r + gamma Q'_tot(s', Q'_1(o'_1, mu'_1(o'_1)) ..)
-    actors    minimise  E[ -Q_tot(s, Q_1(o_1, mu_1(o_1)) .. Q_N(o_N, mu_N(o_N))) ]
+$$
+\begin{aligned}
+\text{critic:} \quad & \min\ E[(Q_{tot}(s, Q_1(o_1, a_1), \dots, Q_N(o_N, a_N)) - y)^2] \\
+& y = r + \gamma\, Q'_{tot}(s', Q'_1(o'_1, \mu'_1(o'_1)), \dots) \\
+\text{actors:} \quad & \min\ E[-Q_{tot}(s, Q_1(o_1, \mu_1(o_1)), \dots, Q_N(o_N, \mu_N(o_N)))]
+\end{aligned}
+$$
 
 The mixing network is QMIX's, and r the mean of the team's rewards. The gradient is central: where
 MADDPG takes the others' actions from the replay, here every actor answers to what the others would
@@ -124,5 +128,14 @@ def as_one(batch: Experience) -> Experience:
 
 
 def facmac(**overrides: Any) -> FACMAC:
-    """Factored critics and a central gradient. `overrides` are fields of `FACMAC`."""
+    """Factored critics and a central gradient. `overrides` are fields of `FACMAC`.
+
+    When to use it:
+        A team with a common reward: all actors climb its one value at once, given what the others
+        would do now.
+
+    What breaks it:
+        Several teams, or rewards of each agent's own: it is refused where there is more than one
+        team, and learns from the team's mean reward.
+    """
     return FACMAC(**overrides)

@@ -1,8 +1,14 @@
 r"""Joint-action learners: each agent has a value of what all do at once, and a model of the others.
 
-    Q_i(s, a)  <-  Q_i(s, a) + alpha (r_i + gamma max_b EV_i(s', b) - Q_i(s, a)),    a = a_1 .. a_N
-    EV_i(s, a_i) = sum_{a_-i} Q_i(s, a_i, a_-i) prod_{j != i} Pr_j(a_j | s)
-    Pr_j(a_j | s) = C_i(s, j, a_j) / sum_b C_i(s, j, b),    C: how often i saw j do so
+$$
+\begin{aligned}
+Q_i(s, a) &\leftarrow Q_i(s, a) + \alpha\, (r_i + \gamma \max_b EV_i(s', b) - Q_i(s, a)),
+  \quad a = (a_1, \dots, a_N) \\
+EV_i(s, a_i) &= \sum_{a_{-i}} Q_i(s, a_i, a_{-i}) \prod_{j \ne i} Pr_j(a_j|s) \\
+Pr_j(a_j|s) &= C_i(s, j, a_j) / \sum_b C_i(s, j, b),
+  \quad C \text{: how often } i \text{ saw } j \text{ do so}
+\end{aligned}
+$$
 
 Actions are drawn from a softmax of EV, at a temperature that falls. That comes to rest at an
 equilibrium, which need not be the best one. Optimistic exploration goes by MaxQ, what an action is
@@ -241,5 +247,14 @@ def _policy(state: JALState, values: Array, temperature: Array) -> Boltzmann:
 
 
 def jal(**overrides: Any) -> JAL:
-    """Joint-action learners. `overrides` are fields of `JAL`."""
+    """Joint-action learners. `overrides` are fields of `JAL`.
+
+    When to use it:
+        A lesson, and a reference, in games of a few agents, actions and distinct observations:
+        nothing is approximated.
+
+    What breaks it:
+        Observations that never repeat, since a state is met again to the last digit only, and many
+        agents or actions: tables of all joint actions that are too large are refused.
+    """
     return JAL(**overrides)

@@ -1,15 +1,20 @@
 r"""MAAC: soft actor-critic whose central critic attends to the other agents.
 
-    critic    minimise  E[ (Q_i(o, a) - y_i)^2 ]
-              with      y_i = r_i + gamma E[ Q'_i(o', a') - alpha log pi_i(a'_i|o'_i) ]
-    actor     climb     E[ grad log pi_i(a_i|o_i) (Q_i(o, a) - b_i - alpha log pi_i(a_i|o_i)) ]
-              with      b_i = sum_c pi_i(c|o_i) Q_i(o, (a_-i, c))
+$$
+\begin{aligned}
+\text{critic:} \quad & \min\ E[(Q_i(o, a) - y_i)^2] \\
+& y_i = r_i + \gamma\, E[Q'_i(o', a') - \alpha \log \pi_i(a'_i|o'_i)] \\
+\text{actor:} \quad & \text{climb } E[\nabla \log \pi_i(a_i|o_i)\,
+  (Q_i(o, a) - b_i - \alpha \log \pi_i(a_i|o_i))] \\
+& b_i = \sum_c \pi_i(c|o_i)\, Q_i(o, (a_{-i}, c))
+\end{aligned}
+$$
 
 with observations and, in the critic's loss, actions from a replay; all other actions are drawn from
 the policies. The critic values all of agent i's own actions at once, given those of the others: so
 the mean over a_i is summed here and not sampled, as the gradient of
 
-    sum_c pi_i(c|o_i) (Q_i(o, (a_-i, c)) - alpha log pi_i(c|o_i)).
+$$\sum_c \pi_i(c|o_i)\, (Q_i(o, (a_{-i}, c)) - \alpha \log \pi_i(c|o_i)).$$
 
 The baseline b_i makes samples of a_i less noisy; in the sum it changes nothing, for it is the same
 for all c. With attention what is read of the others does not grow with their number; without it
@@ -76,5 +81,14 @@ class MAAC(SAC):
 
 
 def maac(**overrides: Any) -> MAAC:
-    """MAAC. `overrides` are fields of `MAAC`."""
+    """MAAC. `overrides` are fields of `MAAC`.
+
+    When to use it:
+        A team, or mixed interests, of many agents with discrete actions and no global state: what a
+        critic reads of the others does not grow with their number.
+
+    What breaks it:
+        Attention must be learned: few samples, or two agents, for which `--algo.critic global`
+        reads the same with less.
+    """
     return MAAC(**overrides)

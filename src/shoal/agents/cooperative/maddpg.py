@@ -1,9 +1,13 @@
 r"""Multi-agent deterministic policy gradient: central critics in training, and actors that see what
 their own agent sees.
 
-    critic    minimise  E[ sum_k (Q_i,k(s, a_1 .. a_N) - y_i)^2 ]
-              with      y_i = r_i + gamma min_k Q'_i,k(s', a'_1 .. a'_N),    a'_j = mu'_j(o'_j)
-    actor     minimise  E[ -Q_i,1(s, a_1 .. mu_i(o_i) .. a_N) ]
+$$
+\begin{aligned}
+\text{critic:} \quad & \min\ E\Big[\sum_k (Q_{i,k}(s, a_1, \dots, a_N) - y_i)^2\Big] \\
+& y_i = r_i + \gamma \min_k Q'_{i,k}(s', a'_1, \dots, a'_N), \quad a'_j = \mu'_j(o'_j) \\
+\text{actor:} \quad & \min\ E[-Q_{i,1}(s, a_1, \dots, \mu_i(o_i), \dots, a_N)]
+\end{aligned}
+$$
 
 from a replay that the actors have filled, with slow copies Q' and mu'. Each agent has a value of
 its own reward, so that interests may differ. Everyone's next action is of the slow actors, and what
@@ -73,15 +77,38 @@ class MADDPG(DDPG):
 
 
 def maddpg(**overrides: Any) -> MADDPG:
-    """Critics of the state and of everyone's actions. `overrides` are fields of `MADDPG`."""
+    """Critics of the state and of everyone's actions. `overrides` are fields of `MADDPG`.
+
+    When to use it:
+        Mixed interests or a team, and a simulator that shows its state in training: each agent has
+        a value of its own reward. `--algo.sharing independent` is the paper's.
+
+    What breaks it:
+        One critic promises too much and the actor climbs it; see `matd3`. Critics read everyone's
+        action, so that their input grows with N.
+    """
     return MADDPG(**{"critic": "global", **overrides})
 
 
 def matd3(**overrides: Any) -> MADDPG:
-    """MADDPG with what TD3 adds to DDPG. `overrides` are fields of `MADDPG`."""
+    """MADDPG with what TD3 adds to DDPG. `overrides` are fields of `MADDPG`.
+
+    When to use it:
+        As `maddpg`, where one critic promises too much.
+
+    What breaks it:
+        The lower of two values can promise too little; the actor takes every second step only.
+    """
     return MADDPG(**{"critic": "global", **TD3, **overrides})
 
 
 def iddpg(**overrides: Any) -> MADDPG:
-    """Critics of what the agent sees and does itself. `overrides` are fields of `MADDPG`."""
+    """Critics of what the agent sees and does itself. `overrides` are fields of `MADDPG`.
+
+    When to use it:
+        A reference for what central critics add; DDPG for discrete actions.
+
+    What breaks it:
+        The others learn too, so that the replay of what the environment answered grows stale.
+    """
     return MADDPG(**{"critic": "local", **overrides})

@@ -1,7 +1,11 @@
 r"""PQN: Q-learning without a replay and without target networks, from many environments at once.
 
-    minimise  E[ (Q(o_t, a_t) - G_t)^2 ] / 2
-    with      G_t = r_t + gamma ((1 - lambda) max_a Q(o_{t+1}, a) + lambda G_{t+1})
+$$
+\begin{aligned}
+\min\ & E[(Q(o_t, a_t) - G_t)^2] / 2 \\
+& G_t = r_t + \gamma\, ((1 - \lambda) \max_a Q(o_{t+1}, a) + \lambda\, G_{t+1})
+\end{aligned}
+$$
 
 over each rollout, a few times, and then the rollout is forgotten. Layer norm does what a target
 network does for others: it bounds how far values can run away. For a team Q is the sum of its
@@ -161,10 +165,27 @@ class PQN(Exploring, Rollouts):
 
 
 def pqn_vdn(**overrides: Any) -> PQN:
-    """PQN of the sum of a team's values. `overrides` are fields of `PQN`."""
+    """PQN of the sum of a team's values. `overrides` are fields of `PQN`.
+
+    When to use it:
+        The same for a team with a common reward: in simple_spread it was ahead of `vdn` after as
+        many steps.
+
+    What breaks it:
+        Few environments at once; and, as in `vdn`, values that no sum is.
+    """
     return PQN(**{"mix": "sum", **overrides})
 
 
 def pqn_iql(**overrides: Any) -> PQN:
-    """PQN of each agent from its own reward. `overrides` are fields of `PQN`."""
+    """PQN of each agent from its own reward. `overrides` are fields of `PQN`.
+
+    When to use it:
+        Few discrete actions, and a fast simulator with many environments: no replay to keep, no
+        target network that lags behind.
+
+    What breaks it:
+        Few environments at once, whose rollouts are too much alike; and, as in `iql`, agents that
+        must act together.
+    """
     return PQN(**{"mix": "none", **overrides})

@@ -1,10 +1,13 @@
 r"""QFIX: a thin correction makes a value that is a sum, or monotonic, any of the same best actions.
 
-    minimise  E[ l( Q_tot(s, a) - y ) ]
-    with      y = r + gamma Q'_tot(s', argmax_a Q_1 .. argmax_a Q_N)
-
-    A(s, a) = F(s, Q_1(a_1) .. Q_N(a_N)) - F(s, max Q_1 .. max Q_N) <= 0
-    Q_tot(s, a) = F(s, Q_1(a_1) .. Q_N(a_N)) + w(s, a) A(s, a) + b(s),    w > -1
+$$
+\begin{aligned}
+\min\ & E[l(Q_{tot}(s, a) - y)] \\
+& y = r + \gamma\, Q'_{tot}(s', \arg\max_a Q_1, \dots, \arg\max_a Q_N) \\
+A(s, a) &= F(s, Q_1(a_1), \dots, Q_N(a_N)) - F(s, \max Q_1, \dots, \max Q_N) \le 0 \\
+Q_{tot}(s, a) &= F(s, Q_1(a_1), \dots, Q_N(a_N)) + w(s, a)\, A(s, a) + b(s), \quad w > -1
+\end{aligned}
+$$
 
 F is the fixee: VDN's sum or QMIX's network. Where each agent's action is its best, A is 0 and the
 correction with it; elsewhere w, which reads the joint action, makes it as far below as it must be.
@@ -82,5 +85,14 @@ class QFIX(QMIX):
 
 
 def qfix(**overrides: Any) -> QFIX:
-    """A value decomposition made complete. `overrides` are fields of `QFIX`."""
+    """A value decomposition made complete. `overrides` are fields of `QFIX`.
+
+    When to use it:
+        As `qplex`, with one number for a joint action in place of many. `fixee` says whether VDN's
+        sum or QMIX's network is corrected.
+
+    What breaks it:
+        The correction reads the joint action, which grows with the number of agents, and where
+        their actions are seldom tried it is a guess.
+    """
     return QFIX(**overrides)

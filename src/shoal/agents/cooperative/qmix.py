@@ -1,8 +1,13 @@
 r"""Monotonic value decomposition: a network mixes the agents' values, with weights from the state.
 
-    minimise  E[ l( Q_tot(s, Q_1 .. Q_N) - y ) ]
-    with      y = r + gamma Q'_tot(s', max_a Q'_1 .. max_a Q'_N),    dQ_tot / dQ_i >= 0
-    Q_tot = |W_2(s)|^T elu(|W_1(s)|^T Q + b_1(s)) + v(s)
+$$
+\begin{aligned}
+\min\ & E[l(Q_{tot}(s, Q_1, \dots, Q_N) - y)] \\
+& y = r + \gamma\, Q'_{tot}(s', \max_a Q'_1, \dots, \max_a Q'_N),
+  \quad \partial Q_{tot} / \partial Q_i \ge 0 \\
+Q_{tot} &= |W_2(s)|^\top\, \mathrm{elu}(|W_1(s)|^\top Q + b_1(s)) + v(s)
+\end{aligned}
+$$
 
 The weights are made from the global state by hypernetworks, and are not negative: what is best for
 each agent is then best for the team, whose value is richer than a sum.
@@ -77,5 +82,14 @@ class QMIX(QLearning):
 
 
 def qmix(**overrides: Any) -> QMIX:
-    """Monotonic value decomposition. `overrides` are fields of `QMIX`."""
+    """Monotonic value decomposition. `overrides` are fields of `QMIX`.
+
+    When to use it:
+        As `vdn`, where a sum is too poor and the environment shows a global state: in coop/two_step
+        it learns the 8.
+
+    What breaks it:
+        Values that are not monotonic, where an agent's better action depends on another's: of
+        QTRAN's matrix it cannot say where the 8 is.
+    """
     return QMIX(**overrides)

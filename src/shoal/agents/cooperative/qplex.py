@@ -1,12 +1,16 @@
 r"""QPLEX: duelling networks within a duelling network, for any value of the same best actions.
 
-    minimise  E[ l( Q_tot(s, a) - y ) ]
-    with      y = r + gamma Q'_tot(s', argmax_a Q_1 .. argmax_a Q_N)
-
-    V_i = w_i(s) max_a Q_i + b_i(s),   A_i = w_i(s) (Q_i(a_i) - max_a Q_i) <= 0,   w_i(s) > 0
-    Q_tot(s, a) = sum_i V_i + sum_i lambda_i(s, a) A_i
-                = sum_i (V_i + A_i) + sum_i (lambda_i(s, a) - 1) A_i
-    lambda_i(s, a) = sum_k upsilon_k(s) phi_ik(s) lambda_ik(s, a) > 0
+$$
+\begin{aligned}
+\min\ & E[l(Q_{tot}(s, a) - y)] \\
+& y = r + \gamma\, Q'_{tot}(s', \arg\max_a Q_1, \dots, \arg\max_a Q_N) \\
+V_i &= w_i(s) \max_a Q_i + b_i(s),
+  \quad A_i = w_i(s)\, (Q_i(a_i) - \max_a Q_i) \le 0, \quad w_i(s) > 0 \\
+Q_{tot}(s, a) &= \sum_i V_i + \sum_i \lambda_i(s, a)\, A_i \\
+&= \sum_i (V_i + A_i) + \sum_i (\lambda_i(s, a) - 1)\, A_i \\
+\lambda_i(s, a) &= \sum_k \upsilon_k(s)\, \phi_{ik}(s)\, \lambda_{ik}(s, a) > 0
+\end{aligned}
+$$
 
 All advantages are 0 where each agent's action is its best, and below elsewhere: what is best for
 each agent is best for the team, whatever the weights, which read the joint action. The second sum
@@ -99,5 +103,13 @@ class QPLEX(QLearning):
 
 
 def qplex(**overrides: Any) -> QPLEX:
-    """Duplex duelling value decomposition. `overrides` are fields of `QPLEX`."""
+    """Duplex duelling value decomposition. `overrides` are fields of `QPLEX`.
+
+    When to use it:
+        As `wqmix`: any joint value whose best action is each agent's best can be said.
+
+    What breaks it:
+        More to learn than a sum: in simple_spread one of three seeds was left behind, near what
+        random actions earn, after 3,000,000 steps.
+    """
     return QPLEX(**overrides)

@@ -1,9 +1,14 @@
 r"""QTRAN: learn the joint value freely, and the agents' values so that they are best where it is.
 
-    L_td   = l( Q(s, a) - y ),    y = r + gamma Q'(s', u'),    u = argmax_a Q_1 .. argmax_a Q_N
-    L_opt  = l( sum_i Q_i(u_i) - Q(s, u) + V(s) )
-    L_nopt = l( min( sum_i Q_i(a_i) - Q(s, a) + V(s), 0 ) )
-    minimise  E[ L_td + lambda_opt L_opt + lambda_nopt L_nopt ]
+$$
+\begin{aligned}
+L_{td} &= l(Q(s, a) - y), \quad y = r + \gamma\, Q'(s', u'),
+  \quad u = (\arg\max_a Q_1, \dots, \arg\max_a Q_N) \\
+L_{opt} &= l\Big(\sum_i Q_i(u_i) - Q(s, u) + V(s)\Big) \\
+L_{nopt} &= l\Big(\min\Big(\sum_i Q_i(a_i) - Q(s, a) + V(s),\ 0\Big)\Big) \\
+\min\ & E[L_{td} + \lambda_{opt} L_{opt} + \lambda_{nopt} L_{nopt}]
+\end{aligned}
+$$
 
 The sum of the agents' values, shifted by V(s), is to be the joint value Q at their own best
 actions u, and nowhere below it: then u is best for the team. The last two losses take Q as it is.
@@ -122,5 +127,13 @@ class QTRAN(VDN):
 
 
 def qtran(**overrides: Any) -> QTRAN:
-    """QTRAN-base. `overrides` are fields of `QTRAN`."""
+    """QTRAN-base. `overrides` are fields of `QTRAN`.
+
+    When to use it:
+        As `qplex`, in small games: the joint value is free of any form.
+
+    What breaks it:
+        Large teams, since the joint value must be learned of all joint actions, and the agents'
+        values follow only as well as it is known.
+    """
     return QTRAN(**overrides)

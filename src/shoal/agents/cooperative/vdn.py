@@ -1,7 +1,11 @@
 r"""Value decomposition: the value of a team is the sum of its agents' values.
 
-    minimise  E[ l( sum_i Q_i(o_i, a_i) - y ) ]
-    with      y = r + gamma sum_i Q'_i(o'_i, argmax_a Q_i(o'_i, a))
+$$
+\begin{aligned}
+\min\ & E\Big[l\Big(\sum_i Q_i(o_i, a_i) - y\Big)\Big] \\
+& y = r + \gamma \sum_i Q'_i(o'_i, \arg\max_a Q_i(o'_i, a))
+\end{aligned}
+$$
 
 and r the mean of the team's rewards, so that credit is shared out among the agents by learning
 alone, and each acts on its own values.
@@ -33,5 +37,14 @@ class VDN(QLearning):
 
 
 def vdn(**overrides: Any) -> VDN:
-    """Value decomposition by sums. `overrides` are fields of `QLearning`."""
+    """Value decomposition by sums. `overrides` are fields of `QLearning`.
+
+    When to use it:
+        A team with a common reward and few discrete actions: credit is shared out by learning
+        alone, and no state is needed.
+
+    What breaks it:
+        Values that no sum of the agents' own is: in coop/two_step it learns 7 of 8, and of QTRAN's
+        matrix a sum cannot say where the 8 is.
+    """
     return VDN(**overrides)

@@ -1,11 +1,14 @@
 r"""Weighted QMIX: fit the monotonic value best where the action is good, by a value that is free.
 
-    minimise  E[ w(s, a) l( Q_tot(s, a) - y ) ]  +  E[ l( Q*(s, a) - y ) ]
-    with      y = r + gamma Q*'(s', argmax_a Q_tot(s', a))
-
-    optimistic   w = 1 where Q_tot(s, a) < y,                      otherwise alpha
-    central      w = 1 where y > Q*(s, u) or a = u,                otherwise alpha,
-                 u = argmax_a Q_tot(s, a)
+$$
+\begin{aligned}
+\min\ & E[w(s, a)\, l(Q_{tot}(s, a) - y)] + E[l(Q^*(s, a) - y)] \\
+& y = r + \gamma\, Q^{*\prime}(s', \arg\max_a Q_{tot}(s', a)) \\
+\text{optimistic:} \quad & w = 1 \text{ where } Q_{tot}(s, a) < y, \text{ otherwise } \alpha \\
+\text{central:} \quad & w = 1 \text{ where } y > Q^*(s, u) \text{ or } a = u,
+  \text{ otherwise } \alpha, \quad u = \arg\max_a Q_{tot}(s, a)
+\end{aligned}
+$$
 
 Q_tot is QMIX's; agents act on its utilities. Q* mixes utilities of its own by a network of any
 sign, so that it can say what a monotonic value cannot, and is needed in training alone.
@@ -133,5 +136,14 @@ class WQMIX(QMIX):
 
 
 def wqmix(**overrides: Any) -> WQMIX:
-    """Weighted QMIX. `overrides` are fields of `WQMIX`."""
+    """Weighted QMIX. `overrides` are fields of `WQMIX`.
+
+    When to use it:
+        A team that is punished where one agent alone does the right thing; in simple_spread it was
+        ahead of `qmix` after as many steps.
+
+    What breaks it:
+        Weights that are low let it look away from what is bad: a value of those actions is not
+        learned well. It learns two mixtures, which takes longer than one.
+    """
     return WQMIX(**overrides)

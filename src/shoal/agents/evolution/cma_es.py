@@ -1,11 +1,17 @@
 r"""CMA-ES: a normal distribution of parameters whose whole covariance adapts, and its width.
 
-    m        <-  m + c_m sigma <y>,                  y_j = C^(1/2) z_j,  <y> = sum_j w_j y_j
-    p_sigma  <-  (1 - c_s) p_sigma + sqrt(c_s (2 - c_s) mu_eff) C^(-1/2) <y>
-    sigma    <-  sigma exp( c_s / d_s (norm(p_sigma) / E norm(N(0, I)) - 1) )
-    p_c      <-  (1 - c_c) p_c + h sqrt(c_c (2 - c_c) mu_eff) <y>
-    C        <-  (1 - c_1 - c_mu + (1 - h) c_1 c_c (2 - c_c)) C + c_1 p_c p_c'
-                 + c_mu sum_j w_j y_j y_j'
+$$
+\begin{aligned}
+m &\leftarrow m + c_m \sigma \bar y, \quad y_j = C^{1/2} z_j, \quad \bar y = \sum_j w_j y_j \\
+p_\sigma &\leftarrow (1 - c_\sigma)\, p_\sigma
+  + \sqrt{c_\sigma (2 - c_\sigma)\, \mu_{eff}}\; C^{-1/2}\, \bar y \\
+\sigma &\leftarrow \sigma \exp\Big(\frac{c_\sigma}{d_\sigma}
+  \Big(\frac{|p_\sigma|}{E|N(0, I)|} - 1\Big)\Big) \\
+p_c &\leftarrow (1 - c_c)\, p_c + h \sqrt{c_c (2 - c_c)\, \mu_{eff}}\; \bar y \\
+C &\leftarrow (1 - c_1 - c_\mu + (1 - h)\, c_1 c_c (2 - c_c))\, C + c_1 p_c p_c^\top
+  + c_\mu \sum_j w_j y_j y_j^\top
+\end{aligned}
+$$
 
 where member j plays with m + sigma y_j and w_j is positive for the better half, by rank:
 log((P + 1) / 2) - log rank, scaled to a sum of 1. The constants are those of Hansen 2016, The CMA
@@ -156,5 +162,12 @@ def square_root(matrix: Float[Array, "D D"]) -> Float[Array, "D D"]:
 
 
 def cma_es(**overrides: Any) -> CMAES:
-    """Covariance matrix adaptation. `overrides` are fields of `CMAES`."""
+    """Covariance matrix adaptation. `overrides` are fields of `CMAES`.
+
+    When to use it:
+        As `openai_es`, for small networks whose parameters must change together.
+
+    What breaks it:
+        Networks of many parameters, which are refused: the covariance has a number for each pair.
+    """
     return CMAES(**overrides)

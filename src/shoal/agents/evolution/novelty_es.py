@@ -1,8 +1,13 @@
 r"""Novelty search by evolution strategies: climb towards what has not been done before (NS-ES), or
 towards that and reward at once (NSR-ES), where reward alone leads astray.
 
-    theta  <-  theta + Adam( 1 / (P sigma) sum_j (v n_j + (1 - v) w_j) eps_j  -  lambda theta )
-    N(b)    =  mean distance of b to its k nearest behaviours in an archive
+$$
+\begin{aligned}
+\theta &\leftarrow \theta + \mathrm{Adam}\Big(\frac{1}{P \sigma}
+  \sum_j (v\, n_j + (1 - v)\, w_j)\, \epsilon_j - \lambda \theta\Big) \\
+N(b) &= \text{mean distance of } b \text{ to its } k \text{ nearest behaviours in an archive}
+\end{aligned}
+$$
 
 where n_j and w_j are the centred ranks of member j's novelty N(b_j) and of its return; v is 1 for
 NS-ES and 1/2 for NSR-ES. Conti et al. 2018, arXiv:1712.06560.
@@ -123,10 +128,26 @@ class NoveltyES(OpenAIES):
 
 
 def nses(**overrides: Any) -> NoveltyES:
-    """Novelty alone. `overrides` are fields of `NoveltyES`."""
+    """Novelty alone. `overrides` are fields of `NoveltyES`.
+
+    When to use it:
+        Rewards that lead into a trap: what has not been done before is sought, and reward is
+        ignored.
+
+    What breaks it:
+        Behaviours that say nothing of the task: `behaviour` names the metrics to tell them by, else
+        it is the last observation. Reward comes by chance.
+    """
     return NoveltyES(**{"novelty_weight": 1.0, **overrides})
 
 
 def nsres(**overrides: Any) -> NoveltyES:
-    """Novelty and reward alike. `overrides` are fields of `NoveltyES`."""
+    """Novelty and reward alike. `overrides` are fields of `NoveltyES`.
+
+    When to use it:
+        As `nses`, where reward should count as much as novelty.
+
+    What breaks it:
+        As `nses`; where nothing misleads, half of each step is spent on novelty.
+    """
     return NoveltyES(**{"novelty_weight": 0.5, **overrides})

@@ -1,6 +1,7 @@
 r"""Evolution strategies: try random changes of all parameters, step towards those that paid more.
 
-    theta  <-  theta + Adam( 1 / (P sigma) sum_j w_j eps_j  -  lambda theta ),    eps_j ~ N(0, I)
+$$\theta \leftarrow \theta + \mathrm{Adam}\Big(\frac{1}{P \sigma} \sum_j w_j \epsilon_j
+- \lambda \theta\Big), \qquad \epsilon_j \sim N(0, I)$$
 
 where member j plays with theta + sigma eps_j and w_j is the rank of its return, centred: from -1/2
 for the worst to 1/2 for the best. Members come in pairs, eps and -eps.
@@ -59,5 +60,14 @@ def ranks(fitness: Float[Array, "P G"]) -> Float[Array, "P G"]:
 
 
 def openai_es(**overrides: Any) -> OpenAIES:
-    """Evolution strategies. `overrides` are fields of `OpenAIES`."""
+    """Evolution strategies. `overrides` are fields of `OpenAIES`.
+
+    When to use it:
+        Rewards that are sparse, delayed or of whole episodes alone; many processes, which need send
+        numbers only.
+
+    What breaks it:
+        Large networks and few episodes: a generation tells one number a member. In simple_spread it
+        stays far behind gradients after as many steps.
+    """
     return OpenAIES(**overrides)

@@ -1,8 +1,13 @@
 r"""Separable natural evolution strategy: a normal distribution of parameters, each with a width of
 its own, that climbs the natural gradient of what its members earn.
 
-    mu     <-  mu + eta_mu sigma sum_j u_j z_j
-    sigma  <-  sigma exp( eta_sigma / 2  sum_j u_j (z_j^2 - 1) ),      z_j ~ N(0, I)
+$$
+\begin{aligned}
+\mu &\leftarrow \mu + \eta_\mu\, \sigma \sum_j u_j z_j \\
+\sigma &\leftarrow \sigma \exp\Big(\frac{\eta_\sigma}{2} \sum_j u_j (z_j^2 - 1)\Big),
+  \qquad z_j \sim N(0, I)
+\end{aligned}
+$$
 
 where member j plays with mu + sigma z_j. The utility u_j goes by the rank of its return alone:
 max(0, log(P / 2 + 1) - log rank), scaled to a sum of 1, less 1 / P.
@@ -64,5 +69,12 @@ def utilities(population: int) -> np.ndarray:
 
 
 def snes(**overrides: Any) -> SNES:
-    """Separable natural evolution strategy. `overrides` are fields of `SNES`."""
+    """Separable natural evolution strategy. `overrides` are fields of `SNES`.
+
+    When to use it:
+        As `openai_es`, with widths that adapt and one setting to choose.
+
+    What breaks it:
+        Parameters that must change together: each has a width of its own, but no correlations.
+    """
     return SNES(**overrides)

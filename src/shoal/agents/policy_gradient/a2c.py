@@ -1,7 +1,7 @@
-"""Advantage actor-critic: one gradient step from each rollout; also with a critic of the whole
+r"""Advantage actor-critic: one gradient step from each rollout; also with a critic of the whole
 state (MAA2C), as MAPPO is of PPO.
 
-    maximise  E[ log pi(a_i|o_i) A_i ] - c_v E[(V - R)^2] + c_e E[H(pi)]
+$$\max\ E[\log \pi(a_i|o_i)\, A_i] - c_v\, E[(V - R)^2] + c_e\, E[H(\pi)]$$
 
 PPO before its first step has the same gradient, for its ratio is then 1: A2C is that step alone.
 Mnih et al. 2016, arXiv:1602.01783.
@@ -100,16 +100,39 @@ class A2C(ActorCritic):
 
 
 def a2c(**overrides: Any) -> A2C:
-    """Actor-critic without reuse of samples. `overrides` are fields of `A2C`."""
+    """Actor-critic without reuse of samples. `overrides` are fields of `A2C`.
+
+    When to use it:
+        A reference that is simple and fast, in fast simulators with many environments.
+
+    What breaks it:
+        Each sample is used once: in the particle worlds it ends behind `ippo` after as many steps
+        in most. Steps of an older policy are not corrected; see `impala`.
+    """
     return A2C(**overrides)
 
 
 def maa2c(**overrides: Any) -> A2C:
-    """A2C with one critic of the global state. `overrides` are fields of `A2C`."""
+    """A2C with one critic of the global state. `overrides` are fields of `A2C`.
+
+    When to use it:
+        The same reference for a team whose simulator shows its state in training.
+
+    What breaks it:
+        As `a2c`; and a state that tells nothing of the single agent, as for `mappo`.
+    """
     return A2C(**{"critic": "global", **overrides})
 
 
 def a3c(**overrides: Any) -> A2C:
     """A2C as workers and a server run it: see `shoal.distributed.server`. `overrides` are fields of
-    `A2C`."""
+    `A2C`.
+
+    When to use it:
+        Many processes or machines: workers send gradients to a server of parameters, and `--server`
+        says whether it waits for them.
+
+    What breaks it:
+        Gradients of old parameters: the more workers, the older. Without `--workers` it is `a2c`.
+    """
     return A2C(**overrides)

@@ -1,9 +1,14 @@
 r"""Deep deterministic policy gradient: learn the value of actions, and climb it with a policy that
 draws nothing.
 
-    critic    minimise  E[ sum_k (Q_k(o, a) - y)^2 ]
-              with      y = r + gamma min_k Q'_k(o', mu'(o') + e),    e ~ clip(N(0, s^2), -c, c)
-    actor     minimise  E[ -Q_1(o, mu(o)) ]    at every d-th step
+$$
+\begin{aligned}
+\text{critic:} \quad & \min\ E\Big[\sum_k (Q_k(o, a) - y)^2\Big] \\
+& y = r + \gamma \min_k Q'_k(o', \mu'(o') + \epsilon),
+  \quad \epsilon \sim \mathrm{clip}(N(0, s^2), -c, c) \\
+\text{actor:} \quad & \min\ E[-Q_1(o, \mu(o))] \quad \text{at every } d \text{-th step}
+\end{aligned}
+$$
 
 from a replay that mu and noise have filled, with slow copies Q' and mu'. DDPG has one critic, d = 1
 and s = 0; TD3 has two, d = 2 and s > 0, so that no error of a critic is climbed for long. Every
@@ -154,10 +159,25 @@ TD3 = dict(critics=2, actor_interval=2, target_interval=2, smoothing=0.2)
 
 
 def ddpg(**overrides: Any) -> DDPG:
-    """Deep deterministic policy gradient. `overrides` are fields of `DDPG`."""
+    """Deep deterministic policy gradient. `overrides` are fields of `DDPG`.
+
+    When to use it:
+        A reference for what builds on it; a box of actions and a policy that draws nothing.
+
+    What breaks it:
+        Errors of the one critic are climbed as if they were values; exploration is noise alone.
+        Discrete actions are refused: see `iddpg`.
+    """
     return DDPG(**overrides)
 
 
 def td3(**overrides: Any) -> DDPG:
-    """Twin critics, a delayed actor and smoothed targets. `overrides` are fields of `DDPG`."""
+    """Twin critics, a delayed actor and smoothed targets. `overrides` are fields of `DDPG`.
+
+    When to use it:
+        As `sac`, where a policy that draws nothing is wanted.
+
+    What breaks it:
+        Exploration is noise of one width in each direction. Discrete actions are refused.
+    """
     return DDPG(**{**TD3, **overrides})

@@ -1,7 +1,7 @@
 r"""Heterogeneous-agent PPO and TRPO: agents learn one after the other, each in the light of what
 those before it have become.
 
-    A_i = (prod over j before i of pi_j(a_j|o_j) / pi_j,old(a_j|o_j)) A
+$$A_i = \prod_{j \text{ before } i} \frac{\pi_j(a_j|o_j)}{\pi_j^{old}(a_j|o_j)}\, A$$
 
 is the advantage that agent i learns from, in an order drawn anew for each update: the team's
 advantage of the actions that those before it would now take. So every update of the team is a step
@@ -107,10 +107,27 @@ class HATRPO(TRPO):
 
 
 def happo(**overrides: Any) -> HAPPO:
-    """Heterogeneous-agent PPO. `overrides` are fields of `HAPPO`."""
+    """Heterogeneous-agent PPO. `overrides` are fields of `HAPPO`.
+
+    When to use it:
+        A team of unlike agents, each with parameters of its own. An agent's step allows for the
+        steps of those before it.
+
+    What breaks it:
+        Many agents: an update takes their steps one after another. With shared parameters it is
+        `mappo`, as there is one group, and where interests differ its argument does not hold.
+    """
     return HAPPO(**{"critic": "global", "sharing": "independent", **overrides})
 
 
 def hatrpo(**overrides: Any) -> HATRPO:
-    """Heterogeneous-agent TRPO. `overrides` are fields of `HATRPO`."""
+    """Heterogeneous-agent TRPO. `overrides` are fields of `HATRPO`.
+
+    When to use it:
+        As `happo`, where each step must stay within a trust region and few settings should be
+        chosen.
+
+    What breaks it:
+        As `happo`; a step costs several products with Fisher's matrix for each group of agents.
+    """
     return HATRPO(**{"critic": "global", "sharing": "independent", **overrides})

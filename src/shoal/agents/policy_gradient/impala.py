@@ -1,7 +1,12 @@
 r"""IMPALA's learner: an actor-critic for steps that an older policy made, by V-trace.
 
-    rho_i = min(rho_clip, pi(a_i|o_i) / mu(a_i|o_i))          mu acted, pi learns
-    maximise  E[ rho_i log pi(a_i|o_i) (r + gamma G' - V) ] - c_v E[(V - G)^2] + c_e E[H(pi)]
+$$
+\begin{aligned}
+\rho_i &= \min(\bar\rho,\ \pi(a_i|o_i) / \mu(a_i|o_i))
+  \qquad \mu \text{ acted, } \pi \text{ learns} \\
+\max\ & E[\rho_i \log \pi(a_i|o_i)\, (r + \gamma G' - V)] - c_v\, E[(V - G)^2] + c_e\, E[H(\pi)]
+\end{aligned}
+$$
 
 where V-trace's targets G are values of a policy between mu and pi. Actors may thus be some updates
 behind: their steps weigh less where the policy has moved away from what they did. Where none is
@@ -84,5 +89,14 @@ class IMPALA(A2C):
 
 
 def impala(**overrides: Any) -> IMPALA:
-    """Actor-critic by V-trace. `overrides` are fields of `IMPALA`."""
+    """Actor-critic by V-trace. `overrides` are fields of `IMPALA`.
+
+    When to use it:
+        Actors that are some updates behind the learner, as with `--workers`: V-trace weighs their
+        steps by how likely the new policy makes them.
+
+    What breaks it:
+        Nothing is gained where no actor is behind: it is `a2c` then. A policy that has moved far
+        from the one that acted leaves little weight to learn from.
+    """
     return IMPALA(**overrides)

@@ -1,8 +1,12 @@
 r"""Proximal policy optimization, independent (IPPO) or with a critic of the whole state (MAPPO).
 
-    maximise  E[ min(rho_i A_i, clip(rho_i, 1 - eps, 1 + eps) A_i) ]
-              - c_v E[ (V - R)^2 ] + c_e E[ H(pi) ]
-    with      rho_i = pi(a_i|o_i) / pi_old(a_i|o_i)
+$$
+\begin{aligned}
+\max\ & E[\min(\rho_i A_i,\ \mathrm{clip}(\rho_i, 1 - \epsilon, 1 + \epsilon)\, A_i)]
+  - c_v\, E[(V - R)^2] + c_e\, E[H(\pi)] \\
+& \rho_i = \frac{\pi(a_i|o_i)}{\pi^{old}(a_i|o_i)}
+\end{aligned}
+$$
 
 and generalised advantages A, returns R = A + V. Every agent improves its own policy and treats the
 others as part of the environment; what the critic reads is used in training alone.
@@ -132,10 +136,30 @@ def _groups(params: Params) -> Any:
 
 
 def ippo(**overrides: Any) -> PPO:
-    """PPO with critics that see what the agent sees. `overrides` are fields of `PPO`."""
+    """PPO with critics that see what the agent sees. `overrides` are fields of `PPO`.
+
+    When to use it:
+        One agent, mixed interests, or a team whose members see enough: nothing but each agent's own
+        view is needed. As `ppo` it is the name for one agent.
+
+    What breaks it:
+        What an agent must know of the others and cannot see: in simple_speaker_listener and
+        simple_reference it stays far behind `mappo`. Everyone learns at once, so that the
+        environment changes for each.
+    """
     return PPO(**{"critic": "local", **overrides})
 
 
 def mappo(**overrides: Any) -> PPO:
-    """PPO with one critic of the global state. `overrides` are fields of `PPO`."""
+    """PPO with one critic of the global state. `overrides` are fields of `PPO`.
+
+    When to use it:
+        A team, and a simulator that shows its state in training: the first to try. Policies act on
+        their own views all the same.
+
+    What breaks it:
+        A state that tells the critic nothing of the single agent, such as a swarm's summary: there
+        `critic` should be `both`. Where interests are opposed, the critic's values move with
+        everyone's policies.
+    """
     return PPO(**{"critic": "global", **overrides})

@@ -1,6 +1,6 @@
-"""REINFORCE: make actions likelier by what was earned after them.
+r"""REINFORCE: make actions likelier by what was earned after them.
 
-    maximise  E[ log pi(a_t|o_t) (G_t - b) ] + c_e E[H(pi)],    G_t = sum_k gamma^k r_{t+k}
+$$\max\ E[\log \pi(a_t|o_t)\, (G_t - b)] + c_e\, E[H(\pi)], \qquad G_t = \sum_k \gamma^k r_{t+k}$$
 
 with returns of whole episodes. The baseline b is the mean return of the agent's group in the batch.
 Williams 1992, "Simple statistical gradient-following algorithms for connectionist reinforcement
@@ -55,5 +55,14 @@ class REINFORCE(OnPolicy):
 
 
 def reinforce(**overrides: Any) -> REINFORCE:
-    """Monte Carlo policy gradient. `overrides` are fields of `REINFORCE`."""
+    """Monte Carlo policy gradient. `overrides` are fields of `REINFORCE`.
+
+    When to use it:
+        Short episodes; a lesson, and a reference for what a critic adds.
+
+    What breaks it:
+        Long or noisy episodes, since returns of whole episodes vary with all that was drawn in
+        them. Episodes that do not end within a rollout are not learned from: `unroll` must be at
+        least the horizon.
+    """
     return REINFORCE(**overrides)

@@ -1,9 +1,13 @@
 r"""Soft actor-critic: learn the value of actions and of staying random, and climb it.
 
-    critic    minimise  E[ sum_k (Q_k(o, a) - y)^2 ]
-              with      y = r + gamma E_{a'~pi}[ min_k Q'_k(o', a') - alpha log pi(a'|o') ]
-    actor     minimise  E_{a~pi}[ alpha log pi(a|o) - min_k Q_k(o, a) ]
-    alpha     minimise  alpha (E_{a~pi}[ -log pi(a|o) ] - H)
+$$
+\begin{aligned}
+\text{critic:} \quad & \min\ E\Big[\sum_k (Q_k(o, a) - y)^2\Big] \\
+& y = r + \gamma\, E_{a' \sim \pi}[\min_k Q'_k(o', a') - \alpha \log \pi(a'|o')] \\
+\text{actor:} \quad & \min\ E_{a \sim \pi}[\alpha \log \pi(a|o) - \min_k Q_k(o, a)] \\
+\text{temperature:} \quad & \min\ \alpha\, (E_{a \sim \pi}[-\log \pi(a|o)] - H)
+\end{aligned}
+$$
 
 from a replay, with H the entropy that is aimed at. In a box pi is a squashed normal, and one action
 drawn stands for the expectation; of discrete actions it is the sum over all.
@@ -133,11 +137,29 @@ class SAC(OffPolicyActorCritic):
 
 
 def sac(**overrides: Any) -> SAC:
-    """SAC with critics that see what the agent sees. `overrides` are fields of `SAC`."""
+    """SAC with critics that see what the agent sees. `overrides` are fields of `SAC`.
+
+    When to use it:
+        Continuous actions, and samples that are dearer than computation: it learns from a replay,
+        and explores by the entropy that it is paid for.
+
+    What breaks it:
+        Several choices at once (`Factored` actions), which it does not take. Replay of what others
+        did grows stale where they learn too; a gradient step for each few steps makes it slow in
+        fast simulators.
+    """
     return SAC(**{"critic": "local", **overrides})
 
 
 def masac(**overrides: Any) -> SAC:
     """SAC with critics of the global state and of everyone's actions. `overrides` are fields of
-    `SAC`."""
+    `SAC`.
+
+    When to use it:
+        The same for a team, and a simulator that shows its state in training: after 1,000,000 steps
+        the best of our runs in simple_spread with continuous actions.
+
+    What breaks it:
+        Many agents: critics read everyone's action, so that their input grows with N.
+    """
     return SAC(**{"critic": "global", **overrides})

@@ -1,11 +1,15 @@
 r"""Trust-region policy optimization, and the natural policy gradient, which is its whole step.
 
-    maximise  L(theta) = E[ pi_theta(a|o) / pi_old(a|o) A ]
-    so that   E[ KL(pi_old(.|o) | pi_theta(.|o)) ] <= delta
+$$
+\begin{aligned}
+\max\ & L(\theta) = E\Big[\frac{\pi_\theta(a|o)}{\pi_{old}(a|o)}\, A\Big] \\
+\text{so that}\ & E[KL(\pi_{old}(\cdot|o)\,|\,\pi_\theta(\cdot|o))] \le \delta
+\end{aligned}
+$$
 
 To first order in L and second in the divergence, whose matrix F is Fisher's, the answer is
 
-    theta = theta_old + s sqrt(2 delta / x^T F x) x,    F x = grad L
+$$\theta = \theta_{old} + s \sqrt{\frac{2 \delta}{x^\top F x}}\, x, \qquad F x = \nabla L$$
 
 where conjugate gradients find x from products with F alone. TRPO takes the largest s = 1, 0.8,
 0.8^2, ... at which L has risen and the divergence is within delta; the natural gradient s = 1.
@@ -143,10 +147,27 @@ class TRPO(ActorCritic):
 
 
 def trpo(**overrides: Any) -> TRPO:
-    """Trust-region policy optimization. `overrides` are fields of `TRPO`."""
+    """Trust-region policy optimization. `overrides` are fields of `TRPO`.
+
+    When to use it:
+        One agent, or each for itself, where a step must not go too far: the divergence is bounded,
+        and the step size follows from it.
+
+    What breaks it:
+        Samples are used for one step of the policy, so that PPO learns more from as many. In
+        Pendulum one of three seeds was left behind within 100,000 steps.
+    """
     return TRPO(**overrides)
 
 
 def npg(**overrides: Any) -> TRPO:
-    """The natural policy gradient: whole steps. `overrides` are fields of `TRPO`."""
+    """The natural policy gradient: whole steps. `overrides` are fields of `TRPO`.
+
+    When to use it:
+        A reference for what the line search of `trpo` adds.
+
+    What breaks it:
+        The whole step is taken, whatever it does: where the quadratic model of the divergence is
+        poor, it goes too far.
+    """
     return TRPO(**{"line_search": 0, **overrides})

@@ -60,9 +60,25 @@ class AllocationState(eqx.Module):
 
 
 class Allocation(Env):
-    """N agents bid for M goods. An action is a number in [0, 1] for each good and for keeping
-    money; the purse is split in proportion to `exp(8 a) - 1`. Metric: the last round's welfare as a
-    share of the exact optimum, 0 before that round."""
+    """N agents bid for M goods.
+
+    Observation:
+        Of each good what it is worth to the agent, the logarithm of that over its price, the share
+        that the agent holds and its last action there (4 M numbers); the money that it kept and its
+        utility (2); then, for all alike, the logarithm of each price (M) and the share of rounds
+        that is left (1).
+
+    Actions:
+        A number in [0, 1] for each good and one for keeping money; the purse is split in proportion
+        to `exp(8 a) - 1`.
+
+    Reward:
+        By how much the welfare of this round's division is above that of the last round's, for
+        every agent: the return is the welfare of the last division.
+
+    Metrics:
+        share_of_optimum: The last round's welfare as a share of the exact optimum; 0 before it.
+    """
 
     num_agents: Several = eqx.field(static=True, default=8)
     """How many bid."""

@@ -30,7 +30,19 @@ class RoundState(eqx.Module):
 
 class CommonPayoffGame(Env):
     """A payoff tensor with an axis for each agent, played for some rounds; the end is a true one.
-    Metric: the return as a share of the best one."""
+
+    Observation:
+        The share of rounds that is left, one number, for every agent.
+
+    Actions:
+        One of the agent's own, as many as its axis of the payoffs is long.
+
+    Reward:
+        The cell that all chose, for every agent.
+
+    Metrics:
+        share_of_optimum: The return as a share of the best one.
+    """
 
     name: eqx.AbstractClassVar[str]
 

@@ -37,7 +37,21 @@ class Cover(NamedTuple):
 
 
 class Coverage(SwarmWorld):
-    """Robots in a walled square, each covering a disc."""
+    """Robots in a walled square, each covering a disc.
+
+    Observation:
+        A robot's velocity (2), its distance to the left, lower, right and upper wall (4), then of
+        each of `neighbours` others where it is, how it moves (4) and 1; five zeros where there is
+        none. Lengths are shares of `sight`, speeds of `max_speed`.
+
+    Reward:
+        `1 - local_ratio` times the share of the area that is covered, and `local_ratio` times the
+        area that the robot alone covers, as a share of one robot's area.
+
+    Metrics:
+        covered: Share of the area in somebody's disc, at the end.
+        collisions: Others that a robot touches, mean over robots, summed over steps.
+    """
 
     reach: Positive = eqx.field(static=True, default=0.6)
     """Radius of the disc that a robot covers, in metres."""

@@ -19,10 +19,24 @@ ALIGN, COHERE, SEPARATE, CRUISE = 2.0, 0.5, 4.0, 1.0  # the controller's weights
 
 
 class Flocking(SwarmWorld):
-    """Robots on a torus that are to become one flock. Metrics: `polarisation`, from 0 to 1 where
-    all head the same way; `collisions`, how many others a robot touches, summed over steps;
-    `dispersion`, the mean distance to a robot's neighbours, in metres, where one that is missing
-    counts as at the edge of sight; `isolated`, the share of robots that see nobody."""
+    """Robots on a torus that are to become one flock.
+
+    Observation:
+        A robot's velocity (2), then of each of `neighbours` others where it is, how it moves (4)
+        and 1; five zeros where there is none. Lengths are shares of `sight`, speeds of `max_speed`.
+
+    Reward:
+        How fast the robot heads where its neighbours head, less how far they are from `spacing`,
+        less a cost of each robot that it touches, with the weights that are fields.
+
+    Metrics:
+        polarisation: Length of the mean heading, from 0 to 1 where all head the same way, at the
+            end.
+        collisions: Others that a robot touches, mean over robots, summed over steps.
+        dispersion: From a robot to its neighbours, in metres, at the end; one that is missing
+            counts as at the edge of sight.
+        isolated: Share of robots that see nobody, at the end.
+    """
 
     spacing: Positive = 0.6
     """How far neighbours should be from each other, in metres."""

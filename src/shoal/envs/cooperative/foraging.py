@@ -40,7 +40,21 @@ class Items(NamedTuple):
 
 
 class Foraging(SwarmWorld):
-    """Robots in a walled square, and items that take several of them at once."""
+    """Robots in a walled square, and items that take several of them at once.
+
+    Observation:
+        A robot's velocity (2), its distance to the left, lower, right and upper wall (4), of each
+        of `neighbours` others where it is, how it moves (4) and 1, then of each of `items_seen`
+        items where it is (2), how many robots are within its reach, as a share of `needed`, and 1;
+        zeros where there is none. Lengths are shares of `sight`, speeds of `max_speed`.
+
+    Reward:
+        1 for each item collected, shared evenly among the robots within its reach.
+
+    Metrics:
+        collected: Items collected for each robot, summed over steps.
+        collisions: Others that a robot touches, mean over robots, summed over steps.
+    """
 
     needed: Count = 2
     """Robots that must be within reach of an item at once."""
@@ -52,6 +66,7 @@ class Foraging(SwarmWorld):
     """How many items a robot sees at most, the nearest ones."""
 
     horizon: Count = eqx.field(static=True, default=100)
+    """Steps of an episode."""
 
     name = "coop/foraging"
     torus = False

@@ -41,9 +41,25 @@ class Way(NamedTuple):
 
 
 class Navigation(SwarmWorld):
-    """Robots in a walled square among discs, each with a goal. Metrics: `success`, the share of
-    robots at their goals; `collisions`, how many others and obstacles a robot touches, summed over
-    steps; `distance`, how far goals are, in metres."""
+    """Robots in a walled square among discs, each with a goal.
+
+    Observation:
+        A robot's velocity (2), its distance to the left, lower, right and upper wall (4), of each
+        of `neighbours` others where it is, how it moves (4) and 1, the way to its goal (2, of
+        length 1 where that is out of sight), then of each of `obstacles_seen` obstacles where it is
+        (2) and 1; zeros where there is none. A lidar shows `rays` ranges in place of neighbours and
+        obstacles. Lengths are shares of `sight`, speeds of `max_speed`.
+
+    Reward:
+        Metres that the robot came nearer to its goal, and `goal_bonus` while it is there, less
+        `collision_cost` for each robot and obstacle that it touches; `1 - local_ratio` of it is the
+        mean over robots.
+
+    Metrics:
+        success: Share of robots at their goals, at the end.
+        collisions: Others and obstacles that a robot touches, mean over robots, summed over steps.
+        distance: From a robot to its goal, mean over robots, in metres, at the end.
+    """
 
     sensor: Literal["neighbours", "lidar"] = eqx.field(static=True, default="neighbours")
     """How robots see others and obstacles, as lists of the nearest or as the ranges of rays."""
@@ -65,7 +81,9 @@ class Navigation(SwarmWorld):
     """Share of what a robot does itself in its reward; the rest is the swarm's mean."""
 
     num_agents: Count = eqx.field(static=True, default=8)
+    """Robots."""
     horizon: Count = eqx.field(static=True, default=100)
+    """Steps of an episode."""
 
     name = "coop/navigation"
     torus = False

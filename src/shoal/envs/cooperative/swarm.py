@@ -48,7 +48,12 @@ class SwarmState(eqx.Module):
 
 class SwarmWorld(Env):
     """Physics, actions, neighbours and the summary; a subclass adds what else robots see and what
-    they are paid for. Nobody sees the time: the horizon cuts an episode, it does not end it."""
+    they are paid for. Nobody sees the time: the horizon cuts an episode, it does not end it.
+
+    Actions:
+        One of 5: nothing, left, right, down, up. Continuous actions are five numbers in [0, 1], one
+        for each, opposite ones against each other.
+    """
 
     name: eqx.AbstractClassVar[str]
     torus: eqx.AbstractClassVar[bool]  # whether opposite edges are one, or walls

@@ -35,8 +35,21 @@ class TwoStepState(eqx.Module):
 
 
 class TwoStepGame(Env):
-    """Two agents of one team, two actions each, two steps. Both see the state. Metric: the return
-    as a share of the best one."""
+    """Two agents of one team, two steps.
+
+    Observation:
+        For both which of three states the game is in, one-hot (3): the start, A, B.
+
+    Actions:
+        One of 2. In the first step the first agent's chooses A or B, and the second agent's does
+        nothing; in the second step both choose a cell.
+
+    Reward:
+        Nothing in the first step; in the second the cell of A's or B's matrix, for both.
+
+    Metrics:
+        share_of_optimum: The return as a share of the best one.
+    """
 
     safe: float = 7.0
     """What state A pays."""

@@ -43,9 +43,19 @@ def _nested(values: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
 class RepeatedGame(Env):
     """A normal-form game that is played `rounds` times; the end is a true one.
 
-    Without memory agents see a constant. With memory they see, for each remembered round, their
-    own action and then the others', as one-hot vectors; zeros where there was no round yet.
-    Metrics: how often each player took each action.
+    Observation:
+        Without memory a constant 1. With memory, for each remembered round, an agent's own action
+        and then the others', as one-hot vectors; zeros where there was no round yet.
+
+    Actions:
+        One of the player's own; all choose at once.
+
+    Reward:
+        What the payoffs say of the cell that all chose, in each round.
+
+    Metrics:
+        <player>/<action>: Share of rounds in which the player took the action; left out where there
+            are many.
     """
 
     payoffs: Float[Array, "N *A"] = eqx.field(

@@ -56,7 +56,19 @@ class Tables(NamedTuple):
 
 
 class TreeGame(Env):
-    """A world made of a game tree. Subclasses say which."""
+    """A world made of a game tree. Subclasses say which.
+
+    Observation:
+        Who is due to act sees the number of its information set as a one-hot vector, as long as it
+        has information sets; the others see zeros.
+
+    Actions:
+        One of the moves that the rules allow there, which a mask shows; as many numbers as the
+        most moves that the player ever has.
+
+    Reward:
+        The payoffs at the end; nothing before it.
+    """
 
     name: eqx.AbstractClassVar[str]
 

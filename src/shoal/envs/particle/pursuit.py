@@ -33,21 +33,21 @@ class Pursuit(ParticleWorld):
     num_adversaries: Count = eqx.field(static=True, default=3)
     """Predators."""
     num_obstacles: Natural = eqx.field(static=True, default=2)
-    """Discs that stand in the way."""
+    """Fixed discs."""
     agent_size: Positive = 0.05
-    """Radius of prey."""
+    """Radius of a prey, in world units."""
     agent_acceleration: Positive = 4.0
-    """Force of prey at a full push."""
+    """Acceleration of a prey's full move, in world units a second squared."""
     agent_max_speed: Positive = 1.3
-    """Largest speed of prey, in units of length a second."""
+    """Top speed of a prey, in world units a second."""
     adversary_size: Positive = 0.075
-    """Radius of a predator."""
+    """Radius of a predator, in world units."""
     adversary_acceleration: Positive = 3.0
-    """Force of a predator at a full push."""
+    """Acceleration of a predator's full move, in world units a second squared."""
     adversary_max_speed: Positive = 1.0
-    """Largest speed of a predator, in units of length a second."""
+    """Top speed of a predator, in world units a second."""
     obstacle_size: Positive = 0.2
-    """Radius of an obstacle."""
+    """Radius of an obstacle, in world units."""
 
     spread = 0.9
 

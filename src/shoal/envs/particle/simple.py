@@ -15,7 +15,18 @@ from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorl
 
 
 class Simple(ParticleWorld):
-    """Metrics: `distance` to the landmark, and `success`, whether the agent ended there."""
+    """One agent and one landmark, anywhere in the square from -1 to 1.
+
+    Observation:
+        The agent's velocity (2), then the way to the landmark (2).
+
+    Reward:
+        Minus the squared distance to the landmark.
+
+    Metrics:
+        distance: From the agent to the landmark, in world units, at the end.
+        success: Whether the agent ended within 0.1 of the landmark, 0 or 1.
+    """
 
     name = "mpe/simple"
     channel = 0

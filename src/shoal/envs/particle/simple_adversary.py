@@ -31,11 +31,23 @@ class SimpleAdversary(ParticleWorld):
     """`num_agents` counts everyone: one adversary and `num_agents - 1` good agents, with as many
     landmarks as good agents.
 
-    Metrics: `distance` of the nearest good agent and `adversary_distance` of the adversary to the
-    goal; `success`, whether a good agent ended at the goal and the adversary did not."""
+    Observation:
+        A good agent sees the way to the goal (2), to each landmark (2 each) and to each other agent
+        (2 each); the adversary the same without the goal.
+
+    Reward:
+        A good agent gets the adversary's distance to the goal less that of the nearest good agent;
+        the adversary minus its own distance to the goal.
+
+    Metrics:
+        distance: From the nearest good agent to the goal, in world units, at the end.
+        adversary_distance: From the adversary to the goal, in world units, at the end.
+        success: Whether a good agent ended within 0.1 of the goal and the adversary did not, 0 or
+            1.
+    """
 
     num_agents: Several = eqx.field(static=True, default=3)
-    """All agents: one adversary, and as many good agents as landmarks."""
+    """Everyone: the adversary and the good agents; there are as many landmarks as good agents."""
 
     name = "mpe/simple_adversary"
     channel = 2

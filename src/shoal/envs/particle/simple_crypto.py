@@ -21,11 +21,21 @@ BITS = 2  # what there is to say: 0 or 1, and as many keys
 
 
 class SimpleCrypto(ParticleWorld):
-    """`goal[0]` is the bit to say, `goal[1]` the key that Alice and Bob share; observations show
-    both as one-hot vectors as wide as a message.
+    """`goal[0]` is the bit to say, `goal[1]` the key that Alice and Bob share.
 
-    Metrics: `bob_accuracy` and `eve_accuracy`, on how many steps the largest entry of the guess
-    was the bit; `secrecy`, on how many Bob was right and Eve was not."""
+    Observation:
+        Bit and key are one-hot vectors as wide as a message (4). Eve hears Alice's last message;
+        Bob sees the key and hears the message; Alice sees the bit and the key.
+
+    Reward:
+        Of the squared errors of both guesses, Eve pays her own, and Alice and Bob each get Eve's
+        less Bob's. A guess of all zeros counts as an error of 0.
+
+    Metrics:
+        bob_accuracy: Share of steps on which the largest entry of Bob's guess was the bit.
+        eve_accuracy: Share of steps on which Eve's was.
+        secrecy: Share of steps on which Bob was right and Eve was not.
+    """
 
     name = "mpe/simple_crypto"
     channel = 4

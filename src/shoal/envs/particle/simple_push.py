@@ -20,14 +20,27 @@ DRAWN = (palette.GREEN, palette.BLUE)
 
 
 class SimplePush(ParticleWorld):
-    """`size` is the radius of both agents.
+    """Two agents that collide, and two coloured landmarks, one of which is the goal.
 
-    Metrics: `distance` of the agent and `adversary_distance` of the adversary to the goal;
-    `collisions`, on how many steps the two touch; `success`, whether the agent ended at the goal.
+    Observation:
+        The agent sees its velocity (2), the way to the goal (2), its own colour, which tells the
+        goal (3), the way to each landmark (2 each), their colours (3 each) and the way to the
+        adversary (2). The adversary sees its velocity (2), the way to each landmark (2 each) and to
+        the agent (2).
+
+    Reward:
+        The agent gets minus its distance to the goal; the adversary the agent's distance less its
+        own.
+
+    Metrics:
+        distance: From the agent to the goal, in world units, at the end.
+        adversary_distance: From the adversary to the goal, in world units, at the end.
+        collisions: Steps on which the two touch.
+        success: Whether the agent ended within 0.1 of the goal, 0 or 1.
     """
 
     size: Positive = 0.05
-    """Radius of both agents."""
+    """Radius of both agents, in world units."""
 
     name = "mpe/simple_push"
     channel = 2

@@ -16,15 +16,31 @@ from shoal.envs.particle.world import REACHED, Body, ParticleState, ParticleWorl
 
 
 class SimpleSpread(ParticleWorld):
-    """`num_agents` agents and as many landmarks. `local_ratio` is the share of the agent's own
-    collisions in its reward; the rest is the common distance."""
+    """`num_agents` agents and as many landmarks.
+
+    Observation:
+        An agent's velocity (2) and position (2), the way to each landmark (2 each), the way to each
+        other agent (2 each), then two zeros for each other agent, where its silent message would
+        stand.
+
+    Reward:
+        `1 - local_ratio` times minus the sum over landmarks of the distance to the nearest agent,
+        which all share, and `local_ratio` times minus the number of others that the agent touches.
+
+    Metrics:
+        collisions: Pairs of agents that touch, summed over steps.
+        landmarks_covered: Landmarks with an agent within 0.1 at the end.
+        distance: From a landmark to the agent nearest to it, mean over landmarks, in world units,
+            at the end.
+        success: Whether every landmark was covered at the end, 0 or 1.
+    """
 
     num_agents: Count = eqx.field(static=True, default=3)
     """Agents, and as many landmarks."""
     local_ratio: Fraction = 0.5
-    """Share of an agent's own collisions in its reward; the rest is the common distance."""
+    """Share of the agent's own collisions in its reward; the rest is the common distance."""
     agent_size: Positive = 0.15
-    """Radius of an agent."""
+    """Radius of an agent, in world units."""
 
     name = "mpe/simple_spread"
     channel = 2

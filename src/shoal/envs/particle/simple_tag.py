@@ -29,9 +29,22 @@ from shoal.envs.particle.world import Body, ParticleState
 class SimpleTag(Pursuit):
     """`num_adversaries` predators, `num_good` prey, `num_obstacles` fixed discs.
 
-    Metrics: `captures`, the touches of a predator and a prey, counted each step; `caught`, whether
-    there was any; `distance`, the mean from a prey to its nearest predator; `escaped`, the mean
-    share of prey outside of the arena."""
+    Observation:
+        An agent's velocity (2) and position (2), the way to each obstacle (2 each), the way to each
+        other agent (2 each), then the velocity of each prey but itself (2 each). Predators, who see
+        all prey, have the longest observations.
+
+    Reward:
+        Each predator gets 10 for every touch of any predator with any prey. A prey pays 10 for each
+        predator that touches it, and for leaving the arena: on each axis a ramp from 0 at 0.9 to 1
+        at the edge, then `exp(2 x - 2)`, 10 at most.
+
+    Metrics:
+        captures: Touches of a predator and a prey, summed over steps.
+        caught: Whether there was any, 0 or 1.
+        distance: From a prey to its nearest predator, mean over prey and steps, in world units.
+        escaped: Share of prey outside of the arena, mean over steps.
+    """
 
     name = "mpe/simple_tag"
     channel = 2

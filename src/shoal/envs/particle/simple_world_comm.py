@@ -49,22 +49,43 @@ class SimpleWorldComm(Pursuit):
     """`num_adversaries` predators, the first of which leads, `num_good` prey, `num_obstacles` fixed
     discs, `num_food` places to eat and `num_forests` places to hide.
 
-    Metrics: `captures`, the touches of a predator and a prey, and `eaten`, those of a prey and a
-    piece of food, counted each step; `caught`, whether there was any capture; `hidden`, the mean
-    share of prey in a forest; `escaped`, the mean share of prey outside of the arena."""
+    Observation:
+        An agent's velocity (2) and position (2), the way to each landmark (2 each: obstacles, food,
+        forests) and to each other agent (2 each). Then a predator sees the velocity of each prey
+        (2 each), for each forest 1 if it is in it and else -1, and the leader's last message (4); a
+        prey for each forest the same, and the velocity of each other prey. Two see each other in
+        the same forest or both outside of all, and zeros otherwise; the leader sees everyone.
+
+    Reward:
+        Each predator gets 5 for every touch of any predator with any prey, less 0.1 times its own
+        distance to the nearest prey. A prey gets 2 for each piece of food that it touches, less 5
+        for each predator that touches it, 0.05 times its distance to the nearest food, and twice
+        what leaving the arena costs in tag.
+
+    Metrics:
+        captures: Touches of a predator and a prey, summed over steps.
+        eaten: Touches of a prey and a piece of food, summed over steps.
+        caught: Whether there was any capture, 0 or 1.
+        hidden: Share of prey in a forest, mean over steps.
+        escaped: Share of prey outside of the arena, mean over steps.
+    """
 
     num_good: Count = eqx.field(static=True, default=2)
+    """Prey."""
     num_adversaries: Count = eqx.field(static=True, default=4)
+    """Predators, the first of which leads."""
     num_obstacles: Natural = eqx.field(static=True, default=1)
+    """Fixed discs."""
     num_food: Count = eqx.field(static=True, default=2)
     """Places to eat."""
     num_forests: Natural = eqx.field(static=True, default=2)
     """Places to hide."""
     agent_size: Positive = 0.045
+    """Radius of a prey, in world units."""
     food_size: Positive = 0.03
-    """Radius of a piece of food."""
+    """Radius of a piece of food, in world units."""
     forest_size: Positive = 0.3
-    """Radius of a forest."""
+    """Radius of a forest, in world units."""
 
     name = "mpe/simple_world_comm"
     channel = 4

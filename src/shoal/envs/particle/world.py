@@ -61,7 +61,14 @@ class ParticleState(eqx.Module):
 
 
 class ParticleWorld(Env):
-    """Physics, actions, resets and padding. Subclasses say what is in the world."""
+    """Physics, actions, resets and padding. Subclasses say what is in the world.
+
+    Actions:
+        Who moves chooses among 5: nothing, left, right, down, up. Who speaks says one of C symbols.
+        Who does both chooses among all pairs, `move + 5 * symbol`. Continuous actions are numbers
+        in [0, 1]: five of the same moves, opposite ones against each other, then C of the message.
+        Who does neither has one action, which does nothing.
+    """
 
     name: eqx.AbstractClassVar[str]
     channel: eqx.AbstractClassVar[int]  # C: the width of a message
@@ -69,17 +76,17 @@ class ParticleWorld(Env):
     metric_reductions: eqx.AbstractClassVar[tuple[tuple[str, str], ...]]
 
     continuous_actions: bool = eqx.field(static=True, default=False)
-    """Whether agents push with any force in the plane, or else in one of four directions or not."""
+    """Whether actions are numbers in [0, 1], not one choice."""
     horizon: Count = eqx.field(static=True, default=25)
     """Steps of an episode."""
     dt: Positive = 0.1
-    """Seconds of a step."""
+    """Seconds a step."""
     damping: Fraction = 0.25
-    """Share of its velocity that a body loses in a step."""
+    """Share of its velocity that an agent loses in a step."""
     contact_force: NonNegative = 100.0
-    """How hard bodies that touch push each other apart."""
+    """Strength of the push between bodies that overlap."""
     contact_margin: Positive = 1e-3
-    """Depth over which that force sets in, in units of length."""
+    """How softly bodies touch, in world units: within about this distance the push sets in."""
 
     # What a world says of itself.
 
