@@ -10,6 +10,9 @@ import pytest
 
 import shoal
 from shoal import registry
+from shoal.cli import declared
+from shoal.cli.help import options_of
+from shoal.cli.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -68,6 +71,35 @@ def test_names_in_code_are_there(page):
         names = (several or one).replace(">>>", "").replace("...", "").split(",")
         named |= {f"{module}.{name.split(' as ')[0].strip()}" for name in names if name.strip()}
     assert not [name for name in sorted(named) if not there_is(name)]
+
+
+def _options() -> set[str]:
+    """Every option of every verb, with the fields of all algorithms and environments, and those of
+    the guide's own algorithm and of one that holds another."""
+    found = {option for verb in VERBS for option in options_of(verb)} | {"--help", "--version"}
+    worlds = {**registry.ENVIRONMENTS, **registry.SUITES}
+    for prefix, entries in (("algo", registry.ALGORITHMS), ("env", worlds)):
+        for target in {entry.target for entry in entries.values()}:
+            names = declared.declared(target)
+            found |= {f"--{prefix}.{name.replace('_', '-')}" for name in names} | {
+                f"--{prefix}.FIELD"
+            }
+    inner = {f"--algo.inner.{name}" for name in ("FIELD", "learning-rate")}
+    return found | inner | {"--algo.beta"}
+
+
+OPTIONS = _options()
+
+
+@pytest.mark.parametrize("page", [page for page, text in TEXT.items() if "shoal " in text])
+def test_verbs_and_options_of_commands_are_there(page):
+    commands = re.findall(r"(?:^\$ |`|&& |^)(shoal [a-z][^`\n#&|]*)", TEXT[page], re.MULTILINE)
+    bare = re.findall(r"`(--[a-z][\w.-]*)", TEXT[page])
+    said = {word.strip("[],;") for line in commands for word in line.split() if word[:2] == "--"}
+    named = {word.partition("=")[0].replace("_", "-") for word in {*said, *bare}}
+    assert not sorted(named - OPTIONS)
+    verbs = {line.split()[1] for line in commands}
+    assert not sorted(verbs - VERBS.keys() - {"help"})
 
 
 def test_the_reference_documents_every_public_name():
