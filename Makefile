@@ -40,7 +40,7 @@ lint: $(DEV) ## Check style, formatting and types
 
 docs: $(DEV) ## Build the documentation, warnings are errors
 	rm -rf docs/_build/api
-	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 
 pictures: $(RUNTIME) ## Draw the moving picture at the top of the README
 	rm -rf runs/tag

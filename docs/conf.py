@@ -53,6 +53,7 @@ napoleon_custom_sections = [
 
 html_theme = "furo"
 html_title = "Shoal"
+html_copy_source = False
 
 
 def _as_rst(app, what, name, obj, options, lines):
