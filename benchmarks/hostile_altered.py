@@ -234,7 +234,7 @@ def faults(found: Outcome, healthy: Outcome, changed: bool, free: bool) -> Itera
 
 def _is_notice(line: str) -> bool:
     """Whether it says whose code is run or what was left out, or shows a training's progress."""
-    said = line.startswith("shoal: warning: ") or (" has " in line and line.endswith(" run"))
+    said = line.startswith("shoal: warning: ") or line.startswith("shoal: runs ")
     return (line.startswith("shoal: ") and said) or "steps/s" in line
 
 

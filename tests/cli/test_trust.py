@@ -231,8 +231,8 @@ def test_every_verb_from_no_more_than_the_directory(
     assert json.loads(printed.out)["episodes"] == 3
     files = {str(here / word.partition(":")[0]) for word in CASES[case][:2] if ".py:" in word}
     files |= {f"{here}/own.py"} if case == "torso" else set()
-    assert {line for line in printed.err.splitlines() if line.endswith(" run")} == {
-        f"shoal: {out}/config.json has {file} run" for file in files
+    assert {line for line in printed.err.splitlines() if line.endswith(" names")} == {
+        f"shoal: runs {file}, code that {out}/config.json names" for file in files
     }
     assert run(["resume", out, "--pictures", "False"]) == 0
     assert run(["render", out, "--episodes", "1"]) == 0

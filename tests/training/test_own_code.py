@@ -29,7 +29,9 @@ def test_whose_code_is_run_is_said(tmp_path: Path, capsys, name: str, code: str 
     for asked in (config("ippo", name), config("ippo", "mpe/simple", torso=[{"type": name}])):
         admit(asked, tmp_path, environment=True, trust=False)
         said = capsys.readouterr().err
-        assert said == (f"shoal: {tmp_path}/config.json has {code} run\n" if code else "")
+        assert said == (
+            f"shoal: runs {code}, code that {tmp_path}/config.json names\n" if code else ""
+        )
     admit(config("ippo", name), tmp_path, environment=False, trust=False)
     assert capsys.readouterr().err == ""
 
@@ -41,4 +43,4 @@ def test_a_module_that_came_with_the_run_needs_trust(tmp_path: Path, capsys, fil
     with pytest.raises(UserError, match="code run that came with it, worlds: read it"):
         admit(config("ippo", "worlds:make"), tmp_path, environment=True, trust=False)
     admit(config("ippo", "worlds:make"), tmp_path, environment=True, trust=True)
-    assert "has worlds run" in capsys.readouterr().err
+    assert "runs worlds, code that" in capsys.readouterr().err

@@ -135,20 +135,30 @@ def test_the_line_of_a_terminal_tells_the_stage_and_moves(clock: Clock, terminal
     clock.now += 2
     reporter.advance(250)
     bar = reporter._line().plain
-    assert "training ━━━━" in bar and "250/1,000 steps · 2 s" in bar
+    assert "training ━━━━" in bar and bar.endswith(" 25% · 2 s")
     reporter.stage("evaluating 50 episodes")
     assert "evaluating 50 episodes ━━━━" in reporter._line().plain
     reporter.stage("training")
     assert reporter._line().plain.endswith("· 2 s")  # in all, evaluations left out
 
 
-def test_the_line_leaves_room_for_what_a_terminal_echoes(clock: Clock, terminal: Terminal) -> None:
+def test_a_narrow_line_leaves_room_and_has_what_matters(clock: Clock, terminal: Terminal) -> None:
     reporter = Reporter()
     reporter.begin(1_000_000)
     reporter.stage("training")
-    reporter.update(row(500_000, 123_456.0, **{"return": -1.0, "eval_return": -2.0, "loss": 3.0}))
+    numbers = {"return": -1.0, "eval_return": -2.0, "loss": 3.0, "entropy": 4.0}
+    reporter.update(row(500_000, 123_456.0, **numbers))
     line = reporter._line()
-    assert line.cell_len == 67 and line.plain.endswith("…")
+    assert line.cell_len <= 67
+    assert (
+        line.plain[2:]
+        == "training ━━━━━━━━ 50% · return -1.00 · eval return -2.00 · 4 s left · 0 s"
+    )
+    reporter._console.width = 140
+    wide = reporter._line().plain
+    assert "500,000/1,000,000 steps · return -1.00" in wide and "steps/s · loss 3.00" in wide
+    reporter._console.width = 12
+    assert reporter._line().cell_len <= 9
 
 
 def test_nothing_of_the_line_is_left(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

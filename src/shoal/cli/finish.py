@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from shoal import registry
 from shoal.cli import browser, sweep
 from shoal.cli.table import table
 from shoal.core.errors import UserError
@@ -18,7 +19,7 @@ def finish(
 ) -> None:
     """Makes the pictures of a finished run, if they are asked for here or, where nothing is said,
     were when it was started; prints its scores, what was written, and what to do next."""
-    drawn = []
+    drawn, others = [], (None, None)
     if run.config.pictures if pictures is None else pictures:
         drawn = [*_draw(run, reporter)]
     if run.config.sweep:
@@ -26,17 +27,27 @@ def finish(
         sweep.print_table(run.config, run.evaluation["members"], run.config.eval_episodes)
         print(run.directory)
     else:
-        reporter.stage("playing at random, to compare with")
-        others = run.random(RANDOM_EPISODES), run.scripted
+        others = _others(run, reporter)
         reporter.stop()
         print("\n".join(panel(run, *others, reporter.seconds)))
     for path in drawn:
         which = f" ({sweep.describe_member(run.config, 0)})" if run.config.sweep else ""
         print(f"watch it: {path}{which}" if path.suffix == ".html" else path)
     if not run.config.sweep:
-        print("next:", *(f"  {line}" for line in _next(run)), sep="\n")
+        replayed = not drawn or drawn[-1].suffix == ".html"
+        compared = others[0] is not None or run.config.environment not in registry.ENVIRONMENTS
+        print("next:", *(f"  {line}" for line in _next(run, replayed, compared)), sep="\n")
     if to_open and drawn:
         browser.show(drawn[-1])
+
+
+def _others(run: Any, reporter: Reporter) -> tuple[Any, Any]:
+    """What random and scripted play earn, so far as there is such a thing."""
+    from shoal.training.backend import backend_of
+
+    if not backend_of(run.env).on_host:  # those take their time
+        reporter.stage("playing at random and by hand, to compare with")
+    return run.random(RANDOM_EPISODES), run.scripted
 
 
 def _draw(run: Any, reporter: Reporter) -> Iterator[Path]:
@@ -112,11 +123,12 @@ def _remarks(run: Any, known: dict[str, dict[str, float]]) -> list[str]:
     return lines
 
 
-def _next(run: Any) -> list[str]:
-    """Three commands."""
-    where = run.directory
+def _next(run: Any, replayed: bool, compared: bool) -> list[str]:
+    """Three commands or so, of those that can do something."""
+    where, name = run.directory, run.config.environment
     return [
-        to_type("shoal", "render", where, "--open"),
+        *([to_type("shoal", "render", where, "--open")] if replayed else []),
+        *([] if compared else [to_type("shoal", "eval", "random", name)]),
         to_type("shoal", "report", where),
         to_type("shoal", "resume", where, "--steps", 2 * run.config.total_steps),
     ]

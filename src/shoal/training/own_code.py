@@ -38,7 +38,7 @@ def admit(config: Config, directory: Path, *, environment: bool, trust: bool) ->
                 f"{directory / 'config.json'} wants code run that came with it, {place}: read it, "
                 "then add --trust"
             )
-        say(f"shoal: {directory / 'config.json'} has {place} run")
+        say(f"shoal: runs {place}, code that {directory / 'config.json'} names")
 
 
 def _places(value: Any) -> Iterator[str]:

@@ -15,7 +15,8 @@ LINE_SECONDS = 5.0
 TEAMS = 3  # whose returns a line has room for
 REFRESH = 10  # frames a second
 SPARE = 3  # columns that stay free, for the ^C that a terminal echoes
-BAR = 20  # columns
+BAR, SHORT = 20, 8  # columns
+WIDE = 100  # columns that a line needs for a long bar and whole numbers of steps
 WINDOW = 10.0  # seconds of training that the speed is of, or LEAST intervals where they take longer
 LEAST = 2
 STALL = 2.0  # how many times as long as expected an interval counts at most
@@ -68,7 +69,9 @@ class Reporter:
         that are trained together, a row's `steps_per_second` those of all."""
         self._total, self._members = total_steps, members
         self._each = f" each of {members} members" if members > 1 else ""
-        self._step, self._row_step, self._numbers, self._pace = 0.0, 0.0, "", Pace()
+        self._step, self._row_step, self._pace = 0.0, 0.0, Pace()
+        self._numbers: list[str] = []
+        self._speed = ""
         self._row_at = time.monotonic()
 
     def __enter__(self) -> "Reporter":
@@ -134,15 +137,15 @@ class Reporter:
         self._pace.add(steps, steps / max(row["steps_per_second"], 1e-9))
         self._step = self._row_step = row["step"]
         self._row_at = time.monotonic()
-        self._numbers = " · ".join(
-            [f"{self._pace.rate:,.0f} steps/s" + (" in all" if self._each else "")]
-            + [f"{_words(k)} {row[k]:.2f}" for k in _shown(row) if _is_number(row.get(k))]
-            + _of_workers(row)
-        )
+        self._speed = f"{self._pace.rate:,.0f} steps/s" + (" in all" if self._each else "")
+        self._numbers = [
+            f"{_words(k)} {row[k]:.2f}" for k in _shown(row) if _is_number(row.get(k))
+        ] + _of_workers(row)
         if self._live is None and (last or time.monotonic() - self._last_line > LINE_SECONDS):
             self._last_line = time.monotonic()
             done = f"{row['step']:>12,.0f} / {self._total:,} steps{self._each}"
-            print(f"{done} · {self._numbers} · {self._left()}", file=sys.stderr, flush=True)
+            said = " · ".join([done, self._speed, *self._numbers, self._left()])
+            print(said, file=sys.stderr, flush=True)
 
     def _left(self) -> str:
         """Time left, counted down since the last row."""
@@ -151,24 +154,36 @@ class Reporter:
         return f"{max(left, 0):.0f} s left"
 
     def _line(self) -> Text:
-        """What stands on the terminal now."""
+        """What stands on the terminal now; where it is narrow, what matters most."""
         now, plain = time.monotonic(), self._console.options.ascii_only
         frames = "|/-\\" if plain else "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
         line = Text(f"{frames[int(now * REFRESH) % len(frames)]} {self._stage}", end="")
-        kind = self._stage.partition(" ")[0]
+        kind, room = self._stage.partition(" ")[0], max(self._console.width - SPARE, 1)
+        clock = f" · {self.seconds.get(kind, 0.0) + now - self._since:.0f} s"
         if kind == "training" or (kind == "evaluating" and self._step < self._total):
             share = min(self._step / max(self._total, 1), 1.0)
-            full, mark = round(share * BAR), "=" if plain else "━"
+            columns = BAR if room >= WIDE else SHORT
+            full, mark = round(share * columns), "=" if plain else "━"
             line.append(f" {mark * full}", "cyan")
-            line.append(("-" if plain else mark) * (BAR - full), "bright_black")
-            line.append(f" {self._step:,.0f}/{self._total:,} steps{self._each}")
-            parts = [self._numbers, self._left()] if self._numbers else []
+            line.append(("-" if plain else mark) * (columns - full), "bright_black")
+            counts = f"{self._step:,.0f}/{self._total:,} steps{self._each}"
+            line.append(f" {counts}" if room >= WIDE else f" {share:.0%}")
+            parts = self._by_weight() if self._numbers else []
         else:
             parts = [self._hint] if self._hint and now >= self._hint_at else []
-        parts.append(f"{self.seconds.get(kind, 0.0) + now - self._since:.0f} s")
-        line.append("".join(f" · {part}" for part in parts))
-        line.truncate(max(self._console.width - SPARE, 1), overflow="ellipsis")
+        for part in parts:
+            if line.cell_len + len(f" · {part}{clock}") > room:
+                break
+            line.append(f" · {part}")
+        line.append(clock)
+        line.truncate(room, overflow="ellipsis")
         return line
+
+    def _by_weight(self) -> list[str]:
+        """The numbers of training, those that matter most first."""
+        returns = [number for number in self._numbers if "return" in number]
+        others = [number for number in self._numbers if number not in returns]
+        return [*returns, self._left(), self._speed, *others]
 
 
 def _shown(row: dict[str, Any]) -> list[str]:

@@ -149,6 +149,7 @@ class Trainer:
         if resume:
             state, counters = self._restore()
             log.truncate_to(counters.log_bytes)
+            reporter.note(self._where(counters.updates))
         else:
             state, counters = self.program.init(self.keys), Counters()
             self._save(state, counters, log, reporter)
@@ -174,6 +175,13 @@ class Trainer:
                 )
         self.write_evaluation(state, reporter)
         return state
+
+    def _where(self, updates: int) -> str:
+        """Where a run goes on, in steps."""
+        step, total = (n * self.steps_per_update for n in (updates, self.total_updates))
+        if updates < self.total_updates:
+            return f"goes on at step {step:,} of {total:,}"
+        return f"has made its {total:,} steps; with --steps N it goes on to N"
 
     def _advance(self, state: State, counters: Counters, end: int) -> tuple[State, Json]:
         """Makes about a second's worth of updates, none after `end`; also returns the metrics' last
