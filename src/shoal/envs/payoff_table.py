@@ -40,8 +40,8 @@ def payoff_table(
     def middle(row: int, column: int) -> tuple[float, float]:
         return left + wide * (column + 0.5), top - high * (row + 0.5)
 
-    def cell(row: int, column: int, color: str, gap: float, opacity: float = 1.0) -> Rectangle:
-        x, y = middle(row, column)
+    def cell(at: Sequence[int], color: str, gap: float, opacity: float = 1.0) -> Rectangle:
+        x, y = middle(*at)
         width, height = wide - 2 * gap, high - 2 * gap
         return Rectangle(x - width / 2, y - height / 2, width, height, color, gap, opacity)
 
@@ -51,11 +51,11 @@ def payoff_table(
         Rectangle(left - thin, top - side - thin, side + 2 * thin, side + 2 * thin, GRID, thick)
     ]
     for r, c in itertools.product(range(len(rows)), range(len(columns))):
-        shapes.append(cell(r, c, BEST if (r, c) in marked else CELL, thin))
+        shapes.append(cell((r, c), BEST if (r, c) in marked else CELL, thin))
         if (r, c) in marked:
-            shapes.append(cell(r, c, CELL, thick))
+            shapes.append(cell((r, c), CELL, thick))
     if chosen:
-        shapes.append(cell(*chosen, CHOSEN, 1.5 * thick, opacity=0.5))
+        shapes.append(cell(chosen, CHOSEN, 1.5 * thick, opacity=0.5))
     for r, name in enumerate(rows):
         shapes.append(Text(left - 0.14 * side, middle(r, 0)[1], name, size=size))
         shapes += [Text(*middle(r, c), text, size=size) for c, text in enumerate(cells[r])]
