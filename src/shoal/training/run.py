@@ -137,26 +137,34 @@ class Run:
         return save[format](recording, path)
 
     def save_curve(self, path: Path | str | None = None) -> Path:
-        """Draws the return during training, `curve.png` unless told otherwise: one line a setting
-        of a sweep and a team of rivals, with the scripted score where there is one and one team."""
-        from shoal.runs.curve import curve_from_rows, save_curve
+        """Draws the return at evaluations, `curve.png` unless told otherwise: one line a setting of
+        a sweep and a team of rivals, with the return in training pale behind, and the scripted
+        score where there is one and one team. Without evaluations, the return in training."""
+        from shoal.runs.curve import Curve, curve_from_rows, save_curve
 
         config, rows = self.config, self.metrics
         teams = return_names(self.env.spec)[1:]
         scripted = not teams and backend_of(self.env).has_script(self.env)
         settings = [{k: v for k, v in m.items() if k != "seed"} for m in config.members()]
-        curves = [
-            curve_from_rows(
-                [row for row in rows if setting.items() <= row.items()],
-                ", ".join([in_words(setting) or heading(config.algorithm), *name.split("/")[1:]]),
-                name,
-            )
-            for setting in settings[:: config.seeds]
-            for name in teams or ("return",)
-        ]
+
+        def curves(prefix: str, what: str) -> list[Curve]:
+            return [
+                curve_from_rows(
+                    [row for row in rows if setting.items() <= row.items()],
+                    what or ", ".join([called or heading(config.algorithm), *name.split("/")[1:]]),
+                    prefix + name,
+                )
+                for setting in settings[:: config.seeds]
+                for called in [in_words(setting)]
+                for name in teams or ("return",)
+            ]
+
+        evaluated = curves("eval_", "")
+        good = any(len(curve.steps) for curve in evaluated)
         return save_curve(
             Path(path) if path else self.directory / "curve.png",
-            curves,
+            evaluated if good else curves("", ""),
+            behind=curves("", "in training, with exploration") if good else (),
             title=f"{heading(config.algorithm)} in {heading(config.environment)}",
             horizon=None if self.env.spec.endless else self.env.spec.horizon,
             scripted=evaluate("scripted", self.env, episodes=1000).mean if scripted else None,
