@@ -13,6 +13,11 @@ LINE_SECONDS = 5.0
 TEAMS = 3  # whose returns a line has room for
 
 
+def is_watched() -> bool:
+    """Whether somebody may see progress: on a terminal, or in a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
 class Reporter:
     """Shows steps per second, return, loss and time left. Writes to standard error.
 

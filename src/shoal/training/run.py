@@ -13,6 +13,7 @@ from shoal import registry
 from shoal.core import addresses
 from shoal.core.algorithm import Algorithm, Learner, Policy
 from shoal.core.errors import UserError, may_fail_to, require, unknown
+from shoal.core.html_table import html_table
 from shoal.core.names import heading, in_words
 from shoal.core.spaces import Box
 from shoal.core.teams import return_names
@@ -32,6 +33,7 @@ from shoal.training.elsewhere import act_in
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
 from shoal.training.machine import check_memory, hardware, versions
 from shoal.training.own_code import admit
+from shoal.training.progress import is_watched
 from shoal.training.scoring import evaluation_report, evaluation_summaries
 from shoal.training.stopping import Stopper
 from shoal.training.trainer import Trainer, Watcher
@@ -55,6 +57,20 @@ class Evaluation:
     high: float
     metrics: dict[str, dict[str, float]]
 
+    def __str__(self) -> str:
+        """A line a score: its mean and its interval."""
+        return "\n".join(f"{name:<26}{mean:>10}  {about}" for name, mean, about in self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(["score", "mean", "95 % interval"], self._rows())
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        own = {"mean": self.mean, "low": self.low, "high": self.high}
+        return [
+            (name, f"{score['mean']:.3f}", f"[{score['low']:.3f}, {score['high']:.3f}]")
+            for name, score in ({"return per agent": own} | self.metrics).items()
+        ]
+
 
 @dataclass(frozen=True)
 class Run:
@@ -76,6 +92,23 @@ class Run:
         """The content of `eval.json`, once training has finished."""
         path = self.directory / "eval.json"
         return read_evaluation(path) if path.is_file() else None
+
+    def _repr_html_(self) -> str:
+        """What was trained where, and how it ended: not how it is to be built again."""
+        config, found = self.config, self.evaluation
+        rows = [
+            ("algorithm", heading(config.algorithm)),
+            ("environment", heading(config.environment)),
+            ("steps", f"{config.total_steps:,}"),
+            ("seeds", str(config.seeds)),
+            ("directory", str(self.directory)),
+        ]
+        scores = {"return per agent": found["return"]} | found["metrics"] if found else {}
+        rows += [
+            (name, f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]")
+            for name, score in scores.items()
+        ]
+        return html_table(["run", ""], rows)
 
     def elsewhere(self, env: World) -> "Run":
         """The same policies in another environment: of another number of agents, which a policy
@@ -182,7 +215,7 @@ def train(
     out: Path | str | None = None,
     preset: str = "auto",
     deterministic: bool = False,
-    quiet: bool = True,
+    quiet: bool | None = None,
     watchers: Sequence[Watcher] = (),
     track: Track = (),
     **settings: Any,
@@ -203,6 +236,8 @@ def train(
         out: the run's directory; a new one under `runs/` if not given.
         preset: `auto`, `none`, or the name of one of the algorithm's presets.
         deterministic: one core, one device: the same bits every time.
+        quiet: whether nothing is shown of progress; if not said, where nobody would see it: where
+            standard error is no terminal and this is no notebook.
         watchers: called with the members' rows at each report; what one raises ends the run.
         track: experiment trackers to send the rows to as well, by name (`"wandb"`, `"mlflow"`,
             `"trackio"`) or of your own. Nothing that one does reaches the training.
@@ -235,7 +270,7 @@ def train(
         algo,
         world,
         Path(out) if out else free_directory(name, spec.name),
-        quiet=quiet,
+        quiet=not is_watched() if quiet is None else quiet,
         watchers=watchers,
         track=track,
         seed=seed,
@@ -360,7 +395,7 @@ def resume(
     total_steps: int | None = None,
     workers: int | None = None,
     address: str = "",
-    quiet: bool = True,
+    quiet: bool | None = None,
     watchers: Sequence[Watcher] = (),
     track: Track | None = None,
     trust: bool = False,
@@ -375,8 +410,9 @@ def resume(
     `env` is needed only for an environment that had no name: the environment, or the address of
     what makes it, which then has the fields that the run's had. The trackers that the run
     was started with go on with the same tracked run, unless `track` names others, or `"none"`.
-    `trust`: whether code in the run's directory may be run, as for `load`.
+    `trust`: whether code in the run's directory may be run, as for `load`; `quiet` as for `train`.
     """
+    quiet = not is_watched() if quiet is None else quiet
     with Stopper() as stopper, RunDirectory.open(Path(directory)) as run:
         config = read_config(run)
         admit(config, run.path, environment=env is None, trust=trust)
