@@ -73,7 +73,7 @@ def test_files_need_each_other_in_no_circle():
 def test_games_need_errors_and_numbers_alone():
     outside = {n for m, needs in NEEDS.items() if m.startswith("games") for n in needs}
     assert {n for n in outside if not n.startswith("games")} <= {
-        *("core.errors", "core.exact", "core.colors", "core.axes")
+        *("core.errors", "core.exact", "core.colors", "core.axes", "core.html_table")
     }
 
 

@@ -63,7 +63,7 @@ def test_every_stage_is_shown_and_the_panel_alone_is_left(tmp_path: Path) -> Non
 
 def test_ctrl_c_leaves_no_line_behind(tmp_path: Path) -> None:
     words = ("train", "ippo", "mpe/simple", "--steps", "50_000_000", *SMALL, "--out", "run")
-    code, said = seen(tmp_path, *words, interrupt="steps/s")
+    code, said = seen(tmp_path, *words, interrupt="s left")
     assert code == 1 and "^C" in said
     lines = [line for line in left(said) if line]
     assert len(lines) == 1 and lines[0].startswith("shoal: stopped by SIGINT"), lines

@@ -14,7 +14,7 @@ import shoal
 from shoal import registry
 from shoal.core.env import Env, EnvSpec, TimeStep
 from shoal.core.errors import UserError
-from shoal.core.picture import Circle, Picture, Text
+from shoal.core.picture import Circle, Picture, Polygon, Text
 from shoal.core.spaces import Box, Discrete
 from shoal.envs.check import CHECKS, check_environment, inspect_environment
 
@@ -688,6 +688,8 @@ def test_rewards_that_never_differ_are_a_warning():
         (lambda s: "a picture", "draw returns a str"),
         (lambda s: Picture((Circle(float("nan"), 0.0, 1.0, "#ff0000"),)), "x of a Circle is nan"),
         (lambda s: Picture((Circle(0.0, 0.0, 1.0, 3),)), "color of a Circle is 3"),
+        (lambda s: Picture((Polygon(((0, 0), (1, 1)), "#000"),)), "points of a Polygon is ((0, 0)"),
+        (lambda s: Picture((Polygon(((0, 0), (1,), (2, 2)), "#000"),)), "points of a Polygon"),
         (lambda s: Picture(((0.0, 0.0),)), "a shape is a tuple"),
         (lambda s: Picture(view=(1.0, 0.0, 1.0, 1.0)), "is empty"),
         (lambda s: s.nothing, "draw raises AttributeError"),

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from walk import TwoOfThree, Walk
 
+from shoal.core.picture import Picture, Polygon, Rectangle
 from shoal.recording.replay_html import number, replay_html, save_replay, to_json
 from shoal.training.backend import record
 
@@ -147,6 +148,46 @@ def test_the_picture_shows_the_agents_where_they_are(replay, profile, tmp_path, 
     blank = min(len(pixels_like(image, red)[1]) for image in stage)
     assert blank > 300
     assert after - before > 0.25 * width * 0.5  # from 0 to 2 in a view of 4
+
+
+@needs_browser
+def test_rectangles_and_polygons_are_drawn_and_move(recording, profile, tmp_path):
+    def moved(x):
+        corners = ((x, -0.5), (x + 1, -0.5), (x, 0.0))
+        return Picture(
+            (Rectangle(x, 0.5, 1.0, 0.75, "#ff0000"), Polygon(corners, "#0000ff")), (-1, -1, 3, 2)
+        )
+
+    episode = recording.episodes[0]
+    pictures = tuple(moved(0.2 * t) for t in range(len(episode.pictures)))
+    boxes = recording._replace(episodes=(episode._replace(pictures=pictures),))
+    assert to_json(boxes)["episodes"][0]["frames"][1][1] == {
+        "kind": "polygon",
+        "points": [[0.2, -0.5], [1.2, -0.5], [0.2, 0.0]],
+        "color": "#0000ff",
+        "opacity": 1.0,
+    }
+    ask = """<script>
+    go(0.5);
+    const at = camera($("picture").clientWidth, $("picture").clientHeight), k = devicePixelRatio;
+    const { width, height } = $("picture");
+    const inks = $("picture").getContext("2d").getImageData(0, 0, width, height).data;
+    const seen = (x, y) => {
+      const start = 4 * (Math.round(k * at.x(x)) + width * Math.round(k * at.y(y)));
+      return [...inks.slice(start, start + 4)];
+    };
+    document.body.dataset.seen = JSON.stringify([
+      shapesAt(0.5, 4)[1].points[1], seen(0.15, 1), seen(1.05, 1), seen(0.2, -0.4), seen(1.0, -0.1)
+    ]);
+    </script></body>"""
+    page = tmp_path / "boxes.html"
+    page.write_text(replay_html(boxes).replace("</body>", ask), "utf-8")
+    dom, console = chromium(f"{page.as_uri()}#step=0", "--dump-dom", profile=profile)
+    assert console == [] and dumped(dom, "error") is None
+    corner, red, red_too, blue, outside = json.loads(dumped(dom, "seen"))
+    assert corner == pytest.approx([1.1, -0.5])
+    assert (red, red_too, blue) == ([255, 0, 0, 255], [255, 0, 0, 255], [0, 0, 255, 255])
+    assert outside == [0, 0, 0, 0]  # the paper under the canvas
 
 
 def test_the_file_stands_alone(replay):

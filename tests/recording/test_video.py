@@ -5,10 +5,12 @@ import sys
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
+from shoal.core.colors import DOT, FLOOR, LINE
 from shoal.core.errors import UserError
-from shoal.core.picture import Circle, Line, Picture, Ring
+from shoal.core.picture import Circle, Line, Picture, Polygon, Rectangle, Ring
+from shoal.recording import video
 from shoal.recording.raster import draw_picture
 from shoal.recording.video import frames, save_gif, save_mp4
 
@@ -45,6 +47,22 @@ def test_rings_are_hollow_and_lines_as_wide_as_they_say():
     assert blue.sum() == pytest.approx(8, abs=1)
 
 
+def test_rectangles_and_polygons_fill_their_area():
+    shapes = (
+        Rectangle(-0.5, 0.0, 1.0, 0.5, "#ff0000"),
+        Polygon(((-0.8, -0.8), (0.8, -0.8), (0.8, -0.2)), "#0000ff"),
+    )
+    image = np.asarray(draw_picture(Picture(shapes), 200), int)
+    rows, columns = np.nonzero((image == [255, 0, 0]).all(-1))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (50, 99, 50, 149)
+    blue = 1 - image[100:, :, 0] / 255
+    assert blue.sum() / 100**2 == pytest.approx(1.6 * 0.6 / 2, rel=0.02)
+    assert tuple(image[175, 175]) == (0, 0, 255) and tuple(image[140, 40]) == (255, 255, 255)
+    rounded = draw_picture(Picture((shapes[0]._replace(corner=0.2),)), 200)
+    assert rounded.getpixel((51, 51)) == (255, 255, 255)
+    assert rounded.getpixel((100, 51)) == (255, 0, 0)
+
+
 def test_messages_stand_above_their_speaker():
     said = Picture((Circle(0, 0, 0.1, "#ff0000", "a"),), messages={"a": "A"})
     silent = said._replace(messages={"a": ""})
@@ -67,7 +85,8 @@ def test_gif(recording, tmp_path):
             image = film.convert("RGB")
             assert near(image.getpixel(pixel(1.15, 1.3)), RED)
             assert near(image.getpixel(pixel(1.15, 0.0)), BLUE)
-            assert image.getpixel((2, 2)) == (255, 255, 255)
+            assert image.getpixel((1, 1)) == (255, 255, 255)
+            assert image.getpixel((103, 3)) == ImageColor.getrgb(FLOOR)
     assert film.n_frames == 2 * PICTURES  # a held picture is one frame that lasts longer
     assert duration == 100 * 2 * (PICTURES + HOLD)
 
@@ -80,15 +99,55 @@ def test_mp4(recording, tmp_path):
     assert len(images) == 2 * (PICTURES + HOLD)
     assert images[0].size == (SIZE, 184)
     assert near(images[5].getpixel(pixel(2.15, 1.3)), RED, tolerance=40)
-    assert near(images[5].getpixel(pixel(0.15, 1.3)), (255, 255, 255), tolerance=10)
+    assert near(images[5].getpixel(pixel(0.15, 0.6)), ImageColor.getrgb(FLOOR), tolerance=10)
 
 
 def test_captions_count(recording):
     images = [np.asarray(i) for i in frames(recording, size=SIZE)]
-    # Nobody moves in the third step: below 150 is the caption, above 55 only the first agent.
+    # Nobody moves in the third step: the first agent, right of its trail, stands where it was.
     assert (images[2][150:] != images[3][150:]).any()
-    assert (images[2][:55] == images[3][:55]).all()
-    assert (images[1][:55] != images[2][:55]).any()
+    assert (images[2][20:50, 100:] == images[3][20:50, 100:]).all()
+    assert (images[1][20:50, 100:] != images[2][20:50, 100:]).any()
+
+
+def test_captions_tell_rival_teams_apart(recording):
+    rivals = recording._replace(teams={"sheep": [0], "wolf": [1]})
+    said = "episode 1   step 2 of 5   return per agent"
+    for shown, told in ((recording, f"{said} 3.00"), (rivals, f"{said}   sheep 2.00   wolf 4.00")):
+        image = draw_picture(shown.episodes[0].pictures[2], SIZE, caption=told)
+        found = np.asarray(list(frames(shown, size=SIZE))[2])
+        assert (np.asarray(image)[155:] == found[155:]).all()
+
+
+def test_films_have_a_floor_with_round_corners_and_trails(recording):
+    film = list(frames(recording, size=SIZE))
+    first, later = film[0], film[2]
+    floor, paper = ImageColor.getrgb(FLOOR), (255, 255, 255)
+    assert first.getpixel((1, 1)) == paper and first.getpixel((198, 148)) == paper
+    assert first.getpixel((103, 3)) == floor
+    assert first.getpixel((100, 0)) == later.getpixel((0, 75)) == ImageColor.getrgb(LINE)
+    assert first.getpixel(pixel(1.5, 0.5)) == ImageColor.getrgb(DOT)
+    red = first.getpixel(pixel(0.6, 1.3)), later.getpixel(pixel(0.6, 1.3))  # the way it came
+    assert red[0] == floor and red[1][0] > red[1][1] + 30
+    leapt = recording.episodes[0].pictures[:1] * 2
+    far = leapt[0]._replace(
+        shapes=tuple(
+            s._replace(x=2.9) if getattr(s, "label", "") == "walker_0" else s
+            for s in leapt[0].shapes
+        )
+    )
+    image = draw_picture(far, SIZE, names={"walker_0": "0"}, past=leapt)
+    assert image.getpixel(pixel(1.1, 1.3)) == floor
+
+
+def test_a_long_gif_leaves_out_steps_and_stays_small(recording, tmp_path, monkeypatch):
+    whole = save_gif(recording, tmp_path / "whole.gif", size=SIZE)
+    size = whole.stat().st_size
+    monkeypatch.setattr(video, "LARGEST", size - 1)
+    short = save_gif(recording, tmp_path / "short.gif", size=SIZE)
+    assert short.stat().st_size < size
+    with Image.open(short) as film:  # steps 0, 2, 4 and the last, of both episodes
+        assert film.n_frames == 2 * 4
 
 
 def test_without_pyav_the_error_says_what_to_install(recording, tmp_path, monkeypatch):
@@ -102,12 +161,28 @@ def test_a_film_too_small_is_an_error(recording):
         next(frames(recording, size=8))
 
 
-def test_a_picture_that_asks_for_more_room_gets_it_in_a_frame_of_the_same_size(recording):
-    (first, *rest) = recording.episodes[0].pictures
+def asks_for(recording, view):
+    """The first episode, of which the second picture asks for another view."""
+    (first, second, *rest) = recording.episodes[0].pictures
+    far = second._replace(view=view, messages={})
+    episode = recording.episodes[0]._replace(pictures=(first, far, *rest))
+    return recording._replace(episodes=(episode, recording.episodes[1]))
+
+
+def test_one_view_holds_all_that_pictures_ask_for(recording):
     twice = (-3.0, -2.5, 5.0, 3.5)  # as much, around the same middle
-    far = rest[0]._replace(view=twice, messages={})
-    episode = recording.episodes[0]._replace(pictures=(first, far, *rest[1:]))
-    images = list(frames(recording._replace(episodes=(episode,)), size=SIZE))
+    images = list(frames(asks_for(recording, twice), size=SIZE))
     assert {image.size for image in images} == {(SIZE, 184)}
-    assert near(images[1].getpixel((92, 55)), RED)  # 25 pixels a unit now: around (87.5, 55)
+    for image in (images[0], images[-1]):  # 25 pixels a unit: the second stays at the same height
+        assert near(image.getpixel((round(25 * 3.15), round(25 * 3.5))), BLUE) == (
+            image is images[0]
+        )
+    assert near(images[0].getpixel((round(25 * 3.1), 55)), RED)
+
+
+def test_a_picture_that_asks_for_far_more_room_is_shown_from_afar(recording):
+    thrice = (-5.0, -4.0, 7.0, 5.0)
+    images = list(frames(asks_for(recording, thrice), size=SIZE))
+    assert {image.size for image in images} == {(SIZE, 184)}
+    assert near(images[1].getpixel((round(50 / 3 * 5.5), round(50 / 3 * 3.7))), RED)
     assert near(images[2].getpixel(pixel(1.15, 1.3)), RED)

@@ -150,13 +150,10 @@ def test_a_narrow_line_leaves_room_and_has_what_matters(clock: Clock, terminal: 
     reporter.update(row(500_000, 123_456.0, **numbers))
     line = reporter._line()
     assert line.cell_len <= 67
-    assert (
-        line.plain[2:]
-        == "training ━━━━━━━━ 50% · return -1.00 · eval return -2.00 · 4 s left · 0 s"
-    )
+    assert line.plain[2:] == "training ━━━━━━━━ 50% · eval return -2.00 · 4 s left · 0 s"
     reporter._console.width = 140
     wide = reporter._line().plain
-    assert "500,000/1,000,000 steps · return -1.00" in wide and "steps/s · loss 3.00" in wide
+    assert "500,000/1,000,000 steps · eval return -2.00" in wide and "return -1.00 · loss" in wide
     reporter._console.width = 12
     assert reporter._line().cell_len <= 9
 

@@ -146,16 +146,20 @@ def test_pictures_tell_rivals_apart(push: runs.Run, monkeypatch: pytest.MonkeyPa
     from shoal.training.backend import record
 
     drawn: list[Curve] = []
+    pale: list[Curve] = []
 
-    def draw(path: Path, curves: list[Curve], **_: object) -> Path:
+    def draw(path: Path, curves: list[Curve], behind: list[Curve], **_: object) -> Path:
         drawn.extend(curves)
+        pale.extend(behind)
         return path
 
     monkeypatch.setattr("shoal.runs.curve.save_curve", draw)
     push.save_curve()
     assert [curve.label for curve in drawn] == ["ippo, adversary", "ippo, agent"]
     last = push.metrics[-1]
-    assert [c.returns[-1, 0] for c in drawn] == [last["return/adversary"], last["return/agent"]]
+    for curves, name in ((drawn, "eval_return"), (pale, "return")):
+        found = [curve.returns[-1, 0] for curve in curves]
+        assert found == [last[f"{name}/adversary"], last[f"{name}/agent"]]
     replay = to_json(record(push.policy, push.env, jax.random.key(0), 1))
     assert replay["teams"] == [["adversary", [0]], ["agent", [1]]]
     said = finish.panel(push, None, push.scripted, {})

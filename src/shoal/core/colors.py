@@ -3,6 +3,9 @@
 PAPER, INK, SOFT, LINE = "#ffffff", "#1d2127", "#6a707b", "#e4e4de"
 """Background, text, text of less weight, rules."""
 
+FLOOR, DOT = "#f8f8f5", "#d9d9d2"
+"""The ground on which films show a world, and its dots."""
+
 PALETTE = ("#4c6ef5", "#f08c00", "#12b886", "#e64980", "#7950f2", "#15aabf", "#fa5252", "#82c91e")
 """Curves of runs, and agents that a picture does not colour."""
 

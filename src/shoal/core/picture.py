@@ -41,6 +41,27 @@ class Line(NamedTuple):
     opacity: float = 1.0
 
 
+class Rectangle(NamedTuple):
+    """A filled rectangle, from its lower left corner at (x, y), in world units, as is `corner`, the
+    radius that rounds its corners."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    color: str
+    corner: float = 0.0
+    opacity: float = 1.0
+
+
+class Polygon(NamedTuple):
+    """A filled polygon, its corners (x, y) in order, in world units."""
+
+    points: tuple[tuple[float, float], ...]
+    color: str
+    opacity: float = 1.0
+
+
 class Text(NamedTuple):
     """A word in the world, `size` in world units."""
 
@@ -61,7 +82,7 @@ class Bitmap(NamedTuple):
     source: str
 
 
-Shape = Circle | Ring | Line | Text | Bitmap
+Shape = Circle | Ring | Line | Rectangle | Polygon | Text | Bitmap
 
 
 class Picture(NamedTuple):

@@ -1,12 +1,14 @@
 """A table of payoffs as shapes: a row for each action of one player, a column for the other's."""
 
+import itertools
 from collections.abc import Sequence
 
-from shoal.core.picture import Circle, Line, Ring, Shape, Text
+from shoal.core.picture import Rectangle, Shape, Text
 
-CHOSEN = "#ffe066"
+CHOSEN = "#f59f00"
 BEST = "#2b8a3e"
-GRID = "#868e96"
+GRID = "#ced4da"
+CELL = "#ffffff"
 
 
 def payoff_table(
@@ -26,8 +28,8 @@ def payoff_table(
         cells: what stands in each cell.
         rows: the names of the rows.
         columns: the names of the columns.
-        chosen: row and column of a cell to mark with a disc, if any.
-        best: rows and columns of cells to mark with a ring.
+        chosen: row and column of a cell to mark as played, if any.
+        best: rows and columns of cells to mark with a frame.
         left: where the square begins.
         top: where it ends.
         side: how wide and high it is.
@@ -38,14 +40,22 @@ def payoff_table(
     def middle(row: int, column: int) -> tuple[float, float]:
         return left + wide * (column + 0.5), top - high * (row + 0.5)
 
-    shapes: list[Shape] = []
+    def cell(at: Sequence[int], color: str, gap: float, opacity: float = 1.0) -> Rectangle:
+        x, y = middle(*at)
+        width, height = wide - 2 * gap, high - 2 * gap
+        return Rectangle(x - width / 2, y - height / 2, width, height, color, gap, opacity)
+
+    thin, thick = 0.004 * side, 0.06 * min(high, wide)
+    marked = {tuple(each) for each in best}
+    shapes: list[Shape] = [
+        Rectangle(left - thin, top - side - thin, side + 2 * thin, side + 2 * thin, GRID, thick)
+    ]
+    for r, c in itertools.product(range(len(rows)), range(len(columns))):
+        shapes.append(cell((r, c), BEST if (r, c) in marked else CELL, thin))
+        if (r, c) in marked:
+            shapes.append(cell((r, c), CELL, thick))
     if chosen:
-        shapes.append(Circle(*middle(*chosen), 0.4 * min(high, wide), CHOSEN))
-    shapes += [Ring(*middle(*cell), 0.42 * min(high, wide), BEST) for cell in best]
-    for r in range(len(rows) + 1):
-        shapes.append(Line(left, top - high * r, left + side, top - high * r, GRID, 0.3))
-    for c in range(len(columns) + 1):
-        shapes.append(Line(left + wide * c, top, left + wide * c, top - side, GRID, 0.3))
+        shapes.append(cell(chosen, CHOSEN, 1.5 * thick, opacity=0.5))
     for r, name in enumerate(rows):
         shapes.append(Text(left - 0.14 * side, middle(r, 0)[1], name, size=size))
         shapes += [Text(*middle(r, c), text, size=size) for c, text in enumerate(cells[r])]

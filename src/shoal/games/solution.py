@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from shoal.core.html_table import html_table
 from shoal.games.normal_form import NormalForm, Profile, check_profile, regret
 
 
@@ -34,6 +35,14 @@ class Equilibria:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
         return iter(self.profiles)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (*(", ".join(f"{p:.4g}" for p in strategy) for strategy in profile), f"{regret:.3g}")
+            for profile, regret in zip(self.profiles, self.regrets)
+        ]
+        players = range(1, 1 + max(map(len, self.profiles), default=0))
+        return html_table([*(f"player {i}" for i in players), "regret"], rows)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         return self.profiles[index]

@@ -1,15 +1,20 @@
 """Pictures as images, drawn without a display: three times too large, then scaled down."""
 
 import base64
+import functools
 import io
+import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from shoal.core.colors import INK, PAPER, SOFT
-from shoal.core.picture import Bitmap, Circle, Line, Picture, Ring, Shape, Text
+from shoal.core.colors import DOT, FLOOR, INK, LINE, PAPER, SOFT
+from shoal.core.picture import Bitmap, Circle, Line, Picture, Polygon, Rectangle, Ring, Shape, Text
 
 FINE = 3  # supersampling
+TRAIL = 8  # steps of an agent's past that are shown
 Real = float | int
 View = tuple[Real, Real, Real, Real]
 Point = tuple[float, float]
@@ -22,13 +27,18 @@ def draw_picture(
     caption: str = "",
     names: dict[str, str] | None = None,
     view: View | None = None,
+    past: Sequence[Picture] | None = None,
 ) -> Image.Image:
     """A picture `size` pixels wide (RGB), with a line of text under it if there is a `caption`.
 
-    `names` shortens labels; `view` shows another part of the world than the picture says. Width
-    and height are even, as video codecs want them.
+    `names` has the agents and shortens their labels; `view` shows another part of the world than
+    the picture says. With the pictures of the `past`, which may be none, it stands on a floor, with
+    trails behind the agents. Width and height are even, as video codecs want them.
     """
     pen = _Pen(view or picture.view, size, names or {}, bar=34 if caption else 0)
+    if past is not None:
+        pen.floor()
+        pen.trails([*past[-TRAIL:], picture])
     for shape in picture.shapes:
         pen.draw(shape)
     for shape in picture.shapes:
@@ -36,7 +46,11 @@ def draw_picture(
             pen.speech(shape, picture.messages[shape.label])
     if caption:
         pen.caption(caption)
-    return pen.image.reduce(FINE)
+    image = pen.image.reduce(FINE)
+    if past is not None:
+        border = _border(image.width, image.height - pen.bar // FINE)
+        image.paste(border, mask=border)
+    return image
 
 
 def photograph(pixels: np.ndarray, width: int = 480) -> Picture:
@@ -56,13 +70,37 @@ class _Pen:
 
     def __init__(self, view: View, size: int, names: dict[str, str], bar: int):
         left, bottom, right, top = view
-        self.left, self.top, self.names = left, top, names
+        self.view, self.left, self.top, self.names = view, left, top, names
         self.width = FINE * _even(size)
         self.scale = self.width / (right - left)
         self.bar = FINE * bar
         self.height = FINE * _even((self.scale * (top - bottom) + self.bar) / FINE)
         self.image = Image.new("RGB", (self.width, self.height), PAPER)
         self.ink = ImageDraw.Draw(self.image, "RGBA")
+
+    def floor(self) -> None:
+        """A tint with dots in round distances, seven or so to the width of the view."""
+        self.ink.rectangle((0, 0, self.width, self.height - self.bar), FLOOR)
+        left, bottom, right, top = self.view
+        rough = 0.1 * (right - left)
+        power = 10 ** math.floor(math.log10(rough))
+        gap = next(k * power for k in (1, 2, 5, 10) if k * power >= rough)
+        for i in range(math.ceil(left / gap), math.floor(right / gap) + 1):
+            for j in range(math.ceil(bottom / gap), math.floor(top / gap) + 1):
+                self.ink.ellipse(self.box(i * gap, j * gap, 1.2 * FINE), DOT)
+
+    def trails(self, pictures: Sequence[Picture]) -> None:
+        """Where each agent came from, paler the longer ago; not where it leapt."""
+        for last in pictures[-1].shapes:
+            if not isinstance(last, Circle) or last.label not in self.names:
+                continue
+            same = [s for p in pictures for s in p.shapes if isinstance(s, Circle)]
+            path = [self.at(s.x, s.y) for s in same if s.label == last.label]
+            width = round(max(2 * FINE, min(5 * FINE, 0.3 * last.radius * self.scale)))
+            for k, (start, end) in enumerate(pairwise(path), 1):
+                if math.dist(start, end) <= 0.5 * self.width:
+                    faded = last._replace(opacity=0.45 * k / len(path))
+                    self.ink.line((*start, *end), fill=_rgba(faded), width=width)
 
     def at(self, x: Real, y: Real) -> Point:
         return self.scale * (x - self.left), self.scale * (self.top - y)
@@ -76,12 +114,22 @@ class _Pen:
                 self.ink.ellipse(box, outline=_rgba(shape), width=self.stroke(shape))
             case Line():
                 self.line(shape)
+            case Rectangle():
+                self.rectangle(shape)
+            case Polygon():
+                self.ink.polygon([self.at(*point) for point in shape.points], fill=_rgba(shape))
             case Text():
                 self.word(
                     self.at(shape.x, shape.y), shape.text, shape.color, shape.size * self.scale
                 )
             case Bitmap():
                 self.bitmap(shape)
+
+    def rectangle(self, shape: Rectangle) -> None:
+        left, top = self.at(shape.x, shape.y + shape.height)
+        right, bottom = self.at(shape.x + shape.width, shape.y)
+        box = (left, top, max(left, right - 1), max(top, bottom - 1))  # both ends are drawn
+        self.ink.rounded_rectangle(box, shape.corner * self.scale, _rgba(shape))
 
     def bitmap(self, shape: Bitmap) -> None:
         pixels = base64.b64decode(shape.source.partition(",")[2])
@@ -146,6 +194,16 @@ class _Pen:
         return max(FINE, round(shape.width / 100 * self.width))
 
 
+@functools.lru_cache(maxsize=4)
+def _border(width: int, height: int) -> Image.Image:
+    """What lies over a picture: paper beyond its rounded corners, and a line around it."""
+    over = Image.new("RGBA", (FINE * width, FINE * height), PAPER)
+    box = (0, 0, over.width - 1, over.height - 1)
+    inside = (*ImageColor.getrgb(LINE), 0)
+    ImageDraw.Draw(over).rounded_rectangle(box, 10 * FINE, inside, LINE, FINE)
+    return over.reduce(FINE)
+
+
 def _even(x: Real) -> int:
     return 2 * round(x / 2)
 
@@ -155,7 +213,7 @@ def _font(size: Real) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(round(size))
 
 
-def _rgba(shape: Circle | Ring | Line) -> tuple[int, ...]:
+def _rgba(shape: Circle | Ring | Line | Rectangle | Polygon) -> tuple[int, ...]:
     return (*ImageColor.getrgb(shape.color)[:3], round(255 * shape.opacity))
 
 

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from shoal.core.names import heading
-from shoal.core.picture import Bitmap, Circle, Line, Picture, Ring, Shape, Text
+from shoal.core.picture import Bitmap, Circle, Line, Picture, Polygon, Rectangle, Ring, Shape, Text
 from shoal.recording.recording import Episode, Recording, running, short_names
 from shoal.runs.durable import write_atomic
 
 # How each reduction of a metric is named beside its running value.
 REDUCTIONS = {"sum": "so far", "mean": "mean", "max": "highest", "last": "now"}
-KINDS = {Circle: "circle", Ring: "ring", Line: "line", Text: "text", Bitmap: "bitmap"}
+KINDS = {
+    **{Circle: "circle", Ring: "ring", Line: "line", Text: "text", Bitmap: "bitmap"},
+    **{Rectangle: "rectangle", Polygon: "polygon"},
+}
 
 
 def save_replay(recording: Recording, path: Path | str) -> Path:
@@ -74,7 +77,13 @@ def _shapes(picture: Picture) -> list[dict[str, Any]]:
 
 
 def _fields(shape: Shape) -> dict[str, Any]:
-    return {k: v if isinstance(v, str) else number(v) for k, v in shape._asdict().items()}
+    return {name: _value(value) for name, value in shape._asdict().items()}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_value(x) for x in value]
+    return value if isinstance(value, str) else number(value)
 
 
 def number(x: float | int | np.number) -> float | None:

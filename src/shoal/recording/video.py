@@ -1,44 +1,66 @@
 """Recordings as films, made without a display: GIF with Pillow, MP4 with PyAV."""
 
+import io
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
+from shoal.core.colors import FLOOR, PAPER
 from shoal.core.errors import optional, require
-from shoal.recording.raster import View, draw_picture
+from shoal.core.picture import Picture
+from shoal.recording.raster import TRAIL, View, draw_picture
 from shoal.recording.recording import Episode, Recording, short_names
-from shoal.runs.durable import replacing
+from shoal.runs.durable import replacing, write_atomic
 
 HOLD = 1.0  # seconds that the last picture of an episode stays
+LARGEST = 700_000  # bytes of a GIF
 
 
-def frames(recording: Recording, *, size: int = 480, fps: int = 10) -> Iterator[Image.Image]:
-    """One image a step, all of one size; each episode's last is repeated for `HOLD` seconds."""
+def frames(
+    recording: Recording, *, size: int = 480, fps: int = 10, stride: int = 1
+) -> Iterator[Image.Image]:
+    """One image every `stride` steps, all of one size, and each episode's last, which is repeated
+    for `HOLD` seconds."""
     require(size >= 32, f"size is {size} pixels, expected at least 32")
     require(fps >= 1, f"fps is {fps}, expected at least 1")
     names = short_names(recording.agents)
-    left, bottom, right, top = recording.episodes[0].pictures[0].view
-    aspect = (right - left) / (top - bottom)
+    camera = _camera(recording)
     for number, episode in enumerate(recording.episodes, 1):
-        for t, picture in enumerate(episode.pictures):
+        steps = len(episode.rewards)
+        for t in [*range(0, steps, stride), steps]:
+            picture = episode.pictures[t]
             caption = _caption(recording, number, episode, t)
-            view = _widened(picture.view, aspect)
-            image = draw_picture(picture, size, caption=caption, names=names, view=view)
-            last = t == len(episode.rewards)
-            yield from [image] * (1 + round(HOLD * fps) if last else 1)
+            past = episode.pictures[max(0, t - TRAIL) : t]
+            image = draw_picture(
+                picture, size, caption=caption, names=names, view=camera(picture), past=past
+            )
+            yield from [image] * (1 + round(HOLD * fps) if t == steps else 1)
 
 
 def save_gif(recording: Recording, path: Path | str, *, size: int = 480, fps: int = 10) -> Path:
-    """An endless GIF. All frames share one palette, so that still things do not flicker."""
-    path, images = Path(path), list(frames(recording, size=size, fps=fps))
-    palette = _palette(images)
+    """An endless GIF of at most `LARGEST` bytes if that can be: of a long recording it shows every
+    second step, every third, and so on."""
+    path, stride = Path(path), 1
+    longest = max(len(episode.rewards) for episode in recording.episodes)
+    while True:
+        film = _gif(list(frames(recording, size=size, fps=fps, stride=stride)), fps)
+        if len(film) <= LARGEST or stride >= longest:
+            write_atomic(path, film)
+            return path
+        stride = max(stride + 1, math.ceil(0.9 * stride * len(film) / LARGEST))
+
+
+def _gif(images: list[Image.Image], fps: int) -> bytes:
+    """All frames share one palette, so that still things do not flicker."""
+    palette, file = _palette(images), io.BytesIO()
     flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    with replacing(path) as temporary:
-        flat[0].save(temporary, save_all=True, append_images=flat[1:], duration=1000 // fps, loop=0)
-    return path
+    moving = {"save_all": True, "append_images": flat[1:], "duration": 1000 // fps, "loop": 0}
+    flat[0].save(file, "GIF", **moving)
+    return file.getvalue()
 
 
 def save_mp4(recording: Recording, path: Path | str, *, size: int = 480, fps: int = 10) -> Path:
@@ -57,9 +79,25 @@ def save_mp4(recording: Recording, path: Path | str, *, size: int = 480, fps: in
 
 
 def _caption(recording: Recording, number: int, episode: Episode, t: int) -> str:
-    total = episode.returns[t].mean()
+    returns, teams = episode.returns[t], recording.teams
+    told = "   ".join(f"{name} {returns[who].mean():.2f}" for name, who in teams.items())
     which = f"episode {number}   " if len(recording.episodes) > 1 else ""
-    return f"{which}step {t} of {len(episode.rewards)}   return per agent {total:.2f}"
+    step = f"{which}step {t} of {len(episode.rewards)}   return per agent"
+    return f"{step}   {told}" if teams else f"{step} {returns.mean():.2f}"
+
+
+def _camera(recording: Recording) -> Callable[[Picture], View]:
+    """Which part of the world to show: one that holds all views, unless that is more than twice as
+    wide or high as the first one; then the view of each picture."""
+    views = np.array([p.view for e in recording.episodes for p in e.pictures], float)
+    first = views[0]
+    whole = np.concatenate([views[:, :2].min(0), views[:, 2:].max(0)])
+    aspect = (first[2] - first[0]) / (first[3] - first[1])
+    if (whole[2:] - whole[:2] > 2 * (first[2:] - first[:2])).any():
+        return lambda picture: _widened(picture.view, aspect)
+    left, bottom, right, top = whole.tolist()
+    every = _widened((left, bottom, right, top), aspect)
+    return lambda picture: every
 
 
 def _widened(view: View, aspect: float) -> View:
@@ -71,11 +109,12 @@ def _widened(view: View, aspect: float) -> View:
 
 
 def _palette(images: list[Image.Image], samples: int = 6, size: int = 128) -> Image.Image:
-    """An image with the colours of a few of the images, and with paper that stays white."""
+    """An image with the colours of a few of the images, and with paper and floor as they are."""
     chosen = images[:: max(1, len(images) // samples)][:samples]
     montage = Image.fromarray(np.concatenate([np.asarray(i) for i in chosen]))
     palette = montage.quantize(size, Image.Quantize.MAXCOVERAGE)
     colors = np.array(palette.getpalette() or []).reshape(-1, 3)
-    colors[(colors > 240).all(1)] = 255
+    for still in map(ImageColor.getrgb, (PAPER, FLOOR)):
+        colors[np.abs(colors - still).sum(1).argmin()] = still
     palette.putpalette(colors.ravel().tolist())
     return palette

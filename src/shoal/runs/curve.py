@@ -53,17 +53,23 @@ def save_curve(
     title: str,
     horizon: int | None,
     scripted: float | None = None,
+    behind: Sequence[Curve] = (),
 ) -> Path:
     """Writes `figure(...)` as a PNG."""
     path = Path(path)
-    drawn = figure(curves, title=title, horizon=horizon, scripted=scripted)
+    drawn = figure(curves, title=title, horizon=horizon, scripted=scripted, behind=behind)
     with replacing(path) as temporary:
         FigureCanvasAgg(drawn).print_png(temporary)
     return path
 
 
 def figure(
-    curves: Sequence[Curve], *, title: str, horizon: int | None, scripted: float | None = None
+    curves: Sequence[Curve],
+    *,
+    title: str,
+    horizon: int | None,
+    scripted: float | None = None,
+    behind: Sequence[Curve] = (),
 ) -> Figure:
     """Means over seeds as lines, 95 % bootstrap intervals of the means as bands. Many curves, such
     as a sweep's, have shades of one scale in their order and a legend beside them.
@@ -73,12 +79,18 @@ def figure(
         title: what was learned where.
         horizon: steps in an episode: the scale of a return, named at the axis where it is known.
         scripted: the return of a hand-written controller, as a line for reference.
+        behind: for each curve a pale one of its colour, such as what training returned, or none.
     """
     require(any(len(c.steps) for c in curves), "there is no finished episode to draw a curve of")
     columns = -(-len(curves) // ROWS) if len(curves) > INSIDE else 0
     drawn = Figure(figsize=(7.2 + 2.1 * columns, 4.2), dpi=160, layout="constrained")
     axes = drawn.add_subplot()
-    for curve, color in zip(curves, _colors(len(curves))):
+    colors = _colors(len(curves))
+    for number, (curve, color) in enumerate(zip(behind, colors)):
+        label = curve.label if number == 0 else None
+        style: dict[str, Any] = {"color": color, "linewidth": 1.0, "alpha": 0.35}
+        axes.plot(curve.steps, curve.returns.mean(1), label=label, **style)
+    for curve, color in zip(curves, colors):
         _draw(axes, curve, color, alone=len(curves) == 1)
     if scripted is not None:
         label = f"scripted controller, {scripted:.2f}".replace("-", MINUS)

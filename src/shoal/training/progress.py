@@ -43,6 +43,11 @@ class Pace:
         return self._steps / max(self._seconds, 1e-9)
 
 
+def is_watched() -> bool:
+    """Whether somebody may see progress: on a terminal, or in a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
 class Reporter:
     """Shows the stage that a run is at and how long it has lasted; in training steps per second,
     return, loss and time left. Writes to standard error.
@@ -182,8 +187,9 @@ class Reporter:
     def _by_weight(self) -> list[str]:
         """The numbers of training, those that matter most first."""
         returns = [number for number in self._numbers if "return" in number]
-        others = [number for number in self._numbers if number not in returns]
-        return [*returns, self._left(), self._speed, *others]
+        first = [number for number in returns if number.startswith("eval")] or returns
+        others = [number for number in self._numbers if number not in first]
+        return [*first, self._left(), self._speed, *others]
 
 
 def _shown(row: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from shoal import registry
 from shoal.core import addresses
 from shoal.core.algorithm import Algorithm, Learner, Policy
 from shoal.core.errors import UserError, may_fail_to, require, unknown
+from shoal.core.html_table import html_table
 from shoal.core.names import heading, in_words
 from shoal.core.spaces import Box
 from shoal.core.teams import return_names
@@ -33,7 +34,7 @@ from shoal.training.elsewhere import act_in
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
 from shoal.training.machine import check_memory, hardware, versions
 from shoal.training.own_code import admit
-from shoal.training.progress import Reporter
+from shoal.training.progress import Reporter, is_watched
 from shoal.training.scoring import evaluation_report, evaluation_summaries
 from shoal.training.stopping import Stopper
 from shoal.training.trainer import Trainer, Watcher
@@ -57,6 +58,20 @@ class Evaluation:
     high: float
     metrics: dict[str, dict[str, float]]
 
+    def __str__(self) -> str:
+        """A line a score: its mean and its interval."""
+        return "\n".join(f"{name:<26}{mean:>10}  {about}" for name, mean, about in self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(["score", "mean", "95 % interval"], self._rows())
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        own = {"mean": self.mean, "low": self.low, "high": self.high}
+        return [
+            (name, f"{score['mean']:.3f}", f"[{score['low']:.3f}, {score['high']:.3f}]")
+            for name, score in ({"return per agent": own} | self.metrics).items()
+        ]
+
 
 @dataclass(frozen=True)
 class Run:
@@ -78,6 +93,23 @@ class Run:
         """The content of `eval.json`, once training has finished."""
         path = self.directory / "eval.json"
         return read_evaluation(path) if path.is_file() else None
+
+    def _repr_html_(self) -> str:
+        """What was trained where, and how it ended: not how it is to be built again."""
+        config, found = self.config, self.evaluation
+        rows = [
+            ("algorithm", heading(config.algorithm)),
+            ("environment", heading(config.environment)),
+            ("steps", f"{config.total_steps:,}"),
+            ("seeds", str(config.seeds)),
+            ("directory", str(self.directory)),
+        ]
+        scores = {"return per agent": found["return"]} | found["metrics"] if found else {}
+        rows += [
+            (name, f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]")
+            for name, score in scores.items()
+        ]
+        return html_table(["run", ""], rows)
 
     def elsewhere(self, env: World) -> "Run":
         """The same policies in another environment: of another number of agents, which a policy
@@ -151,25 +183,33 @@ class Run:
         return None if on_host else evaluate("random", self.env, episodes=episodes)
 
     def save_curve(self, path: Path | str | None = None) -> Path:
-        """Draws the return during training, `curve.png` unless told otherwise: one line a setting
-        of a sweep and a team of rivals, with the scripted score where there is one and one team."""
-        from shoal.runs.curve import curve_from_rows, save_curve
+        """Draws the return at evaluations, `curve.png` unless told otherwise: one line a setting of
+        a sweep and a team of rivals, with the return in training pale behind, and the scripted
+        score where there is one and one team. Without evaluations, the return in training."""
+        from shoal.runs.curve import Curve, curve_from_rows, save_curve
 
         config, rows = self.config, self.metrics
         teams = return_names(self.env.spec)[1:]
         settings = [{k: v for k, v in m.items() if k != "seed"} for m in config.members()]
-        curves = [
-            curve_from_rows(
-                [row for row in rows if setting.items() <= row.items()],
-                ", ".join([in_words(setting) or heading(config.algorithm), *name.split("/")[1:]]),
-                name,
-            )
-            for setting in settings[:: config.seeds]
-            for name in teams or ("return",)
-        ]
+
+        def curves(prefix: str, what: str) -> list[Curve]:
+            return [
+                curve_from_rows(
+                    [row for row in rows if setting.items() <= row.items()],
+                    what or ", ".join([called or heading(config.algorithm), *name.split("/")[1:]]),
+                    prefix + name,
+                )
+                for setting in settings[:: config.seeds]
+                for called in [in_words(setting)]
+                for name in teams or ("return",)
+            ]
+
+        evaluated = curves("eval_", "")
+        good = any(len(curve.steps) for curve in evaluated)
         return save_curve(
             Path(path) if path else self.directory / "curve.png",
-            curves,
+            evaluated if good else curves("", ""),
+            behind=curves("", "in training, with exploration") if good else (),
             title=f"{heading(config.algorithm)} in {heading(config.environment)}",
             horizon=None if self.env.spec.endless else self.env.spec.horizon,
             scripted=None if teams or self.scripted is None else self.scripted.mean,
@@ -187,7 +227,7 @@ def train(
     out: Path | str | None = None,
     preset: str = "auto",
     deterministic: bool = False,
-    quiet: bool = True,
+    quiet: bool | None = None,
     watchers: Sequence[Watcher] = (),
     track: Track = (),
     **settings: Any,
@@ -208,6 +248,8 @@ def train(
         out: the run's directory; a new one under `runs/` if not given.
         preset: `auto`, `none`, or the name of one of the algorithm's presets.
         deterministic: one core, one device: the same bits every time.
+        quiet: whether nothing is shown of progress; if not said, where nobody would see it: where
+            standard error is no terminal and this is no notebook.
         watchers: called with the members' rows at each report; what one raises ends the run.
         track: experiment trackers to send the rows to as well, by name (`"wandb"`, `"mlflow"`,
             `"trackio"`) or of your own. Nothing that one does reaches the training.
@@ -240,7 +282,7 @@ def train(
         algo,
         world,
         Path(out) if out else free_directory(name, spec.name),
-        quiet=quiet,
+        quiet=not is_watched() if quiet is None else quiet,
         watchers=watchers,
         track=track,
         seed=seed,
@@ -367,7 +409,7 @@ def resume(
     total_steps: int | None = None,
     workers: int | None = None,
     address: str = "",
-    quiet: bool = True,
+    quiet: bool | None = None,
     reporter: Reporter | None = None,
     watchers: Sequence[Watcher] = (),
     track: Track | None = None,
@@ -383,8 +425,9 @@ def resume(
     `env` is needed only for an environment that had no name: the environment, or the address of
     what makes it, which then has the fields that the run's had. The trackers that the run
     was started with go on with the same tracked run, unless `track` names others, or `"none"`.
-    `trust`: whether code in the run's directory may be run, as for `load`.
+    `trust`: whether code in the run's directory may be run, as for `load`; `quiet` as for `train`.
     """
+    quiet = not is_watched() if quiet is None else quiet
     with Stopper() as stopper, RunDirectory.open(Path(directory)) as run:
         config = read_config(run)
         admit(config, run.path, environment=env is None, trust=trust)

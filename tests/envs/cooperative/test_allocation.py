@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 import shoal
 from shoal.cli.main import run
 from shoal.core.errors import UserError
+from shoal.core.picture import Rectangle
 from shoal.envs.cooperative.allocation import AllocationState, actions, bids
 from shoal.envs.cooperative.allocation_optimum import (
     _remembered,
@@ -344,14 +345,18 @@ def test_the_picture_shows_who_holds_what():
     _, state = play(env, moves(env)[:2])
     picture = env.draw(state)
     texts = [s.text for s in picture.shapes if hasattr(s, "text")]
-    discs = [s for s in picture.shapes if hasattr(s, "radius")]
+    bars = [s for s in picture.shapes if isinstance(s, Rectangle)]
+    wide, tall = (
+        np.array([getattr(bar, side) for bar in bars]).reshape(2, 3, 3)
+        for side in ("width", "height")
+    )
     assert "round 2 of 4" in texts and {"agent 1", "agent 2", "price", "utility"} <= set(texts)
-    held = np.array([disc.opacity for disc in discs[::2]]).reshape(2, 3)
+    held = tall[..., 2] / tall[..., 0]
     np.testing.assert_allclose(held, env.shares(state.action), atol=1e-6)
     np.testing.assert_allclose(held.sum(0), 1, atol=1e-6)
-    radius = np.array([disc.radius for disc in discs[1::2]]).reshape(2, 3)
     worth = np.asarray(state.valuations)
-    np.testing.assert_allclose((radius / radius.max()) ** 2, worth / worth.max(), rtol=1e-5)
+    for bar in (wide[..., 1], wide[..., 2]):
+        np.testing.assert_allclose(bar / wide[..., 0], worth / worth.max(), rtol=1e-5)
     for price in bids(state.action).sum(0):
         assert f"{price:.2f}" in texts
     for utility in (worth * held).sum(1):

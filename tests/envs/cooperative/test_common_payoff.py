@@ -9,6 +9,7 @@ import shoal
 from shoal.cli.main import run
 from shoal.core.errors import UserError
 from shoal.envs.cooperative.matrix import MatrixGame
+from shoal.envs.payoff_table import BEST, CHOSEN
 from shoal.runs.fields import fields_of, from_fields
 
 THREE = np.array([[[1.0, -2.0], [0.5, 3.0], [7.0, 0.0]], [[2.0, 2.0], [-9.0, 4.0], [0.0, 6.5]]])
@@ -189,8 +190,12 @@ def test_payoffs_are_written_out_as_for_solve(tmp_path):
 def drawn(world, actions):
     picture = world.draw(play(world, actions)[1])
     texts = [shape.text for shape in picture.shapes if hasattr(shape, "text")]
-    marks = [shape for shape in picture.shapes if hasattr(shape, "radius")]
+    marks = [shape for shape in picture.shapes if getattr(shape, "color", "") in (BEST, CHOSEN)]
     return picture, texts, marks
+
+
+def middle(mark):
+    return mark.x + mark.width / 2, mark.y + mark.height / 2
 
 
 def at(picture, text):
@@ -202,19 +207,19 @@ def at(picture, text):
 def test_the_table_shows_the_best_cell_the_chosen_one_and_the_total():
     world = shoal.make("coop/climbing")
     picture, texts, (best,) = drawn(world, [])
-    assert (best.x, best.y) == at(picture, "11")
+    assert middle(best) == at(picture, "11")
     assert {"round 0 of 25", "total 0 of at most 275", "agent_1", "agent_2", "7", "-30"} <= set(
         texts
     )
-    picture, texts, (chosen, best) = drawn(world, [(0, 1), (2, 1)])
-    assert (best.x, best.y) == at(picture, "11") and (chosen.x, chosen.y) == at(picture, "6")
+    picture, texts, (best, chosen) = drawn(world, [(0, 1), (2, 1)])
+    assert middle(best) == at(picture, "11") and middle(chosen) == at(picture, "6")
     assert {"round 2 of 25", "paid 6, total -24 of at most 275"} <= set(texts)
 
 
-def test_all_best_cells_are_ringed():
+def test_all_best_cells_are_framed():
     picture, _, marks = drawn(shoal.make("coop/penalty"), [])
     tens = [(s.x, s.y) for s in picture.shapes if getattr(s, "text", "") == "10"]
-    assert len(tens) == 2 and np.allclose([(mark.x, mark.y) for mark in marks], tens)
+    assert len(tens) == 2 and np.allclose([middle(mark) for mark in marks], tens)
 
 
 def test_three_agents_are_told_by_words():

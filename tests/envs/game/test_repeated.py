@@ -8,6 +8,7 @@ import pytest
 import shoal
 from shoal.core.errors import UserError
 from shoal.envs.game.repeated import RepeatedGame, repeated
+from shoal.envs.payoff_table import CHOSEN
 from shoal.games import NormalForm, classic, random_game, regret
 from shoal.runs.fields import fields_of, from_fields
 from shoal.training.evaluation import evaluate_policy
@@ -120,9 +121,10 @@ def test_the_table_is_drawn_with_the_last_cell_marked():
     assert len(after.shapes) == len(before.shapes) + 1
     texts = [shape.text for shape in after.shapes if hasattr(shape, "text")]
     assert {"5, 0", "cooperate", "defect", "round 1 of 2"} <= set(texts)
-    mark = next(shape for shape in after.shapes if hasattr(shape, "radius"))
+    mark = next(shape for shape in after.shapes if getattr(shape, "color", "") == CHOSEN)
     cell = next(s for s in after.shapes if getattr(s, "text", "") == "5, 0")
-    assert (mark.x, mark.y) == pytest.approx((cell.x, cell.y))
+    middle = mark.x + mark.width / 2, mark.y + mark.height / 2
+    assert middle == pytest.approx((cell.x, cell.y))
 
 
 def test_three_players_are_drawn_as_words():

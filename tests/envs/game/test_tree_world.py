@@ -130,13 +130,10 @@ def test_a_policy_that_remembers_is_refused():
 
 
 def test_moves_are_drawn():
-    world = shoal.make("game/kuhn")
+    world = shoal.make("game/efg")
     state, _ = world.reset(jax.random.key(0))
+    assert [shape.text for shape in world.draw(state).shapes] == ["matching pennies"]
     state, _ = world.step(jax.random.key(0), state, jnp.array([1, 0]))
     state, _ = world.step(jax.random.key(0), state, jnp.array([0, 0]))
     texts = [shape.text for shape in world.draw(state).shapes]
-    assert [t.split(":")[0] for t in texts] == ["chance"] * 2 + [
-        "player 1",
-        "player 2",
-        "payoffs 1, -1",
-    ]
+    assert texts == ["player 1: tails", "player 2: heads", "payoffs -1, 1"]

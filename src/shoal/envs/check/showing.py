@@ -52,8 +52,11 @@ def _defect(picture: Any) -> str:
         if not isinstance(shape, SHAPES):
             return f"a shape is a {type(shape).__name__}"
         for name, value in shape._asdict().items():
-            expects_text = name in ("color", "label", "text", "source")
-            if expects_text != isinstance(value, str) or not (expects_text or _finite(value)):
+            if name in ("color", "label", "text", "source"):
+                good = isinstance(value, str)
+            else:
+                good = _corners(value) if name == "points" else _finite(value)
+            if not good:
                 return f"{name} of a {type(shape).__name__} is {value!r}"
     return ""
 
@@ -62,6 +65,14 @@ def _finite(value: Any) -> bool:
     try:
         return math.isfinite(value)
     except TypeError:
+        return False
+
+
+def _corners(points: Any) -> bool:
+    """Whether they are at least three pairs of finite numbers."""
+    try:
+        return len(points) > 2 and all(_finite(x) and _finite(y) for x, y in points)
+    except (TypeError, ValueError):
         return False
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
-from shoal.core.picture import Circle, Picture, Shape, Text
+from shoal.core.picture import Picture, Rectangle, Shape, Text
 from shoal.envs.particle.palette import BLUE
 
 LEFT, TOP, SIDE = -0.72, 0.72, 1.4
-PALE = "#adb5bd"
+PALE, EMPTY = "#ced4da", "#f1f3f5"
 
 
 def market(
@@ -17,12 +17,13 @@ def market(
     title: str,
     result: str,
 ) -> Picture:
-    """Each cell has a grey disc, whose area is what the good is worth to the agent, on a place
-    that is blue to the share of the good that the agent holds. Prices stand below the goods, and
+    """Each cell has a bar as wide as the good is worth to the agent, blue up to the share of the
+    good that the agent holds: the blue area is the utility. Prices stand below the goods, and
     beside the agents what they spent and their utilities."""
     n, m = valuations.shape
     high, wide = SIDE / n, SIDE / m
-    cell = 0.47 * min(high, wide)
+    gap = 0.06 * min(high, wide)
+    tall, room = high - 2 * gap, wide - 2 * gap
     size = min(0.055, 0.45 * high, 0.4 * wide)
     rows = [TOP - high * (i + 0.5) for i in range(n)]
     columns = [LEFT + wide * (j + 0.5) for j in range(m)]
@@ -33,9 +34,11 @@ def market(
     for i, y in enumerate(rows):
         shapes.append(Text(LEFT - 0.15, y, f"agent {i + 1}", size=size))
         for j, x in enumerate(columns):
-            shapes.append(Circle(x, y, cell, BLUE, opacity=float(held[i, j])))
-            worth = np.sqrt(valuations[i, j] / valuations.max())
-            shapes.append(Circle(x, y, 0.6 * cell * float(worth), PALE, opacity=0.75))
+            start, bottom = x - room / 2, y - tall / 2
+            worth = room * float(valuations[i, j] / valuations.max())
+            shapes.append(Rectangle(start, bottom, room, tall, EMPTY))
+            shapes.append(Rectangle(start, bottom, worth, tall, PALE))
+            shapes.append(Rectangle(start, bottom, worth, tall * float(held[i, j]), BLUE))
         shapes.append(Text(right + 0.13, y, f"{bids[i].sum():.2f}", size=size))
         shapes.append(Text(right + 0.34, y, f"{utility[i]:.2f}", size=size))
     for j, x in enumerate(columns):
@@ -43,7 +46,7 @@ def market(
         shapes.append(Text(x, TOP - SIDE - 0.07, f"{bids[:, j].sum():.2f}", size=size))
     shapes += [
         Text(LEFT - 0.15, TOP - SIDE - 0.07, "price", size=size),
-        Text(0.0, -0.92, "blue: the share held; grey: what the good is worth", size=0.055),
+        Text(0.0, -0.92, "as wide as the good is worth; blue: the share held", size=0.055),
         Text(0.0, -1.04, result, size=0.06),
     ]
     return Picture(tuple(shapes), view=(-1.15, -1.15, 1.15, 1.15))

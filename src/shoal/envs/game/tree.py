@@ -22,6 +22,7 @@ from shoal.core.errors import require
 from shoal.core.picture import Picture, Text
 from shoal.core.spaces import Discrete
 from shoal.envs.game.behaviour import TablePolicy, probabilities
+from shoal.envs.game.card_table import Play
 from shoal.games.extensive.policy_values import nash_conv
 from shoal.games.extensive.tree import CHANCE, ExtensiveForm, check_policy
 
@@ -176,18 +177,25 @@ class TreeGame(Env):
             place[sets] = np.arange(len(sets))
         return place
 
-    def draw(self, state: TreeState) -> Picture:
-        """The moves so far, and the payoffs at the end."""
-        form, node, said = self.form, int(state.node), []
-        payoffs = dict(zip(form.terminals.tolist(), form.payoffs))
-        if node in payoffs:
-            said.append("payoffs " + ", ".join(f"{x:g}" for x in payoffs[node]))
+    def play(self, state: TreeState) -> Play:
+        """The moves from the root to a state, with who made them, and how it stands."""
+        form, node, moves = self.form, int(state.node), []
+        actor = int(form.actor[node])
+        payoffs = _tables(form).payoffs[node].tolist() if actor < 0 else None
         while node > 0:
             up = int(form.parent[node])
-            who = "chance" if form.actor[up] == CHANCE else form.players[form.actor[up]]
-            said.append(f"{who}: {form.moves[node]}")
+            moves.append((int(form.actor[up]), form.moves[node]))
             node = up
-        lines = said[::-1] or [form.title]
+        return Play(moves[::-1], actor, payoffs)
+
+    def draw(self, state: TreeState) -> Picture:
+        """The moves so far, and the payoffs at the end."""
+        form, play = self.form, self.play(state)
+        names = {CHANCE: "chance"} | dict(enumerate(form.players))
+        said = [f"{names[who]}: {move}" for who, move in play.moves]
+        if play.payoffs is not None:
+            said.append("payoffs " + ", ".join(f"{x:g}" for x in play.payoffs))
+        lines = said or [form.title]
         high = min(0.2, 1.8 / len(lines))
         shapes = [
             Text(0.0, 0.9 - high * (i + 0.5), line, size=0.5 * high) for i, line in enumerate(lines)

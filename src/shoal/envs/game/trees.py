@@ -1,17 +1,21 @@
 """Game trees as worlds, by name."""
 
 import functools
+import re
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import equinox as eqx
 
 from shoal.core.limits import Count
-from shoal.envs.game.tree import TreeGame
+from shoal.core.picture import Picture
+from shoal.envs.game.card_table import draw_hands, draw_tricks
+from shoal.envs.game.tree import TreeGame, TreeState
 from shoal.games.extensive.goofspiel import goofspiel
-from shoal.games.extensive.kuhn import kuhn
-from shoal.games.extensive.leduc import leduc
+from shoal.games.extensive.kuhn import BET, kuhn
+from shoal.games.extensive.leduc import CARDS, FOLD, RAISE, STAKES, leduc
 from shoal.games.extensive.liars_dice import liars_dice
-from shoal.games.extensive.tree import ExtensiveForm
+from shoal.games.extensive.tree import CHANCE, ExtensiveForm
 from shoal.games.gambit.efg import read_efg, write_efg
 
 # An environment is asked for its tree at every step that is traced: each is made once.
@@ -31,6 +35,14 @@ class Kuhn(TreeGame):
     def form(self) -> ExtensiveForm:
         return _kuhn(self.players)
 
+    def draw(self, state: TreeState) -> Picture:
+        """Each player's card, what they did and paid, and the pot."""
+        form, play = self.form, self.play(state)
+        ranks = "TJQKA"[-self.players - 1 :] if self.players > 2 else "JQK"
+        hands = [[ranks[int(card)]] for card in play.of(CHANCE)]
+        paid = [1 + (BET in play.of(i)) for i in range(self.players)]
+        return draw_hands(form.title, form.players, self.spec.agents, play, hands, paid=paid)
+
 
 class Leduc(TreeGame):
     """Leduc hold'em: a private card, a public card, two rounds of bets."""
@@ -40,6 +52,23 @@ class Leduc(TreeGame):
     @property
     def form(self) -> ExtensiveForm:
         return _leduc()
+
+    def draw(self, state: TreeState) -> Picture:
+        """Each player's card and the public one, what they did and paid, and the pot."""
+        form, play = self.form, self.play(state)
+        cards, paid, betting = [], [1, 1], 0
+        for who, move in play.moves:
+            if who == CHANCE:
+                cards.append(CARDS[int(move)])
+                betting = len(cards) - 2
+            elif move != FOLD:
+                paid[who] = paid[1 - who] + (STAKES[betting] if move == RAISE else 0)
+        return draw_hands(
+            *(form.title, form.players, self.spec.agents, play),
+            [[card] for card in cards[:2]],
+            public=cards[2:],
+            paid=paid,
+        )
 
 
 class Goofspiel(TreeGame):
@@ -61,6 +90,25 @@ class Goofspiel(TreeGame):
     def form(self) -> ExtensiveForm:
         return _goofspiel(self.cards, self.order, self.returns, self.hidden)
 
+    def draw(self, state: TreeState) -> Picture:
+        """The prizes and the bids, with the last trick, which plays itself."""
+        form, play = self.form, self.play(state)
+        first, second = ([int(bid) for bid in play.of(i)] for i in (0, 1))
+        prizes = self._left(())
+        if self.order == "random":
+            prizes = [int(prize) for prize in play.of(CHANCE)]
+        elif self.order == "descending":
+            prizes.reverse()
+        if play.payoffs is not None:
+            prizes += self._left(prizes)
+            first, second = first + self._left(first), second + self._left(second)
+        shown = prizes[: max(len(second) + 1, len(first))] if play.payoffs is None else prizes
+        names = form.title, form.players, self.spec.agents
+        return draw_tricks(*names, play, shown, (first, second))
+
+    def _left(self, used: Sequence[int]) -> list[int]:
+        return [card for card in range(1, self.cards + 1) if card not in used]
+
 
 class LiarsDice(TreeGame):
     """Liar's dice: bid on all dice under the cups, until somebody says liar."""
@@ -74,6 +122,12 @@ class LiarsDice(TreeGame):
     @property
     def form(self) -> ExtensiveForm:
         return _liars_dice(self.dice, self.sides)
+
+    def draw(self, state: TreeState) -> Picture:
+        """The dice of both, and their bids."""
+        form, play = self.form, self.play(state)
+        hands = [[int(die) for die in re.findall(r"\d+", roll)] for roll in play.of(CHANCE)]
+        return draw_hands(form.title, form.players, self.spec.agents, play, hands)
 
 
 PENNIES = """EFG 2 R "matching pennies" { "player 1" "player 2" }
