@@ -45,6 +45,20 @@ def read_game(text: str) -> Any:
     return _named(text)
 
 
+def read_payoffs(text: str) -> Any:
+    """The payoffs `[N, A1, ..., AN]` of a game in normal form, as nested lists.
+
+    Raises:
+        UserError: see `read_game`; or it is a tree.
+    """
+    from shoal.games import NormalForm
+
+    game = read_game(text)
+    instead = f", which game/efg --env.tree {text} takes" if text.endswith(".efg") else ""
+    require(isinstance(game, NormalForm), f"{text} is a tree{instead}: expected payoffs")
+    return game.payoffs.tolist()
+
+
 def _file(path: Path) -> Any:
     from shoal.games import read_efg, read_nfg
 
