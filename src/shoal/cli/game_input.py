@@ -9,7 +9,7 @@ prisoners_dilemma   kuhn(players=3)   game.nfg   game.efg   open_spiel:leduc_pok
 import inspect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ def read_payoffs(text: str) -> Any:
     instead = f", which game/efg --env.tree {text} takes" if text.endswith(".efg") else ""
     require(isinstance(game, NormalForm), f"{text} is a tree{instead}: expected payoffs")
     return game.payoffs.tolist()
+
+
+def action_words(actions: Iterable[str]) -> list[str]:
+    """The names of actions, those that are numbers told from amounts: `action 1`."""
+    return [f"action {name}" if name.isdecimal() else name for name in actions]
 
 
 def _file(path: Path) -> Any:
