@@ -1,6 +1,8 @@
 """What the guides write: the environment's rules by hand, and that the algorithms learn in it."""
 
+import dataclasses
 import importlib.util
+import inspect
 from pathlib import Path
 
 import equinox as eqx
@@ -10,7 +12,11 @@ import numpy as np
 import pytest
 from probes import collect
 
+import shoal
 from shoal.agents.policy_gradient.ppo import PPO
+from shoal.core import picture
+from shoal.core.env import EnvSpec, TimeStep
+from shoal.envs.check import check_environment
 from shoal.training.on_device import OnDevice
 
 _GUIDES = Path(__file__).parents[1] / "docs" / "guides"
@@ -61,6 +67,35 @@ def test_each_agent_sees_how_far_ahead_the_other_is(env):
     _, timestep = _step(env, [0, 3], 0, [1, 1])
     ahead = jnp.arctan2(timestep.obs[:, 2:], timestep.obs[:, :2]) * 9 / (2 * jnp.pi)
     assert jnp.allclose(ahead, jnp.array([[0.0, 3.0], [-3.0, 0.0]]), atol=1e-4)
+
+
+def test_the_guides_tables_name_every_field_in_order():
+    page = (_GUIDES / "environments.md").read_text()
+    spec, step, drawn = (part.partition("\n## ")[0] for part in page.split("\n## What ")[1:4])
+    names = [
+        [row.split("`")[1] for row in part.splitlines() if row[:3] == "| `"]
+        for part in (spec, step)
+    ]
+    assert names[0] == [field.name for field in dataclasses.fields(EnvSpec)]
+    assert names[1] == [*inspect.signature(TimeStep.of).parameters]
+    for shape in picture.Shape.__args__:
+        fields, usual = shape._fields, shape._field_defaults
+        said = ", ".join(f"{f}={usual[f]!r}" if f in usual else f for f in fields)
+        assert f"`{shape.__name__}({said})`" in drawn
+
+
+def test_the_guides_robot_is_cut_and_drawn():
+    pytest.importorskip("gymnasium")
+    robot = _load("robot").Reach(length=2, render_mode="rgb_array")
+    robot.reset(seed=0)
+    robot.goal, robot.place = 1.0, 0.0
+    assert [robot.step(2)[1:4] for _ in range(2)] == [
+        (pytest.approx(-0.9), False, False),
+        (pytest.approx(-0.8), False, True),
+    ]
+    image = robot.render()
+    assert (image[0, 150] == (76, 110, 245)).all() and (image[0, 255] == (64, 192, 87)).all()
+    assert check_environment(shoal.make(f"{_GUIDES}/robot.py:Reach", length=5)) == []
 
 
 def _train(algorithm, env, updates):

@@ -310,6 +310,12 @@ def is_own_code(name: str) -> bool:
 def full_name(name: str) -> str:
     """An environment's name as runs remember it: an address becomes good in any folder."""
     suite, colon, _ = name.partition(":")
+    for ending, option in {
+        ".nfg": "game/matrix --env.payoffs",
+        ".efg": "game/efg --env.tree",
+    }.items():
+        if name.lower().endswith(ending):
+            raise UserError(f"{name} is a game's file: the environment is {option} {name}")
     if not is_own_code(name):
         return name
     if colon and difflib.get_close_matches(suite, SUITES, n=1, cutoff=0.75):

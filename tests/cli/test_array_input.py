@@ -2,7 +2,10 @@
 
 import pytest
 
+from shoal import registry
+from shoal.cli.arguments import Arguments
 from shoal.cli.array_input import read_array
+from shoal.cli.parse import parse
 from shoal.core.errors import UserError
 
 
@@ -37,3 +40,41 @@ def test_what_is_no_array_is_said_so(text, said):
     with pytest.raises(UserError) as error:
         read_array(text)
     assert str(error.value) == said
+
+
+NFG = 'NFG 1 R "" { "a" "b" }\n{ 2 2 }\n3 3 5 0 0 5 1 1'
+
+
+def of(world, text):
+    return parse(registry.make(world), Arguments.of(["--payoffs", text]), "shoal").payoffs.tolist()
+
+
+def test_payoffs_of_players_are_written_as_for_solve(tmp_path):
+    table = [[[3, 0, 2], [0, 2, 1]], [[2, 0, 1], [0, 3, 1]]]
+    assert of("game/matrix", "3,2 0,0 2,1; 0,0 2,3 1,1") == table
+    assert of("game/matrix", str(table)) == table
+    assert of("game/matrix", "3 2; 1 0") == [[[3, 2], [1, 0]], [[-3, -2], [-1, 0]]]
+    (tmp_path / "a.nfg").write_text(NFG)
+    assert of("game/matrix", str(tmp_path / "a.nfg")) == [[[3, 0], [5, 1]], [[3, 5], [0, 1]]]
+    assert of("coop/matrix", "3 2; 1 0") == [[3, 2], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("world", "text", "said"),
+    [
+        ("coop/matrix", "3,2 0,0; 1,1 2,2", "a cell of the matrix has 2 numbers, expected one"),
+        ("game/matrix", "kuhn", "kuhn is a tree: expected payoffs"),
+        ("game/matrix", "3,2,1 0,0,0", "have [3] numbers, expected one each (zero sum) or two"),
+    ],
+)
+def test_payoffs_that_are_none_are_said_so(world, text, said):
+    with pytest.raises(UserError) as error:
+        of(world, text)
+    assert said in str(error.value)
+
+
+def test_the_file_of_a_game_is_told_its_environment():
+    with pytest.raises(UserError, match=r"the environment is game/matrix --env.payoffs a.nfg$"):
+        registry.full_name("a.nfg")
+    with pytest.raises(UserError, match=r"the environment is game/efg --env.tree a.efg$"):
+        registry.full_name("a.efg")

@@ -75,6 +75,24 @@ def test_bad_options_are_named(words: str, said: str) -> None:
     assert str(error.value) == said
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--env.length 7", """go into --env.settings '{"length": 7}'"""),
+        ("--env.easy", """go into --env.settings '{"easy": true}'"""),
+        ("--env.size=3 big False", """go into --env.settings '{"size": [3, "big", false]}'"""),
+        ("--env.horizn 7", "did you mean '--env.horizon'?"),
+        ("--gif", "unknown option '--gif': did you mean '--format gif'?"),
+        ("--heat_map", "unknown option '--heat_map': did you mean '--format heat-map'?"),
+    ],
+)
+def test_what_is_meant_by_an_option_that_does_not_exist(words: str, said: str) -> None:
+    targets = {"--env.": "shoal.envs.host.world:HostWorld", "--": "shoal.cli.render:Options"}
+    with pytest.raises(UserError) as error:
+        check_options(Arguments.of(words.split()), targets)
+    assert str(error.value).endswith(said)
+
+
 def test_a_class_whose_source_does_not_tell_is_left_to_the_parser() -> None:
     words = Arguments.of(["--algo.nonsense", "1"])
     check_options(words, {"--algo.": "collections:OrderedDict"})

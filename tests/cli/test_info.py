@@ -162,4 +162,12 @@ def test_a_suite_that_is_missing_is_told_with_its_install_line() -> None:
 
 def test_presets_are_listed_by_algorithm(capsys: pytest.CaptureFixture[str]) -> None:
     assert names(capsys, "presets mappo") == [*presets.tables("mappo")]
-    assert "mappo mpe/*" in names(capsys, "presets")
+    (found,) = json.loads(printed(capsys, "list presets --json")).values()
+    assert "mappo mpe/*" in found
+
+
+def test_without_an_algorithm_presets_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = printed(capsys, "list presets")
+    counts = dict(line.split()[:2] for line in listed.partition("\n\n")[0].splitlines())
+    assert counts == {a: str(len(t)) for a in registry.ALGORITHMS if (t := presets.tables(a))}
+    assert printed(capsys, "info") == listed

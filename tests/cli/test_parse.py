@@ -83,6 +83,11 @@ def test_names_may_stand_behind_options() -> None:
         ("1e6", "1000000"),
         ("--steps=2.5e6", "--steps=2500000"),
         ("1E+3", "1000"),
+        ("200k", "200000"),
+        ("--steps=2.3M", "--steps=2300000"),
+        ("3m", "3m"),
+        ("10kM", "10kM"),
+        ("1e3k", "1e3k"),
         ("1e-3", "1e-3"),
         ("2.5e0", "2.5e0"),
         ("1_000_000", "1_000_000"),
@@ -90,7 +95,7 @@ def test_names_may_stand_behind_options() -> None:
         ("--out=1e6/x", "--out=1e6/x"),
     ],
 )
-def test_whole_numbers_may_be_written_with_an_exponent(word, digits) -> None:
+def test_whole_numbers_may_be_written_short(word, digits) -> None:
     named = Arguments.of(["x", *(["--steps"] if word[0] != "-" else []), word])
     found = Arguments.of(["x", *(["--steps"] if word[0] != "-" else []), digits])
     assert named == found

@@ -111,6 +111,15 @@ def test_nash_is_printed_with_its_certificate(capsys):
     )
 
 
+def test_actions_have_the_same_words_everywhere(capsys):
+    game = "3,2 0,0 2,1; 0,0 2,3 1,1"
+    out = solve(capsys, game, "--concept", "correlated")
+    assert "            action 1  action 2  action 3\n  action 1  3, 2 " in out
+    assert out.endswith("     player 1: action 2, player 2: action 2   1\n")
+    out = solve(capsys, game, "--concept", "iterated_elimination")
+    assert "player 1: action 1, action 2\n" in out
+
+
 def test_json_holds_game_method_and_answers(capsys):
     found = solve_json(capsys, "battle_of_the_sexes")
     assert found["game"]["actions"] == [["opera", "football"]] * 2
@@ -158,7 +167,7 @@ def test_answers_of_a_tree_are_told_in_its_actions(capsys, entry):
         "  3  payoffs 2, 1 · regret 0",
         "     entrant: open",
         "     incumbent: share",
-        "connected: 1, 2",
+        "connected, mixtures of these answers may be equilibria too: 1, 2",
     ]
     found = solve_json(capsys, entry)
     assert found["plans"] == [["stay", "open"], ["fight", "share"]]
@@ -244,7 +253,10 @@ def test_exact_answers_of_a_zero_sum_tree_name_plans(capsys, tmp_path):
 
 def test_components_of_a_degenerate_game_are_told(capsys):
     out = solve(capsys, "3,3 1,0; 3,3 0,1")
-    assert "2 answers, all the extreme ones" in out and "connected: 1, 2" in out
+    assert (
+        "2 answers, all the extreme ones" in out
+        and "connected, mixtures of these answers may be equilibria too: 1, 2" in out
+    )
 
 
 NASH, RESIDUAL = {"regret": 1e-9}, {"residual": 1e-9}

@@ -57,6 +57,8 @@ def test_an_optional_package_that_is_missing_says_how_to_install_it():
         ("--total-timesteps", ["--steps", "--seeds"], "did you mean '--steps'?"),
         ("dqn", ["iql", "vdn", "ddpg"], "did you mean 'iql'?"),
         ("learning_rat", ["learning_rate", "clip"], "did you mean 'learning_rate'?"),
+        ("PPO", ["iql", "ppo"], "did you mean 'ppo'?"),
+        ("cartpole-v1", ["CartPole-v1", "Pendulum-v1"], "did you mean 'CartPole-v1'?"),
         ("xyzzy", ["iql", "vdn"], "choose one of: iql, vdn"),
         ("xyzzy", [f"name_{k}" for k in range(99)], ""),
     ],

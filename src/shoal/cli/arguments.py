@@ -37,12 +37,14 @@ class Arguments(NamedTuple):
     @classmethod
     def of(cls, words: Iterable[str]) -> "Arguments":
         out = cls([], [])
-        for word in map(_digits, words):
+        for word in words:
             if re.match(r"--|-[A-Za-z]$", word):
                 option, equals, value = word.partition("=")
-                out.options.append(Option(option, [value] if equals else [], bool(equals)))
+                out.options.append(Option(option, [_digits(value)] if equals else [], bool(equals)))
+            elif out.options:
+                out.options[-1].values.append(_digits(word))
             else:
-                (out.options[-1].values if out.options else out.names).append(word)
+                out.names.append(word)
         return out
 
     @property
@@ -79,8 +81,10 @@ class Arguments(NamedTuple):
 
 
 def _digits(word: str) -> str:
-    """A whole number in digits, as `1e6` and `--steps=2.5e6` are meant; other words as they are."""
-    option, equals, value = word.rpartition("=")
+    """A whole number in digits, as `1e6`, `200k`, `2.5M` and `steps=1e6` are meant; other words as
+    they are, `3m` too."""
+    name, equals, value = word.rpartition("=")
+    value = re.sub(r"[kM]$", lambda found: {"k": "e3", "M": "e6"}[found[0]], value)
     if not re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d\d?", value) or not float(value).is_integer():
         return word
-    return f"{option}{equals}{int(float(value))}"
+    return f"{name}{equals}{int(float(value))}"

@@ -6,13 +6,15 @@ limits stand in plain sight. Types that this reading does not follow are left to
 
 import ast
 import dataclasses
+import difflib
 import functools
+import json
 from contextlib import suppress
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from shoal.cli.arguments import Arguments, Option
 from shoal.core import addresses, limits
-from shoal.core.errors import require, unknown
+from shoal.core.errors import UserError, require, unknown
 
 _BARE = ("Module", "Env", "Algorithm")  # classes without fields, whatever they are imported from
 OPEN = "*"  # the fields of an object that the source does not tell
@@ -71,8 +73,30 @@ def check_options(arguments: Arguments, targets: dict[str, str]) -> None:
         if any(option.name.startswith(name[:-1]) for name in known if name.endswith(OPEN)):
             continue
         if option.name not in known:
-            raise unknown("option", option.word, known)
+            raise _unknown(option, known)
         _check_values(option, known[option.name])
+
+
+def _unknown(option: Option, known: dict[str, Field]) -> UserError:
+    """The error for an option that does not exist: perhaps it is a value of one that does, or an
+    argument of another library's environment."""
+    line, bare = f"unknown option '{option.word}'", option.name.removeprefix("--")
+    for name, field in known.items():
+        if get_origin(field.kind) is Literal and bare in get_args(field.kind):
+            return UserError(f"{line}: did you mean '{name} {bare}'?")
+    near = difflib.get_close_matches(option.name[6:], [n[6:] for n in known], n=1, cutoff=0.7)
+    if near or "--env.settings" not in known or not option.name.startswith("--env."):
+        return unknown("option", option.word, known)
+    values = [_plain(word) for word in option.values] or [True]
+    given = json.dumps({option.field: values if len(values) > 1 else values[0]})
+    return UserError(f"{line}: the environment's own arguments go into --env.settings '{given}'")
+
+
+def _plain(word: str) -> Any:
+    """The number, truth value or other JSON that a word is, else the word."""
+    with suppress(ValueError):
+        return json.loads({"True": "true", "False": "false"}.get(word, word))
+    return word
 
 
 def _check_values(option: Option, field: Field) -> None:

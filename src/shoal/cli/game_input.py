@@ -9,7 +9,7 @@ prisoners_dilemma   kuhn(players=3)   game.nfg   game.efg   open_spiel:leduc_pok
 import inspect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,25 @@ def read_game(text: str) -> Any:
     if re.match(r"^[\s\d.+\-/;,|eE]+$", text) and re.search(r"\d", text):
         return _matrix(text)
     return _named(text)
+
+
+def read_payoffs(text: str) -> Any:
+    """The payoffs `[N, A1, ..., AN]` of a game in normal form, as nested lists.
+
+    Raises:
+        UserError: see `read_game`; or it is a tree.
+    """
+    from shoal.games import NormalForm
+
+    game = read_game(text)
+    instead = f", which game/efg --env.tree {text} takes" if text.endswith(".efg") else ""
+    require(isinstance(game, NormalForm), f"{text} is a tree{instead}: expected payoffs")
+    return game.payoffs.tolist()
+
+
+def action_words(actions: Iterable[str]) -> list[str]:
+    """The names of actions, those that are numbers told from amounts: `action 1`."""
+    return [f"action {name}" if name.isdecimal() else name for name in actions]
 
 
 def _file(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""shoal info NAME [ENVIRONMENT]: an algorithm's fields and presets, an environment's spec, or the
+"""shoal info [NAME] [ENVIRONMENT]: an algorithm's fields and presets, an environment's spec, or the
 values that a training of both would have."""
 
 import dataclasses
@@ -12,6 +12,7 @@ from shoal import registry
 from shoal.cli.arguments import Arguments
 from shoal.cli.declared import NOTHING, declared
 from shoal.cli.help import rows
+from shoal.cli.list import run as list_run
 from shoal.cli.output import answer
 from shoal.cli.parse import read
 from shoal.cli.table import table
@@ -20,7 +21,7 @@ from shoal.core.errors import unknown
 from shoal.core.names import is_address
 from shoal.runs.durable import Json
 
-USAGE = "shoal info NAME [ENVIRONMENT] [--json]"
+USAGE = "shoal info [NAME] [ENVIRONMENT] [--json]"
 COLUMN = 48  # where meanings begin at most
 
 
@@ -33,8 +34,11 @@ class Options:
 
 
 def run(arguments: Arguments) -> int:
-    """Prints what is known of NAME."""
-    (name, *where), options = read(arguments, ["NAME", "[ENVIRONMENT]"], Options, USAGE)
+    """Prints what is known of NAME; without one, how many presets each algorithm has."""
+    names, options = read(arguments, ["[NAME]", "[ENVIRONMENT]"], Options, USAGE)
+    if not names:
+        return list_run(arguments._replace(names=["presets"]))
+    name, *where = names
     if where:
         _together(registry.full_algorithm(name), registry.full_name(where[0]), options.json)
     elif name in registry.ALGORITHMS or (is_address(name) and _is_algorithm(name)):

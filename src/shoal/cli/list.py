@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,12 @@ def run(arguments: Arguments) -> int:
     if options.json:
         answer({kind: list(found)})
         return 0
+    if kind == "presets" and not of:
+        counts = Counter(name.partition(" ")[0] for name in found)
+        found = {k: f"{n} preset{'s' * (n > 1)}" for k, n in counts.items()}
     print("\n".join(table([*found.items()], left=(0, 1))))
+    if kind == "presets" and not of:
+        print("\none's presets: shoal list presets ALGORITHM; all of it: shoal info ALGORITHM")
     if kind == "environments" and not of:
         print(f"\nother libraries': shoal list environments {'|'.join(registry.SUITES)}")
     return 0

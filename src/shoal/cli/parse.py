@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from shoal.cli.arguments import Arguments
 from shoal.cli.array_input import read_array
 from shoal.cli.declared import check_options
+from shoal.cli.game_input import read_payoffs
 from shoal.cli.help import HelpAsked
 from shoal.core.errors import UserError, unknown
 
@@ -90,7 +91,8 @@ def parse(default: T, arguments: Arguments, prog: str) -> T:
 
 
 def _arrays() -> Any:
-    """Within it, tyro reads fields that are arrays, as `read_array` does."""
+    """Within it, tyro reads fields that are arrays, as `read_array` does; an array with an axis of
+    players and then their actions, as `read_payoffs` does."""
     from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
     registry = ConstructorRegistry()
@@ -102,10 +104,11 @@ def _arrays() -> Any:
             return None
         if not issubclass(info.type, jaxtyping.AbstractArray):
             return None
+        reader = read_payoffs if info.type.dim_str == "N *A" else read_array
         return PrimitiveConstructorSpec(
             nargs=1,
             metavar="ARRAY",
-            instance_from_str=lambda words: read_array(words[0]),
+            instance_from_str=lambda words: reader(words[0]),
             is_instance=lambda value: hasattr(value, "tolist"),
             str_from_instance=lambda value: [str(value.tolist())],
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from shoal.cli.game_input import action_words
 from shoal.core.errors import UserError, require
 from shoal.games import (
     Equilibria,
@@ -178,7 +179,8 @@ def _logit(game: NormalForm, options: Any) -> Json:
 def _undominated(game: NormalForm, options: Any) -> Json:
     found = iterated_elimination(game, strict=not options.weak)
     said = [
-        f"{player}: {', '.join(names)}" for player, names in zip(game.players, found.game.actions)
+        f"{player}: {', '.join(action_words(names))}"
+        for player, names in zip(game.players, found.game.actions)
     ]
     rounds = max(found.rounds, default=0)
     return _one(found.method, {"rounds": rounds, "kept": found.kept, "said": said})
@@ -223,8 +225,10 @@ def _alpha_rank(game: NormalForm, options: Any) -> Json:
 
 def _drawn(game: NormalForm, shares: Iterable[tuple[Sequence[int], float]]) -> list[str]:
     """The action profiles that have a share."""
+    words = [action_words(names) for names in game.actions]
     return [
-        f"{', '.join(names[a] for names, a in zip(game.actions, profile))}: {share:.6g}"
+        ", ".join(f"{who}: {names[a]}" for who, names, a in zip(game.players, words, profile))
+        + f"   {share:.6g}"
         for profile, share in shares
         if share > 1e-12
     ]

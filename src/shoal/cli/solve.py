@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shoal.cli.arguments import Arguments
+from shoal.cli.game_input import action_words
 from shoal.cli.output import answer
 from shoal.cli.parse import read
 from shoal.cli.patience import still_at_work
@@ -126,8 +127,10 @@ def _text(report: dict[str, Any]) -> list[str]:
     lines += ["", _heading(report)]
     actions = report.get("plans") or game.get("actions", [])
     for number, each in enumerate(report["answers"], 1):
-        lines += _answer(number, each, game["players"], [_words(names) for names in actions])
-    lines += [f"{key.replace('_', ' ')}: {_plain(report[key])}" for key in report["more"]]
+        lines += _answer(number, each, game["players"], [action_words(names) for names in actions])
+    lines += [
+        f"{_MORE.get(key, key.replace('_', ' '))}: {_plain(report[key])}" for key in report["more"]
+    ]
     return lines + [f"picture: {path}" for path in report.get("pictures", [])]
 
 
@@ -148,9 +151,9 @@ def _table(game: dict[str, Any]) -> list[str]:
     payoffs = np.array(game["payoffs"])
     if payoffs[0].size > LARGEST_TABLE:
         return [f"{payoffs[0].size:,} action profiles: --json has them"]
+    lines, names = [], [action_words(actions) for actions in game["actions"]]
     if payoffs.ndim == 2:
-        return [f"  {name}  {_plain(x)}" for name, x in zip(game["actions"][0], payoffs[0])]
-    lines, names = [], game["actions"]
+        return [f"  {name}  {_plain(x)}" for name, x in zip(names[0], payoffs[0])]
     for rest in np.ndindex(*payoffs.shape[3:]):
         if rest:
             said = (f"{p}: {a[k]}" for p, a, k in zip(game["players"][2:], names[2:], rest))
@@ -175,12 +178,8 @@ def _answer(
     return lines + [f"     {line}" for line in answer.get("said", [])]
 
 
+_MORE = {"connected": "connected, mixtures of these answers may be equilibria too"}
 _LISTS = ("profile", "profiles", "distribution", "policy", "kept", "said")
-
-
-def _words(actions: list[str]) -> list[str]:
-    """Actions that cannot be taken for amounts."""
-    return [f"action {name}" if name.isdecimal() else name for name in actions]
 
 
 def _some(x: Any) -> bool:

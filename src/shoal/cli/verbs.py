@@ -237,7 +237,7 @@ VERBS = {
         "Shows the fields of an algorithm or an environment with their meanings, or, of both "
         "together, the values that a training would have and where each comes from.",
         (
-            ("NAME", "an algorithm or an environment"),
+            ("[NAME]", "an algorithm or an environment; without it algorithms are listed"),
             ("[ENVIRONMENT]", "behind an algorithm: where it is to be trained"),
         ),
         ("shoal.cli.info:Options",),

@@ -34,11 +34,13 @@ CALLED = {
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     """The error for a name that does not exist, with the one that is meant: what others call so, or
-    the nearest one that does. Where none is near, with all of them, if they are few."""
+    the nearest one that does, in whatever case. Where none is near, with all of them, if they are
+    few."""
     names = sorted(valid)
     meant = CALLED.get(_last_part(name))
     near = [n for n in names if meant and _last_part(n) == meant]
-    near += difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    lower = {n.lower(): n for n in names}
+    near += [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)]
     line = f"unknown {kind} '{name}'"
     if near:
         return UserError(f"{line}: did you mean '{near[0]}'?")

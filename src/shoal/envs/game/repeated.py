@@ -62,7 +62,8 @@ class RepeatedGame(Env):
         default=(((3.0, 0.0), (5.0, 1.0)), ((3.0, 5.0), (0.0, 1.0))),
         converter=lambda payoffs: jnp.asarray(NormalForm(payoffs).payoffs, jnp.float32),
     )
-    """What each player gains, `[N, A1, ..., AN]`; a prisoner's dilemma unless given."""
+    """What each player gains, `[N, A1, ..., AN]`, at the prompt also as `shoal solve` takes it; a
+    prisoner's dilemma unless given."""
     rounds: Count = eqx.field(static=True, default=1)
     """How often the game is played in an episode."""
     memory: Natural = eqx.field(static=True, default=0)
