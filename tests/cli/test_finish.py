@@ -63,7 +63,8 @@ class Altered(Run):
     def evaluation(self):
         report = dict(super().evaluation or {})
         better = {"mean": 9.0, "low": 8.0, "high": 10.0}
-        return report | {"sampled": better}
+        drawn = {name: {"mean": 0.375} for name in report["metrics"]}
+        return report | {"sampled": better, "sampled_metrics": drawn}
 
     @property
     def metrics(self):
@@ -76,6 +77,9 @@ def test_it_is_said_where_chance_does_better_and_how_far_an_equilibrium_is(train
     again = f"shoal eval '{trained.directory}' --greedy False"
     assert f"drawn actions earn more than the likeliest ones, 9.00 [8.00, 10.00]: {again}" in said
     assert "NashConv 0.125" in said
+    head, returned, success = said.splitlines()[2:5]
+    assert head.split()[-1] == "drawn" and returned.split()[-1] == "9.00"
+    assert success.split()[-1] == "0.38"
     plain = "\n".join(finish.panel(trained, None, None, {}))
     assert "drawn actions" not in plain and "NashConv" not in plain
 

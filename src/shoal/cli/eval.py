@@ -113,6 +113,12 @@ def _print(config: Any, report: dict[str, Any], options: Options, where: str) ->
     world = heading(report["environment"])
     print(f"{heading(report['algorithm'])} in {world}{where}{which}, {options.episodes} episodes")
     _rows({"return per agent": report["return"]} | report["metrics"])
+    for name, value in report["assessed"].items():
+        print(f"  {name:<26}{value:>10.3f}")
+    if report["assessed"] and options.greedy:
+        names = ", ".join(report["assessed"])
+        print(f"  the returns are of the likeliest actions, {names} is of the policy as it mixes")
+        print("  --greedy False draws its actions")
 
 
 def _rows(scores: dict[str, Any]) -> None:

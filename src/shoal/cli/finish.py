@@ -74,9 +74,10 @@ def panel(run: Any, random: Any, scripted: Any, seconds: dict[str, float]) -> li
     scores = _scores(run)
     others = {"random": random, "scripted": scripted}
     known = {name: _by_name(found) for name, found in others.items() if found is not None}
-    rows = [["", "mean", "95 %", *known]]
+    columns = (_drawn(run.evaluation) if _nash_conv(run) else {}) | known
+    rows = [["", "mean", "95 %", *columns]]
     for name, score in scores.items():
-        values = [f"{found[name]:.2f}" if name in found else "" for found in known.values()]
+        values = [f"{found[name]:.2f}" if name in found else "" for found in columns.values()]
         said = name.replace("return/", "return of ").replace("_", " ")
         interval = f"[{score['low']:.2f}, {score['high']:.2f}]"
         rows.append([said if name != "return" else "return per agent", f"{score['mean']:.2f}"])
@@ -99,6 +100,18 @@ def _by_name(found: Any) -> dict[str, float]:
     return {"return": found.mean, **{name: score["mean"] for name, score in found.metrics.items()}}
 
 
+def _drawn(report: Any) -> dict[str, dict[str, float]]:
+    """Of a policy that is assessed as it mixes: the scores of drawn actions, as a column."""
+    found = {"return": report["sampled"], **report["sampled_metrics"]}
+    return {"drawn": {name: score["mean"] for name, score in found.items()}}
+
+
+def _nash_conv(run: Any) -> list[float]:
+    """Of each seed, at the end of training."""
+    last = run.metrics[-run.config.seeds :]
+    return [row["eval_nash_conv"] for row in last if "eval_nash_conv" in row]
+
+
 def _remarks(run: Any, known: dict[str, dict[str, float]]) -> list[str]:
     """How far it came, how far it is from an equilibrium, and whether chance would do better."""
     from shoal.core.teams import are_rivals
@@ -109,8 +122,7 @@ def _remarks(run: Any, known: dict[str, dict[str, float]]) -> list[str]:
         low, high = (known[name]["return"] for name in ("random", "scripted"))
         share = 100 * (score["mean"] - low) / (high - low)
         lines.append(f"  {share:.0f} % of the way from random to scripted")
-    last = run.metrics[-run.config.seeds :]
-    if conv := [row["eval_nash_conv"] for row in last if "eval_nash_conv" in row]:
+    if conv := _nash_conv(run):
         gain = sum(conv) / len(conv)
         lines.append(
             f"  NashConv {gain:.3f}: what all players could gain by best responses, in sum"

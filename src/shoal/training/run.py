@@ -549,7 +549,8 @@ def evaluate_run(
     member: int | None = None,
 ) -> Json:
     """Fresh episodes with every member's policy, or with one, in the form that `shoal eval --json`
-    prints. All members play the same episodes' starts; `members` has the return of each.
+    prints. All members play the same episodes' starts; `members` has the return of each, `assessed`
+    the mean over members of the environment's own measures (`Env.assess`), such as `nash_conv`.
 
     Raises:
         UserError: `episodes` is not positive, or there is no such member.
@@ -566,7 +567,10 @@ def evaluate_run(
     config = dataclasses.replace(run.config, eval_episodes=episodes, seeds=seeds)
     settings = run.config.members()
     scores = [{**settings[k], "return": float(r.mean.mean())} for k, r in zip(chosen, returns)]
-    return evaluation_report(config, run.env, stacked) | {"seed": seed, "members": scores}
+    found = [run.env.assess(run.policies[k]) for k in chosen]
+    assessed = {name: float(np.mean([each[name] for each in found])) for name in found[0]}
+    own = {"seed": seed, "members": scores, "assessed": assessed}
+    return evaluation_report(config, run.env, stacked) | own
 
 
 def read_config(run: RunDirectory) -> Config:

@@ -291,7 +291,8 @@ class Trainer:
         policies = self.program.policies(state)
         greedy, sampled = self._play(policies, self.total_updates, reporter)
         report = evaluation_report(self.config, self.env, greedy)
-        report["sampled"] = evaluation_report(self.config, self.env, sampled)["return"]
+        drawn = evaluation_report(self.config, self.env, sampled)
+        report |= {"sampled": drawn["return"], "sampled_metrics": drawn["metrics"]}
         report["members"] = [
             {**settings, "return": float(greedy.mean[k].mean())}
             for k, settings in enumerate(self.members)

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 
 import shoal
+from shoal.cli.main import run as main
 from shoal.core.errors import UserError
 from shoal.envs.game.repeated import RepeatedGame, repeated
 from shoal.envs.payoff_table import CHOSEN
-from shoal.games import NormalForm, classic, random_game, regret
+from shoal.games import NormalForm, classic, equilibria, random_game, regret
 from shoal.runs.fields import fields_of, from_fields
 from shoal.training.evaluation import evaluate_policy
+from shoal.training.run import evaluate_run
 
 PENNIES = classic("matching_pennies")
 FAIR = ([0.5, 0.5], [0.5, 0.5])
+SMALL = dict(hidden=(4,), minibatches=2, epochs=1)
 REMEMBERS = repeated(PENNIES, rounds=2, memory=1)
 
 
@@ -84,6 +87,42 @@ def test_a_profile_becomes_a_policy_and_back():
     returns = evaluate_policy(policy, world, jax.random.key(0), 20_000, greedy=False).per_agent
     expected = profile[0] @ game.payoffs[0] @ profile[1]
     assert np.asarray(returns).mean(0) == pytest.approx([expected, -expected], abs=0.025)  # 4 sigma
+
+
+def test_nash_conv_is_the_sum_of_what_players_gain_by_deviating():
+    world = repeated(NormalForm.bimatrix([[4, 0, 1], [2, 3, 5]], [[1, 3, 0], [2, 0, 6]]), rounds=3)
+    policy = world.as_policy([[0.25, 0.75], [0.5, 0.5, 0.0]])
+    # row: [2, 2.5], plays 2.375; column: [1.75, 0.75, 4.5], plays 1.25
+    assert world.assess(policy) == {"nash_conv": pytest.approx(0.125 + 3.25, abs=1e-6)}
+    solved = world.as_policy(equilibria(world.game)[0])
+    assert world.assess(solved)["nash_conv"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_players_who_remember_are_not_assessed():
+    for world, recurrent in ((REMEMBERS, 0), (repeated(PENNIES), 4)):
+        learner = shoal.make_algorithm("ippo", recurrent=recurrent, **SMALL)
+        policy = learner.policy(learner.init(world.spec, jax.random.key(0)))
+        assert world.assess(policy) == {}
+
+
+def test_runs_in_tables_follow_nash_conv(tmp_path, capsys):
+    run = shoal.train(
+        "ippo",
+        "game/matching_pennies",
+        out=tmp_path / "pennies",
+        **SMALL,
+        **dict(total_steps=400, num_envs=8, unroll=5, evaluations=5, eval_episodes=4),
+    )
+    found = {r["step"]: r["eval_nash_conv"] for r in run.metrics if "eval_nash_conv" in r}
+    (path,) = (run.directory / "checkpoints" / "best").iterdir()
+    assert len(found) == 5
+    assert int(path.name.split("_")[1]) == min(found, key=found.__getitem__)
+    conv = evaluate_run(run, episodes=2)["assessed"]["nash_conv"]
+    assert conv == pytest.approx(found[max(found)]) and conv > 0
+    for how, noted in (("True", True), ("False", False)):
+        assert main(["eval", str(run.directory), "--episodes", "2", "--greedy", how]) == 0
+        said = capsys.readouterr().out
+        assert f"{conv:.3f}" in said and ("--greedy False draws" in said) == noted
 
 
 def test_payoffs_are_a_task_distribution():

@@ -22,7 +22,7 @@ from shoal.core.picture import Picture, Text
 from shoal.core.spaces import Discrete
 from shoal.envs.game.behaviour import TablePolicy, probabilities
 from shoal.envs.payoff_table import payoff_table
-from shoal.games.normal_form import NormalForm, Profile, check_profile
+from shoal.games.normal_form import NormalForm, Profile, check_profile, gains
 
 MOST_RATES = 16
 """Games with more actions than this in all do not report how often each is taken."""
@@ -166,6 +166,14 @@ class RepeatedGame(Env):
         obs, mask = jnp.ones((len(self.num_actions), 1)), jnp.asarray(self.spec.action.mask)
         rows = np.asarray(probabilities(policy, obs, mask), np.float64)
         return [row[:n] / row[:n].sum() for row, n in zip(rows, self.num_actions)]
+
+    def assess(self, policy: Policy) -> dict[str, float]:
+        """`nash_conv`: what the players could gain in one round by best responses, each alone, in
+        sum; 0 at an equilibrium. Only without memory, of a policy that is not recurrent."""
+        if self.memory or policy.initial_carry() is not None:
+            return {}
+        found = gains(self.game, self.behaviour(policy))
+        return {"nash_conv": float(np.maximum(found, 0.0).sum())}
 
     def as_policy(self, profile: Profile) -> TablePolicy:
         """A mixed strategy for each player as a policy that acts in a game without memory."""
