@@ -182,7 +182,8 @@ VERBS = {
     ),
     "new": Verb(
         "write an environment or an algorithm to start from",
-        "Writes NAME.py, which works as it is, and its test into the current folder. "
+        "Writes NAME.py, a small example that works as it is, to be changed into one's own, and its "
+        "test into the current folder. "
         "What it then says checks, trains and tests it.",
         (
             ("KIND", "environment or algorithm"),
