@@ -97,13 +97,12 @@ def _controller(arguments: Arguments, own: Arguments) -> int:
 
     env = parse(Fields(registry.make(name)), own, usage).env
     found = evaluate(which, env, episodes=options.episodes, seed=options.seed)
-    score = {key: value for key, value in vars(found).items() if key != "metrics"}
     if options.json:
         report = {"environment": name, "policy": which, "episodes": options.episodes}
+        score = {key: value for key, value in vars(found).items() if key != "metrics"}
         answer(report | {"return": score, "metrics": found.metrics})
         return 0
-    print(f"{which} play in {heading(name)}, {options.episodes} episodes")
-    _rows({"return per agent": score} | found.metrics)
+    print(f"{which} play in {heading(name)}, {options.episodes} episodes\n{found}")
     return 0
 
 
@@ -112,15 +111,11 @@ def _print(config: Any, report: dict[str, Any], options: Options, where: str) ->
     which = "" if options.member is None else f", {describe_member(config, options.member)}"
     world = heading(report["environment"])
     print(f"{heading(report['algorithm'])} in {world}{where}{which}, {options.episodes} episodes")
-    _rows({"return per agent": report["return"]} | report["metrics"])
+    for name, score in ({"return per agent": report["return"]} | report["metrics"]).items():
+        print(f"  {name:<26}{score['mean']:>10.3f}  [{score['low']:.3f}, {score['high']:.3f}]")
     for name, value in report["assessed"].items():
         print(f"  {name:<26}{value:>10.3f}")
     if report["assessed"] and options.greedy:
         names = ", ".join(report["assessed"])
         print(f"  the returns are of the likeliest actions, {names} is of the policy as it mixes")
         print("  --greedy False draws its actions")
-
-
-def _rows(scores: dict[str, Any]) -> None:
-    for name, score in scores.items():
-        print(f"  {name:<26}{score['mean']:>10.3f}  [{score['low']:.3f}, {score['high']:.3f}]")
