@@ -5,7 +5,7 @@ from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs" / "guides" / "notebooks.md"
 SMALL = {
-    r"total_steps=[\d_]+": "total_steps=2_000, num_envs=8, unroll=25, evaluations=2, eval_episodes=4",
+    r"total_steps=[\d_]+": "total_steps=2_000, num_envs=8, evaluations=2, eval_episodes=4",
     r"episodes=1000": "episodes=4",
 }
 

@@ -182,9 +182,8 @@ VERBS = {
     ),
     "new": Verb(
         "write an environment or an algorithm to start from",
-        "Writes NAME.py, a small example that works as it is, to be changed into one's own, and its "
-        "test into the current folder. "
-        "What it then says checks, trains and tests it.",
+        "Writes NAME.py, a small example that works as it is, to be made one's own, and its test "
+        "into the current folder. What it then says checks, trains and tests it.",
         (
             ("KIND", "environment or algorithm"),
             ("NAME", "the file's name: small letters, digits and underscores"),
