@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -108,6 +109,18 @@ def test_the_reference_documents_every_public_name():
     public = {name: getattr(shoal, name) for name in shoal.__all__ if not name.startswith("__")}
     kinds = {n: "class" if isinstance(x, type) else "function" for n, x in public.items()}
     assert found == kinds
+
+
+@pytest.mark.parametrize("name", [n for n in shoal.__all__ if not n.startswith("__")])
+def test_a_public_name_says_what_it_takes_and_raises(name):
+    public = getattr(shoal, name)
+    text = inspect.getdoc(public) or ""
+    assert text.partition("\n")[0].strip()
+    if isinstance(public, type):
+        return
+    told = re.findall(r"^    (\w+): \S", text.partition("Args:\n")[2].partition("\n\n")[0], re.M)
+    assert told == list(inspect.signature(public).parameters)
+    assert "Raises:" in text
 
 
 def test_the_reference_lists_every_package():

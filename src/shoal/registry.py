@@ -377,6 +377,10 @@ def make(name: str, /, **settings: Any) -> Any:
     ours, of Gymnasium's or PettingZoo's, or of a function that makes an object of one. Settings of
     another's world are its own: `make("jumanji:LevelBasedForaging-v0", time_limit=50)`.
 
+    Args:
+        name: of `shoal list environments`, of a suite, or an address.
+        settings: its fields that are to differ from their defaults.
+
     Raises:
         UserError: there is no such environment or field, or a value will not do.
     """
@@ -384,7 +388,16 @@ def make(name: str, /, **settings: Any) -> Any:
 
 
 def make_algorithm(name: str, /, **settings: Any) -> Any:
-    """The algorithm of that name with some of its hyper-parameters replaced."""
+    """The algorithm of that name: `make_algorithm("ippo", clip=0.1)`.
+
+    Args:
+        name: of `shoal list algorithms`, or the address of a class of yours.
+        settings: its hyper-parameters that are to differ from their defaults, which no preset has
+            changed.
+
+    Raises:
+        UserError: there is no such algorithm or hyper-parameter, or a value will not do.
+    """
     return _build(name, find_algorithm(name), settings)
 
 

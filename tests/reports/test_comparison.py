@@ -128,6 +128,8 @@ def test_seeds_of_the_same_settings_are_one_group(tmp_path):
         write_run(tmp_path / "c", [-9.0, -8.0], algo={"learning_rate": 0.1}),
         write_run(tmp_path / "d", [-20.0], algorithm="a2c", algo={"epochs": 1}),
     ]
+    with pytest.raises(UserError, match="did you mean 'observed'"):
+        compare_groups(read_groups(runs), reference="observd")
     report = compare_groups(read_groups(runs), reference="observed")
     (world,) = report["worlds"]
     assert report["environment"] == world["environment"] == "mpe/simple"

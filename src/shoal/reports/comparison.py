@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from shoal.core.errors import unknown
 from shoal.core.names import heading
 from shoal.math import statistics
 from shoal.reports.comparison_notes import notes
@@ -38,7 +39,19 @@ class WorldReference(NamedTuple):
 def compare(
     runs: Sequence[Path | str], *, reference: str = "scripted", at_steps: int | None = None
 ) -> Json:
-    """Compares finished runs, by their directories: see `read_groups` and `compare_groups`."""
+    """Compares finished runs: see `read_groups` and `compare_groups`.
+
+    Args:
+        runs: their directories, each seed of which counts.
+        reference: what scores are measured by, as for `compare_groups`.
+        at_steps: compares evaluations at so many environment steps; final ones if not given.
+
+    Returns:
+        What `shoal compare --json` prints.
+
+    Raises:
+        UserError: a directory holds no finished run, or there is no such reference.
+    """
     groups = read_groups([Path(run) for run in runs], at_steps=at_steps)
     return compare_groups(groups, reference=reference)
 
@@ -74,8 +87,10 @@ def _measure(groups: list[RunGroup], kind: str) -> WorldReference:
         "scripted": lambda: scripted_reference(first.world, first.config["environment_fields"]),
         "observed": lambda: observed_reference([x for g in groups for x in g.scores.tolist()]),
     }
-    if kind not in ways:
+    if kind == "none":
         return WorldReference(None)
+    if kind not in ways:
+        raise unknown("reference", kind, [*ways, "none"])
     try:
         return WorldReference(ways[kind]())
     except NoReference as reason:

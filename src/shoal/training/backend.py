@@ -126,7 +126,16 @@ def record(
     algorithm: str = "",
     seed: int | None = None,
 ) -> Recording:
-    """Plays `episodes` episodes with `policy`: its likeliest actions if `greedy`, else samples.
+    """Plays episodes and keeps what they looked like: for `save_replay` and films.
+
+    Args:
+        policy: of all agents.
+        env: what is played.
+        key: what episodes and actions are drawn from.
+        episodes: how many.
+        greedy: whether agents take the likeliest action, or draw one.
+        algorithm: what is said to have made the policy.
+        seed: what is said to have been its seed.
 
     Raises:
         UserError: the environment cannot draw itself.

@@ -243,7 +243,8 @@ def train(
             module can be imported or is.
         env: an environment, its name, or the address of a class or function of yours.
         total_steps: environment steps to make (a step moves all agents of one environment).
-        seed: the first of `seeds` consecutive seeds, which are trained together.
+        seed: the first of the seeds.
+        seeds: how many consecutive ones are trained together.
         sweep: values of some hyper-parameters; every combination is trained with every seed.
         out: the run's directory; a new one under `runs/` if not given.
         preset: `auto`, `none`, or the name of one of the algorithm's presets.
@@ -417,15 +418,23 @@ def resume(
 ) -> Run:
     """Continues a run from its last good checkpoint, to the end that its config names.
 
-    `total_steps` moves that end: the run, finished or not, is from then on one of so many steps.
-    Rates that fall until the end fall on towards the new one.
+    Args:
+        directory: the run's.
+        env: needed only for an environment that had no name: the environment, or the address of
+            what makes it, which then has the fields that the run's had.
+        total_steps: moves the end: the run, finished or not, is from then on one of so many
+            steps. Rates that fall until the end fall on towards the new one.
+        workers: another number of workers, for a run that has some.
+        address: another cluster.
+        quiet: as for `train`.
+        reporter: what shows progress, in the place of one of its own.
+        watchers: as for `train`.
+        track: trackers in the place of those that the run was started with, which go on with the
+            same tracked run; `"none"` for none.
+        trust: whether code in the run's directory may be run, as for `load`.
 
-    `workers` is another number of workers, for a run that has some, and `address` another cluster.
-
-    `env` is needed only for an environment that had no name: the environment, or the address of
-    what makes it, which then has the fields that the run's had. The trackers that the run
-    was started with go on with the same tracked run, unless `track` names others, or `"none"`.
-    `trust`: whether code in the run's directory may be run, as for `load`; `quiet` as for `train`.
+    Raises:
+        UserError: there is no run, no checkpoint that is whole, or a value will not do.
     """
     quiet = not is_watched() if quiet is None else quiet
     with Stopper() as stopper, RunDirectory.open(Path(directory)) as run:
@@ -505,11 +514,17 @@ def load(
     env: World | str | None = None,
     trust: bool = False,
 ) -> Run:
-    """Loads a run: its last parameters, those of the checkpoint of that step, or the best evaluated
-    ones. `env` is as for `resume`.
+    """Loads a run.
 
     A run of an algorithm or environment of one's own names its file, which is imported; that it
-    will be is said on standard error. `trust` says that a file in the run's own directory may be.
+    will be is said on standard error.
+
+    Args:
+        directory: the run's.
+        best: its parameters that scored best in an evaluation, not the last ones.
+        checkpoint: those of the checkpoint of that step.
+        env: as for `resume`.
+        trust: whether a file in the run's own directory may be imported.
 
     Raises:
         UserError: the last checkpoint is damaged, and the line names the one before it; or code in
@@ -532,7 +547,18 @@ def evaluate(
     seed: int = 0,
     greedy: bool = True,
 ) -> Evaluation:
-    """Plays whole episodes and summarises them. `policy` may be `"scripted"` or `"random"`."""
+    """Plays whole episodes and summarises them.
+
+    Args:
+        policy: of all agents, or `"random"` or `"scripted"`: chance, a hand-written controller.
+        env: what is played, or its name.
+        episodes: how many.
+        seed: of the episodes.
+        greedy: whether agents take the likeliest action, or draw one.
+
+    Raises:
+        UserError: the policy does not fit the environment, which may have no controller.
+    """
     require(episodes >= 1, f"episodes is {episodes}, expected at least 1")
     world: World = registry.make(env) if isinstance(env, str) else env
     returns = backend_of(world).play(policy, world, jax.random.key(seed), episodes, greedy)

@@ -12,8 +12,13 @@ def as_world(
 ) -> RepeatedGame | GambitTree:
     """The environment in which the game is played: any algorithm learns in it.
 
-    `rounds` and `memory` are for normal-form games: how often one is played in an episode, and
-    how many past rounds the players see.
+    Args:
+        game: a table of payoffs, or a tree.
+        rounds: how often a table is played in an episode.
+        memory: how many past rounds the players see.
+
+    Raises:
+        UserError: `rounds` is not positive, or `memory` is negative.
     """
     if isinstance(game, ExtensiveForm):
         return GambitTree(write_efg(game))

@@ -157,7 +157,16 @@ def from_pettingzoo(make_fn: Callable[[], Any], name: str = "", **fields: Any) -
 
 
 def from_gymnasium(make_fn: Callable[[], Any], name: str = "", **fields: Any) -> HostWorld:
-    """Gymnasium's world of your own as one of Shoal's, with one agent. See `from_pettingzoo`."""
+    """Gymnasium's world of your own as one of Shoal's, with one agent.
+
+    Args:
+        make_fn: makes one world; worker processes call it.
+        name: what runs call the world; the function's own name if not given.
+        fields: fields of `HostWorld`, such as `frame_stack=4, workers=8, deadline=10.0`.
+
+    Raises:
+        UserError: the world cannot be made, or its spaces will not do.
+    """
     return _own(make_fn, name, fields)
 
 
