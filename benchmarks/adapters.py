@@ -29,8 +29,8 @@ import jax.numpy as jnp
 
 import shoal
 from shoal.training.devices import prepare
+from shoal.training.machine import hardware, versions
 from shoal.training.on_device import auto_reset
-from shoal.training.run import hardware, versions
 
 OUT = Path(__file__).parent / "adapters" / "overhead.csv"
 SIZES = {64: 512, 1024: 64}  # environments, and steps of each in a call

@@ -29,7 +29,7 @@ from PIL import Image
 
 from shoal.core.colors import INK, LINE, PALETTE, PAPER, SOFT
 from shoal.math.gae import gae
-from shoal.training.run import hardware, versions
+from shoal.training.machine import hardware, versions
 
 ROOT = Path(__file__).parents[1]
 STATES, PAID = 19, 1.0

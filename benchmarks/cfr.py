@@ -31,7 +31,7 @@ from shoal.games.extensive.kuhn import kuhn
 from shoal.games.extensive.leduc import leduc
 from shoal.games.extensive.liars_dice import liars_dice
 from shoal.games.extensive.tree import ExtensiveForm
-from shoal.training.run import hardware, versions
+from shoal.training.machine import hardware, versions
 
 HERE = Path(__file__).parent
 GAMES: dict[str, tuple[Callable[[], ExtensiveForm], str]] = {

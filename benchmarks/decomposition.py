@@ -24,9 +24,9 @@ from shoal.nn.mixers import Choice
 from shoal.registry import make_algorithm
 from shoal.training import presets
 from shoal.training.devices import prepare
+from shoal.training.machine import hardware, versions
 from shoal.training.on_device import OnDevice
 from shoal.training.representation import representational_gap
-from shoal.training.run import hardware, versions
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "benchmarks" / "decomposition" / "values.csv"

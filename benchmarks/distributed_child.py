@@ -13,7 +13,7 @@ from shoal.agents.policy_gradient.impala import impala
 from shoal.cli.main import main as command
 from shoal.distributed.crew import Crew
 from shoal.training.devices import prepare
-from shoal.training.run import start
+from shoal.training.train import start
 
 
 def write_down() -> None:

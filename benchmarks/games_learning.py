@@ -27,8 +27,8 @@ from shoal.envs.game.tree import TreeGame
 from shoal.games import cfr, gains, kuhn, mixture, nash_conv, regret_matching
 from shoal.runs.fields import from_fields
 from shoal.training import presets
+from shoal.training.machine import hardware, versions
 from shoal.training.on_device import OnDevice
-from shoal.training.run import hardware, versions
 
 HERE = Path(__file__).parent
 GAMES = ("matching_pennies", "rock_paper_scissors", "kuhn")

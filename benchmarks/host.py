@@ -134,7 +134,7 @@ def spread(seed: int) -> list[Row]:
 
 def write(name: str, rows: list[Row]) -> None:
     """The table, and how it was made."""
-    from shoal.training.run import hardware, versions
+    from shoal.training.machine import hardware, versions
 
     out = HERE / "host" / f"{name}.csv"
     out.parent.mkdir(exist_ok=True)

@@ -32,7 +32,7 @@ import sys
 from pathlib import Path
 from shoal.runs.run_directory import RunDirectory
 from shoal.training.devices import prepare
-from shoal.training.run import read_config, rebuild
+from shoal.training.rebuild import read_config, rebuild
 from shoal.training.trainer import Trainer
 run = RunDirectory.open(Path(sys.argv[1]))
 config = read_config(run)

@@ -25,7 +25,7 @@ import rows
 import shoal
 from shoal import registry
 from shoal.training.devices import prepare
-from shoal.training.run import hardware, versions
+from shoal.training.machine import hardware, versions
 
 FIRST_SEED = 100  # of seeds on which no preset was chosen
 TABLE = Path(__file__).parent / "learning" / "mpe.csv"

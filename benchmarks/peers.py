@@ -49,7 +49,7 @@ def compare(comparison: str, table: Path, peer_python: str | None) -> None:
     """Adds the rows that the table lacks."""
     import rows
 
-    from shoal.training.run import hardware
+    from shoal.training.machine import hardware
 
     if peer_python is None:
         raise SystemExit(f"{comparison} needs --peer-python, an interpreter that has the peer")

@@ -12,7 +12,7 @@ import rows
 import shoal
 from shoal.registry import ENVIRONMENTS
 from shoal.training.evaluation import has_script
-from shoal.training.run import versions
+from shoal.training.machine import versions
 
 TABLE = Path(__file__).parent / "scores" / "scores.csv"
 COLUMNS = (

@@ -198,7 +198,7 @@ def ours(_: str) -> Iterator[dict]:
     prepare()
     jax.config.update("jax_enable_compilation_cache", False)  # compile times are cold ones
     import shoal
-    from shoal.training.run import hardware, versions
+    from shoal.training.machine import hardware, versions
     from shoal.training.speed import environment_work, training_work
 
     env = shoal.make("mpe/simple_spread")

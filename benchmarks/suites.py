@@ -23,7 +23,7 @@ import rows
 import shoal
 from shoal.runs.durable import Json
 from shoal.training.devices import prepare
-from shoal.training.run import hardware, versions
+from shoal.training.machine import hardware, versions
 
 TABLE = Path(__file__).parent / "suites" / "learning.csv"
 

@@ -20,7 +20,7 @@ import rows
 
 import shoal
 from shoal.training.devices import prepare
-from shoal.training.run import hardware, versions
+from shoal.training.machine import hardware, versions
 from shoal.training.speed import environment_work
 
 FOLDER = Path(__file__).parent / "swarms"

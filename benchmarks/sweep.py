@@ -157,7 +157,7 @@ def read_policies(out: Path) -> Iterable[Any]:
     """The final policies, in the order of `TRAININGS`. All runs of a folder have one shape."""
     from shoal.runs import checkpoint
     from shoal.runs.run_directory import RunDirectory
-    from shoal.training.run import read_config, rebuild
+    from shoal.training.rebuild import read_config, rebuild
     from shoal.training.trainer import Trainer
 
     runs = sorted((d for d in out.iterdir() if d.name.isdigit()), key=lambda d: int(d.name))
@@ -197,7 +197,7 @@ def equal_bits(one: Any, other: Any) -> bool:
 
 def row(way: str, seconds: dict, policies: dict, returns: dict, steps: int) -> dict[str, Any]:
     """One way beside the program."""
-    from shoal.training.run import hardware, versions
+    from shoal.training.machine import hardware, versions
 
     apart = returns[way] - returns["program"]
     same = {

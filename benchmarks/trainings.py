@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import rows
 
 import shoal
-from shoal.training.run import evaluate_run, hardware, versions
+from shoal.training.machine import hardware, versions
+from shoal.training.run import evaluate_run
 
 COLUMNS = (
     *("algorithm", "environment", "settings", "steps", "seed", "episodes", "return", "metrics"),

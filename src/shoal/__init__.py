@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from shoal.training.empirical_game import EmpiricalGame, empirical_game
     from shoal.training.heat_maps import HeatMaps, heat_maps
     from shoal.training.representation import representational_gap
-    from shoal.training.run import Evaluation, Run, evaluate, load, resume, train
+    from shoal.training.run import Evaluation, Run, evaluate, load
+    from shoal.training.train import resume, train
 
 _HOME = {
     "Algorithm": "shoal.core.algorithm",
@@ -58,9 +59,9 @@ _HOME = {
     "load": "shoal.training.run",
     "record": "shoal.training.backend",
     "representational_gap": "shoal.training.representation",
-    "resume": "shoal.training.run",
+    "resume": "shoal.training.train",
     "to_pettingzoo": "shoal.interop.pettingzoo",
-    "train": "shoal.training.run",
+    "train": "shoal.training.train",
 }
 
 __all__ = [

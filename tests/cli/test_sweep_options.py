@@ -21,7 +21,7 @@ from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
 from shoal.runs.curve import Curve, figure
 from shoal.runs.run_directory import read_metrics
-from shoal.training import run as runs
+from shoal.training import train as training
 from shoal.training.progress import Reporter
 from shoal.training.trainer import WALL_CLOCK
 
@@ -130,7 +130,7 @@ def test_python_refuses_the_same_before_anything_is_written(
     tmp_path: Path, sweep: dict, said: str
 ) -> None:
     with pytest.raises(UserError) as error:
-        runs.start("ippo", PPO(**SMALL), Simple(), tmp_path / "x", sweep=sweep, **SETTINGS)
+        training.start("ippo", PPO(**SMALL), Simple(), tmp_path / "x", sweep=sweep, **SETTINGS)
     assert str(error.value).startswith(said)
     assert not (tmp_path / "x").exists()
 
@@ -143,7 +143,7 @@ prepare(deterministic=True)
 import jax, numpy as np
 from shoal.agents.policy_gradient.ppo import PPO
 from shoal.envs.particle.simple import Simple
-from shoal.training.run import start
+from shoal.training.train import start
 out = Path(sys.argv[1])
 algorithm = PPO(hidden=(8,), minibatches=2, epochs=1)
 settings = dict(total_steps=400, num_envs=8, unroll=5, evaluations=2, eval_episodes=8)

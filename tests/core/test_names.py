@@ -12,8 +12,7 @@ import shoal
 from shoal.cli.main import VERBS
 from shoal.core.errors import UserError
 from shoal.core.names import plain_name, to_type
-from shoal.runs.run_directory import check_empty, check_place
-from shoal.training.run import free_directory
+from shoal.runs.run_directory import check_empty, check_place, free_directory
 
 SOURCE = Path(shoal.__file__).parent
 

@@ -14,7 +14,7 @@ import shoal
 from shoal.cli.main import run
 from shoal.core.errors import UserError
 from shoal.distributed import cluster
-from shoal.training import run as training
+from shoal.training import train as training
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs ray")
 SPREAD = ["mpe/simple_spread", "--steps", "100_000", "--eval-episodes", "2", "--pictures", "False"]

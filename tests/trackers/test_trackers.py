@@ -32,7 +32,7 @@ from shoal.trackers.isolated import Isolated
 from shoal.trackers.tracked import Tracked
 from shoal.trackers.tracker import Row, numbers
 from shoal.trackers.tracking import tracked_run
-from shoal.training import run as runs
+from shoal.training import run as runs, train as training
 from shoal.training.trainer import WALL_CLOCK
 
 SETTINGS = dict(total_steps=800, num_envs=8, unroll=5, evaluations=2, eval_episodes=4, seeds=2)
@@ -46,7 +46,7 @@ def train(out: Path, track, **settings) -> runs.Run:
     """Twenty updates of two seeds."""
     algorithm = PPO(**SMALL)
     settings = SETTINGS | settings
-    return runs.start("ippo", algorithm, Simple(), out, quiet=True, track=track, **settings)
+    return training.start("ippo", algorithm, Simple(), out, quiet=True, track=track, **settings)
 
 
 def train_until_patience_ends(out: Path, track) -> runs.Run:
@@ -167,12 +167,12 @@ def test_what_ends_the_training_ends_the_tracking_as_failed(tmp_path: Path) -> N
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runs.start(
+        training.start(
             *("ippo", PPO(**SMALL), Simple(), tmp_path / "run"),
             **{"quiet": True, "track": memory, "watchers": [stop], **SETTINGS},
         )
     assert memory.finished == [False]
-    run = runs.resume(tmp_path / "run", track=memory)
+    run = training.resume(tmp_path / "run", track=memory)
     assert memory.runs[0].id == memory.runs[1].id
     steps = [row.step for row in memory.rows if row.member == 0]
     assert steps == sorted(set(steps)) == list(of_member(run, 0))
@@ -369,7 +369,7 @@ KILLED = """
 import json, os, pathlib, signal, sys, time
 from shoal.agents.policy_gradient.ppo import PPO
 from shoal.envs.particle.simple import Simple
-from shoal.training import run
+from shoal.training import train
 
 def kill(rows):
     told = pathlib.Path(os.environ["FAKE_WANDB_FILE"])
@@ -379,7 +379,7 @@ def kill(rows):
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.05)
 
-run.start("ippo", PPO(**{small}), Simple(), pathlib.Path(sys.argv[1]), track="wandb",
+train.start("ippo", PPO(**{small}), Simple(), pathlib.Path(sys.argv[1]), track="wandb",
           watchers=[kill], **{settings})
 """
 
@@ -400,7 +400,7 @@ def test_a_run_that_was_killed_goes_on_in_the_same_tracked_run(tmp_path: Path, w
         time.sleep(0.1)  # the tracker's process ends in order
     assert [line["exit_code"] for line in wandb("exit_code")] == [1, 1]
 
-    run = runs.resume(out)
+    run = training.resume(out)
     ids = [line["id"] for line in wandb("name")]
     assert ids[:2] == ids[2:]
     for seed, id in enumerate(ids[:2]):

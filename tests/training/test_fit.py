@@ -16,7 +16,7 @@ from shoal.core.env import TimeStep
 from shoal.core.errors import UserError
 from shoal.training.fit import check_learner, check_same
 from shoal.training.on_device import OnDevice
-from shoal.training.run import algorithm_name
+from shoal.training.train import algorithm_name
 
 
 class Fixed(Policy):

@@ -64,13 +64,14 @@ sys.path.append({str(Path(__file__).parent)!r})
 import duel, shoal
 from shoal import registry
 from shoal.training import run as runs
+from shoal.training import train as training
 registry.ALGORITHMS["duel"] = duel.ENTRY
 out = sys.argv[1]
 if sys.argv[2] == "resume":
-    runs.resume(out)
+    training.resume(out)
 else:
     from pathlib import Path
-    runs.start("duel", duel.duel(), shoal.make("{WORLD}"), Path(out), quiet=True,
+    training.start("duel", duel.duel(), shoal.make("{WORLD}"), Path(out), quiet=True,
         total_steps=24_000, num_envs=8, unroll=5, evaluations=2, eval_episodes=4,
         deterministic=True, checkpoint_seconds=0.0, sweep={{"second.clip": [0.1, 0.2]}})
 """

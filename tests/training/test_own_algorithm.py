@@ -13,6 +13,7 @@ import shoal
 from shoal.agents.policy_gradient.ppo import PPO
 from shoal.core.errors import UserError
 from shoal.core.limits import Positive
+from shoal.runs.run_directory import free_directory
 from shoal.training import run as runs
 
 SETTINGS = dict(total_steps=200, num_envs=8, unroll=5, evaluations=1, eval_episodes=4)
@@ -41,9 +42,7 @@ def test_an_object_is_trained_swept_and_loaded(tmp_path: Path) -> None:
 
 def test_new_runs_of_an_object_have_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert runs.free_directory("test_own_algorithm:Mine", "mpe/simple") == Path(
-        "runs/mine_simple_0"
-    )
+    assert free_directory("test_own_algorithm:Mine", "mpe/simple") == Path("runs/mine_simple_0")
 
 
 SCRIPT = """

@@ -21,7 +21,7 @@ from shoal.core.errors import UserError
 from shoal.envs.particle.simple import Simple
 from shoal.runs.checkpoint import Loaded, latest_step
 from shoal.runs.run_directory import RunDirectory
-from shoal.training import run as runs
+from shoal.training import rebuild as rebuilding, run as runs, train as training
 from shoal.training.on_device import OnDevice
 from shoal.training.program import Program, stack
 from shoal.training.trainer import WALL_CLOCK, Counters, Diverged, Trainer
@@ -33,7 +33,7 @@ SMALL = dict(hidden=(8,), minibatches=2, epochs=1)
 def start(out: Path, algorithm: PPO | None = None, **settings) -> runs.Run:
     """A run of 25 updates."""
     algorithm = algorithm or PPO(**SMALL)
-    return runs.start("ippo", algorithm, Simple(), out, quiet=True, **(SETTINGS | settings))
+    return training.start("ippo", algorithm, Simple(), out, quiet=True, **(SETTINGS | settings))
 
 
 def rows(path: Path) -> list[dict]:
@@ -90,7 +90,7 @@ def test_rows_go_on_where_one_member_finished_no_episode(tmp_path: Path) -> None
     """Progress is shown of whoever has something to show."""
     settings = dict(total_steps=60, num_envs=1, unroll=2, evaluations=1, eval_episodes=2, seeds=3)
     learner = PPO(hidden=(8,), minibatches=1, epochs=1)
-    run = runs.start("ippo", learner, Coin(), tmp_path / "coin", **settings)
+    run = training.start("ippo", learner, Coin(), tmp_path / "coin", **settings)
     returns = np.array([row["return"] for row in run.metrics]).reshape(-1, 3)
     missing = np.equal(returns, None).sum(1)
     assert {1, 2} & set(missing.tolist()) and len(returns) == 30
@@ -129,7 +129,7 @@ def test_who_goes_on_from_an_older_checkpoint_says_which_and_why(
     fresh = PPO(**SMALL).init(Simple().spec, jax.random.split(jax.random.key(0), 3)[0])
     jax.tree.map(np.testing.assert_array_equal, policy.network, fresh.params["actor"].network)
     capsys.readouterr()
-    runs.resume(tmp_path / "run")
+    training.resume(tmp_path / "run")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         f"warning: skipped checkpoint {state.parent}: state.safetensors is damaged"
@@ -152,6 +152,8 @@ from shoal.training.program import Program
 from shoal.agents.policy_gradient.ppo import PPO
 from shoal.envs.particle.simple import Simple
 from shoal.training import run as runs
+from shoal.training import train as training
+from shoal.training import rebuild as rebuilding
 from shoal.training.trainer import Interrupted
 out, resume = sys.argv[1], sys.argv[2] == "resume"
 trainer.REPORTS, slow, run = int(sys.argv[4]), float(sys.argv[5]), Program.run
@@ -165,9 +167,9 @@ if sys.argv[2] == "hang":
     trainer.TensorBoard.close = lambda self: time.sleep(60)
 try:
     if resume:
-        runs.resume(out)
+        training.resume(out)
     else:
-        runs.start("ippo", PPO(hidden=(8,), minibatches=2, epochs=1, recurrent=4), Simple(),
+        training.start("ippo", PPO(hidden=(8,), minibatches=2, epochs=1, recurrent=4), Simple(),
             __import__("pathlib").Path(out), quiet=True, total_steps=int(sys.argv[3]), num_envs=8,
             unroll=5, evaluations=2, eval_episodes=8, deterministic=True, checkpoint_seconds=0.05)
 except Interrupted:
@@ -221,8 +223,8 @@ def test_a_finished_run_trains_longer_as_if_it_had_been_longer(tmp_path: Path) -
     short = start(tmp_path / "short", steady)
     before = rows(short.directory)
     with pytest.raises(UserError, match="steps is 1000, expected more than the run's 1,000"):
-        runs.resume(short.directory, total_steps=1_000)
-    longer = runs.resume(short.directory, total_steps=2_000)
+        training.resume(short.directory, total_steps=1_000)
+    longer = training.resume(short.directory, total_steps=2_000)
     assert rows(short.directory)[: len(before)] == before
     assert longer.metrics[-1]["step"] == longer.config.total_steps == 2_000
     for ours, expected in zip(*(jax.tree.leaves(run.policies) for run in (longer, whole))):
@@ -343,7 +345,7 @@ def test_counters_of_a_signed_checkpoint_are_those_or_refused(tmp_path: Path, se
 def test_resuming_knows_the_best_that_a_killed_run_kept(tmp_path: Path) -> None:
     run = start(tmp_path / "run", evaluations=3)
     best = max(row["eval_return"] for row in run.metrics if "eval_return" in row)
-    trainer = Trainer(run.config, *runs.rebuild(run.config), RunDirectory.open(run.directory))
+    trainer = Trainer(run.config, *rebuilding.rebuild(run.config), RunDirectory.open(run.directory))
     assert trainer._best(None) == trainer._best(best - 1) == best
     assert trainer._best(best + 1) == best + 1
 
@@ -404,4 +406,4 @@ def test_members_on_two_devices_learn_what_they_learn_on_one() -> None:
 
 def test_resuming_what_is_no_run_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no run"):
-        runs.resume(tmp_path)
+        training.resume(tmp_path)

@@ -89,7 +89,7 @@ class Controller:
 
 def _controller(arguments: Arguments, own: Arguments) -> int:
     """Of `random ENVIRONMENT` or `scripted ENVIRONMENT`."""
-    usage = f"shoal eval {arguments.names[0]} ENVIRONMENT [--episodes N] [--env.FIELD VALUE]"
+    usage = "shoal eval random|scripted ENVIRONMENT [--episodes N] [--env.FIELD VALUE]"
     (which, name), options = read(arguments, [arguments.names[0], "ENVIRONMENT"], Controller, usage)
     target = registry.find("environment", name, registry.ENVIRONMENTS).target
     check_options(own, {PREFIX: target})

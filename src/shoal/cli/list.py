@@ -18,7 +18,7 @@ from shoal.training import presets
 
 KINDS = ("algorithms", "environments", "suites", "games", "presets")
 OF_SOMETHING = ("environments", "presets")  # of a suite, of an algorithm
-USAGE = f"shoal list {'|'.join(KINDS)} [SUITE|ALGORITHM] [--json]"
+USAGE = "shoal list algorithms|environments|suites|games|presets [SUITE|ALGORITHM] [--json]"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def run(arguments: Arguments) -> int:
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
     if of and kind not in OF_SOMETHING:
-        raise UserError(f"'{of[0]}' is one word too many; usage: shoal list {kind} [--json]")
+        raise UserError(f"'{of[0]}' is one word too many; usage: {USAGE}")
     found = _found(kind, *of)
     if options.json:
         answer({kind: list(found)})

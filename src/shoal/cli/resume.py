@@ -70,7 +70,7 @@ def run(arguments: Arguments) -> int:
     with Reporter() as reporter:
         reporter.stage("starting")
 
-        from shoal.training.run import resume
+        from shoal.training.train import resume
 
         finish(resume(path, reporter=reporter, **chosen), reporter, options.pictures)
     return 0

@@ -113,7 +113,7 @@ def run(arguments: Arguments) -> int:
         options = read_settings(Train, algorithm, environment, rest)
 
         from shoal.cli.finish import finish
-        from shoal.training.run import start
+        from shoal.training.train import start
 
         settings = dict(vars(options))
         for name in ("out", "processes", "coordinator", "rank", "open"):

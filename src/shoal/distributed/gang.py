@@ -34,7 +34,7 @@ from shoal.training.program import (
     stack,
     structure_of,
 )
-from shoal.training.run import rebuild
+from shoal.training.rebuild import rebuild
 
 _RANKS = "ranks"
 _RANKS_SPEC = PartitionSpec(_RANKS)

@@ -15,7 +15,7 @@ from shoal.envs.host.world import HostWorld
 from shoal.runs.config import Config
 from shoal.runs.durable import Json
 from shoal.training.devices import prepare
-from shoal.training.run import parts
+from shoal.training.rebuild import parts
 
 
 class Worker:

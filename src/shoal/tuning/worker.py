@@ -24,7 +24,7 @@ from shoal.core.errors import UserError, in_a_line
 from shoal.core.terminal import say
 from shoal.runs.durable import Json
 from shoal.runs.fields import from_fields
-from shoal.training.run import start
+from shoal.training.train import start
 from shoal.training.trainer import Diverged, Interrupted
 from shoal.tuning.plan import Plan, read_plan
 from shoal.tuning.study import Study, Trial, TrialState, next_trial, open_study, release

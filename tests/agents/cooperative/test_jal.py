@@ -21,7 +21,7 @@ from shoal.envs.cooperative.matrix import MatrixGame
 from shoal.envs.cooperative.two_step import TwoStepGame
 from shoal.export.onnx_export import to_onnx
 from shoal.export.policy_function import policy_function
-from shoal.training import run as runs
+from shoal.training import run as runs, train as training
 from shoal.training.on_device import OnDevice
 from shoal.training.trainer import WALL_CLOCK
 
@@ -282,7 +282,7 @@ def rows(path: Path) -> list[dict]:
 
 def test_a_run_is_swept_resumed_and_loaded(tmp_path):
     """A run that lost its last checkpoint ends again where it had ended, to the last digit."""
-    run = runs.start(
+    run = training.start(
         "jal",
         jal(),
         TwoStepGame(),
@@ -296,7 +296,7 @@ def test_a_run_is_swept_resumed_and_loaded(tmp_path):
     kept = sorted((tmp_path / "checkpoints").glob("step_*"), key=lambda p: int(p.name[5:]))
     assert int(kept[-2].name[5:]) > 0
     shutil.rmtree(kept[-1])
-    again = runs.resume(tmp_path)
+    again = training.resume(tmp_path)
     assert rows(tmp_path) == whole and whole[-1]["unknown_states"] == 0
     for policies in (again.policies, runs.load(tmp_path).policies):
         jax.tree.map(np.testing.assert_array_equal, policies, run.policies)
