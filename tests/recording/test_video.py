@@ -140,12 +140,16 @@ def test_films_have_a_floor_with_round_corners_and_trails(recording):
     assert image.getpixel(pixel(1.1, 1.3)) == floor
 
 
-def test_a_long_gif_leaves_out_steps_and_stays_small(recording, tmp_path, monkeypatch):
+def test_a_long_gif_leaves_out_steps_says_so_and_stays_small(
+    recording, tmp_path, monkeypatch, capsys
+):
     whole = save_gif(recording, tmp_path / "whole.gif", size=SIZE)
     size = whole.stat().st_size
+    assert capsys.readouterr().err == ""
     monkeypatch.setattr(video, "LARGEST", size - 1)
     short = save_gif(recording, tmp_path / "short.gif", size=SIZE)
     assert short.stat().st_size < size
+    assert "short.gif has one of every 2 steps" in capsys.readouterr().err
     with Image.open(short) as film:  # steps 0, 2, 4 and the last, of both episodes
         assert film.n_frames == 2 * 4
 

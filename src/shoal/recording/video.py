@@ -12,6 +12,7 @@ from PIL import Image, ImageColor
 from shoal.core.colors import FLOOR, PAPER
 from shoal.core.errors import optional, require
 from shoal.core.picture import Picture
+from shoal.core.terminal import say
 from shoal.recording.raster import TRAIL, View, draw_picture
 from shoal.recording.recording import Episode, Recording, short_names
 from shoal.runs.durable import replacing, write_atomic
@@ -43,13 +44,15 @@ def frames(
 
 def save_gif(recording: Recording, path: Path | str, *, size: int = 480, fps: int = 10) -> Path:
     """An endless GIF of at most `LARGEST` bytes if that can be: of a long recording it shows every
-    second step, every third, and so on."""
+    second step, every third, and so on, and says so."""
     path, stride = Path(path), 1
     longest = max(len(episode.rewards) for episode in recording.episodes)
     while True:
         film = _gif(list(frames(recording, size=size, fps=fps, stride=stride)), fps)
         if len(film) <= LARGEST or stride >= longest:
             write_atomic(path, film)
+            if stride > 1:
+                say(f"{path.name} has one of every {stride} steps, as its size asks; mp4 has all")
             return path
         stride = max(stride + 1, math.ceil(0.9 * stride * len(film) / LARGEST))
 

@@ -57,6 +57,6 @@ def made(kind: str, make: Callable[..., Any], name: str, config: Config) -> Any:
     place, home = f"config.json: {key}", name.rpartition(":")[0]
     gone = name == getattr(config, kind) and home.endswith(".py") and not Path(home).is_file()
     require(not gone, f"there is no file {home}, which had the run's {kind}: {_MENDS[kind]}")
-    made = make(name, **from_fields(getattr(config, key), place=place, home=home))
-    check_types(made, place)
-    return made
+    thing = make(name, **from_fields(getattr(config, key), place=place, home=home))
+    check_types(thing, place)
+    return thing
