@@ -97,7 +97,7 @@ def test_worlds_that_processes_step_have_settings_of_their_own(
 
 
 def test_what_does_not_fit_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["info", "vdn", "gymnax:Pendulum-v1"]) == 2
+    assert run(["info", "vdn", "coop/allocation"]) == 2
     assert "discrete actions" in capsys.readouterr().err
 
 

@@ -15,12 +15,15 @@ SMALL = [
 ]
 
 
-def seen(folder: Path, *words: str, interrupt: str = "") -> tuple[int, str]:
-    """The exit code, and all that a command writes to a terminal of 70 columns. Once it shows the
-    text `interrupt`, Ctrl-C is pressed."""
+def seen(
+    folder: Path, *words: str, interrupt: str = "", term: str = "xterm-256color"
+) -> tuple[int, str]:
+    """The exit code, and all that a command writes to a terminal of that kind and of 70 columns.
+    Once it shows the text `interrupt`, Ctrl-C is pressed."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(folder)
+        os.environ["TERM"] = term
         os.execv(sys.executable, [sys.executable, "-m", "shoal", *words])
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 70, 0, 0))
     said = b""
@@ -69,3 +72,12 @@ def test_ctrl_c_leaves_no_line_behind(tmp_path: Path) -> None:
     assert len(lines) == 1 and lines[0].startswith("shoal: stopped by SIGINT"), lines
     assert lines[0].endswith("continue with: shoal resume run")
     assert said.rindex("\x1b[?25h") > said.rindex("\x1b[?25l")  # the cursor is back
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_a_line_a_stage(tmp_path: Path) -> None:
+    words = ("train", "ippo", "mpe/simple", "--steps", "2000", *SMALL, "--out", "run")
+    code, said = seen(tmp_path, *words, "--pictures", "False", term="dumb")
+    assert code == 0 and "\x1b" not in said
+    assert re.findall(r"^(\w+).* · after ", said, re.M) == [
+        *("compiling", "training", "evaluating", "playing"),
+    ]

@@ -19,7 +19,7 @@ from shoal.agents.cooperative.iql import iql
 from shoal.core.errors import UserError
 from shoal.envs.host.vector import WorldFailed
 from shoal.recording.host_recording import record_host
-from shoal.training import host_evaluation, run as runs
+from shoal.training import host_evaluation, train as training
 from shoal.training.backend import record
 from shoal.training.host_evaluation import HostStage
 from shoal.training.on_host import OnHost
@@ -253,7 +253,7 @@ def test_a_killed_off_policy_run_resumes_from_what_it_saved(tmp_path):
 
     def start(out, watchers=(), **fields):
         settings = dict(quiet=True, watchers=watchers, checkpoint_seconds=0.0, **sizes)
-        return runs.start("iql", iql(**{**REPLAYED, **fields}), world, out, **settings)
+        return training.start("iql", iql(**{**REPLAYED, **fields}), world, out, **settings)
 
     class Stop(Exception):
         pass

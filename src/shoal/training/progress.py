@@ -59,8 +59,8 @@ class Reporter:
         self.seconds: dict[str, float] = {}
         """How long each stage took, by the first word of its name."""
         self._quiet = quiet
-        self._terminal = sys.stderr.isatty()
         self._console = Console(stderr=True)
+        self._terminal = sys.stderr.isatty() and not self._console.is_dumb_terminal
         self._live: Live | None = None
         self._entered = 0
         self._stage, self._since = "", time.monotonic()
