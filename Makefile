@@ -52,7 +52,7 @@ bench: $(RUNTIME) ## Measure the speed of environments and of training
 	$(BIN)/shoal bench train mappo mpe/simple_spread
 
 clean: ## Remove everything that can be made again, runs excepted
-	rm -rf .venv .venv-suites docs/_build docs/algorithms docs/environments build dist .pytest_cache .ruff_cache
+	rm -rf .venv .venv-suites docs/_build docs/algorithms docs/environments docs/gallery.md build dist .pytest_cache .ruff_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): pyproject.toml constraints.txt

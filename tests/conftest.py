@@ -1,6 +1,8 @@
 """Two CPU devices; programs that compile fast rather than run fast; declared shapes checked."""
 
+import gc
 import os
+from pathlib import Path
 
 # Tests run small programs briefly, so that compiling dominates: this makes it four times faster.
 os.environ["XLA_FLAGS"] = " ".join(
@@ -8,8 +10,15 @@ os.environ["XLA_FLAGS"] = " ".join(
         os.environ.get("XLA_FLAGS", ""),
         "--xla_backend_optimization_level=0",
         "--xla_cpu_use_fusion_emitters=false",
+        "--xla_cpu_parallel_codegen_split_count=1",
     )
 )
+
+# Whoever compiles the same again, here, in a process started here or the next time, finds it made.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "jax")
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(1 << 30)  # bytes
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import jax
 import jaxtyping
@@ -19,6 +28,8 @@ NO_SKIPS = bool(os.environ.get("SHOAL_NO_SKIPS"))  # where everything is install
 
 jax.config.update("jax_num_cpu_devices", 2)
 jaxtyping.install_import_hook("shoal", "beartype.beartype")
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)  # tracing makes millions of objects that live
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,8 +1,8 @@
 """What every algorithm of the registry must do, whatever it is.
 
-Three trainings of each: a plain one with parameters shared by role; one with images, a GRU and
-parameters for each agent; and two settings side by side on two devices. A new algorithm needs no
-line here.
+Trainings: a plain one of each, with parameters shared by role; and of one name of each class (the
+others differ in settings only) one with images, a GRU and parameters for each agent, and one of two
+settings side by side on two devices. A new algorithm needs no line here.
 """
 
 import dataclasses
@@ -169,6 +169,16 @@ def rich(name: str) -> Trained:
     return train(make(name, **settings), pictures=True)
 
 
+CLASSES = {type(make(name)): name for name in reversed(NAMES)}
+one_a_class = pytest.mark.parametrize("name", CLASSES.values(), indirect=True)
+
+
+@pytest.fixture
+def runs(once, name) -> list[Trained]:
+    """The plain training and, of one name a class, the rich one."""
+    return [once(plain), *([once(rich)] if name in CLASSES.values() else [])]
+
+
 def parameters(state) -> list[np.ndarray]:
     """All numbers that learning may change, but no keys."""
     leaves = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
@@ -179,24 +189,21 @@ def differ(a, b) -> float:
     return max(np.abs(x - y).max() for x, y in zip(parameters(a), parameters(b)))
 
 
-@pytest.mark.parametrize("kind", [plain, rich])
-def test_what_it_reports_is_explained(once, kind):
+def test_what_it_reports_is_explained(runs):
     sums = {"episodes", "return_sum", "episode_length_sum"}
-    names = {
-        metric.removeprefix("part_0/").removeprefix("part_1/") for metric in once(kind).metrics
-    }
-    assert sums <= names and not names - sums - MEANINGS.keys()
+    for run in runs:
+        names = {name.removeprefix("part_0/").removeprefix("part_1/") for name in run.metrics}
+        assert sums <= names and not names - sums - MEANINGS.keys()
 
 
-@pytest.mark.parametrize("kind", [plain, rich])
-def test_it_compiles_once_and_learns(once, kind):
-    run = once(kind)
-    assert run.update._cache_size() == 1
-    assert all(np.isfinite(float(value)) for value in run.metrics.values())
-    assert run.metrics["skipped_updates"] == 0
-    before, after = (run.learner.policy(state) for state in (run.first, run.last))
-    assert all(np.isfinite(x).all() for x in parameters(after))
-    assert differ(before, after) > 1e-5
+def test_it_compiles_once_and_learns(runs):
+    for run in runs:
+        assert run.update._cache_size() == 1
+        assert all(np.isfinite(float(value)) for value in run.metrics.values())
+        assert run.metrics["skipped_updates"] == 0
+        before, after = (run.learner.policy(state) for state in (run.first, run.last))
+        assert all(np.isfinite(x).all() for x in parameters(after))
+        assert differ(before, after) > 1e-5
 
 
 def test_one_key_gives_one_result(once, name):
@@ -208,17 +215,16 @@ def test_one_key_gives_one_result(once, name):
     assert differ(other, run.learner.policy(run.first)) > 0
 
 
-@pytest.mark.parametrize("kind", [plain, rich])
-def test_acting_needs_no_optimizer_and_no_replay(once, kind):
-    run = once(kind)
+def test_acting_needs_no_optimizer_and_no_replay(runs):
     heavy = (Optimizer, Replay)
-    acting = run.learner.algorithm.acting(run.last.algorithm)
-    policy = run.learner.policy(run.last)
-    for light in (acting, policy):
-        nodes = jax.tree.leaves(light, is_leaf=lambda x: isinstance(x, heavy))
-        assert not [x for x in nodes if isinstance(x, heavy)]
-    nodes = jax.tree.leaves(run.last, is_leaf=lambda x: isinstance(x, heavy))
-    assert [x for x in nodes if isinstance(x, Optimizer)]  # it would be found
+    for run in runs:
+        acting = run.learner.algorithm.acting(run.last.algorithm)
+        policy = run.learner.policy(run.last)
+        for light in (acting, policy):
+            nodes = jax.tree.leaves(light, is_leaf=lambda x: isinstance(x, heavy))
+            assert not [x for x in nodes if isinstance(x, heavy)]
+        nodes = jax.tree.leaves(run.last, is_leaf=lambda x: isinstance(x, heavy))
+        assert [x for x in nodes if isinstance(x, Optimizer)]  # it would be found
 
 
 def test_it_is_a_learner_and_its_state_keeps_its_shape(once):
@@ -228,6 +234,7 @@ def test_it_is_a_learner_and_its_state_keeps_its_shape(once):
     assert before == after
 
 
+@one_a_class
 def test_what_is_saved_and_loaded_acts_the_same(once, tmp_path):
     """By a template that nothing was computed for; then it learns on as if it had never stopped."""
     run = once(rich)
@@ -271,6 +278,7 @@ def learned(state):
     return getattr(state, "learned", state).params
 
 
+@one_a_class
 def test_devices_agree_and_members_do_not(once):
     before, after, total = once(side_by_side)
     assert (total["skipped_updates"] == 0).all()
@@ -289,16 +297,19 @@ def test_agents_that_share_parameters_are_interchangeable(name):
     """Without a number of its own, who sees what another saw does what the other did."""
     algorithm = make(name, sharing="shared", agent_id=False, recurrent=3)
     spec = world(algorithm).spec
-    policy = algorithm.policy(algorithm.init(spec, KEY))
     obs = jax.random.normal(jax.random.key(1), (5, N, 2))
     carry = jax.random.normal(jax.random.key(2), (5, N, 3))
-    order = jnp.array([2, 0, 1])
-    told = TimeStep.of(obs), carry
-    swapped = TimeStep.of(obs[:, order]), carry[:, order]
-    (plain, after), (other, other_after) = (policy(*x, KEY) for x in (told, swapped))
-    np.testing.assert_allclose(other.mode(), plain.mode()[:, order], atol=1e-6)
-    np.testing.assert_allclose(other.entropy(), plain.entropy()[:, order], atol=1e-5)
-    np.testing.assert_allclose(other_after, after[:, order], atol=1e-6)
+    order = np.array([2, 0, 1])
+
+    @jax.jit
+    def act(obs, carry):
+        policy = algorithm.policy(algorithm.init(spec, KEY))
+        distribution, after = policy(TimeStep.of(obs), carry, KEY)
+        return distribution.mode(), distribution.entropy(), after
+
+    here, there = act(obs, carry), act(obs[:, order], carry[:, order])
+    for plain, other in zip(here, there):
+        np.testing.assert_allclose(other, plain[:, order], atol=1e-5)
 
 
 def test_with_a_number_of_its_own_an_agent_is_no_other():
