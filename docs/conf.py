@@ -14,6 +14,10 @@ EXTRA = HERE / "_build" / "extra"  # episodes that play
 EXTRA.mkdir(parents=True, exist_ok=True)
 sys.path.insert(0, str(HERE))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault(  # an episode of each environment: compiling takes longest
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+)
 
 project = "Shoal"
 author = "The Shoal authors"

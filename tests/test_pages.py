@@ -17,7 +17,7 @@ from shoal.cli.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MADE = {"_build", "algorithms", "environments"}  # by a build of the documentation
+MADE = {"_build", "algorithms", "environments", "gallery.md"}  # by a build of the documentation
 PAGES = [page for page in PAGES if not MADE.intersection(page.relative_to(ROOT).parts[:2])]
 TEXT = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 BLOCKS = {

@@ -4,7 +4,7 @@ stay the same are not touched."""
 from pathlib import Path
 from types import ModuleType
 
-from generate import algorithms, curves, environments, replays
+from generate import algorithms, curves, environments, gallery, replays
 from shoal.registry import ALGORITHMS, ENVIRONMENTS
 
 DOCS = Path(__file__).parents[1]
@@ -17,6 +17,7 @@ def write() -> None:
     curves.save()
     _pages("algorithms", {name: name for name in ALGORITHMS}, algorithms)
     _pages("environments", files, environments)
+    _write(DOCS / "gallery.md", gallery.page(list(files.values())))
 
 
 def _pages(folder: str, names: dict[str, str], pages: ModuleType) -> None:
@@ -26,8 +27,11 @@ def _pages(folder: str, names: dict[str, str], pages: ModuleType) -> None:
     place = DOCS / folder
     place.mkdir(exist_ok=True)
     for file, text in texts.items():
-        path = place / f"{file}.md"
-        if not path.is_file() or path.read_text() != text:
-            path.write_text(text)
+        _write(place / f"{file}.md", text)
     for other in set(place.glob("*.md")) - {place / f"{file}.md" for file in texts}:
         other.unlink()
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text() != text:
+        path.write_text(text)
