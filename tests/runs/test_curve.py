@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from shoal.core.errors import UserError
-from shoal.math.statistics import bootstrap_interval
+from shoal.math.statistics import student_interval
 from shoal.runs.curve import Curve, curve_from_rows, figure, save_curve
 
 STEPS = np.array([0.0, 1000.0, 2000.0])
@@ -14,7 +14,10 @@ RETURNS = np.array([[-3.0, -1.0, -2.0], [0.0, 1.0, 5.0], [4.0, 4.0, 4.0]])
 
 def test_lines_bands_and_names():
     drawn = figure(
-        [Curve("mappo", STEPS, RETURNS)], title="mappo on a world", horizon=25, scripted=4.5
+        [Curve("mappo", STEPS, RETURNS)],
+        title="mappo on a world",
+        horizon=25,
+        beside={"scripted controller": 4.5},
     )
     (axes,) = drawn.axes
     line, reference = axes.lines
@@ -23,7 +26,7 @@ def test_lines_bands_and_names():
     assert set(reference.get_ydata()) == {4.5}
     (band,) = axes.collections
     corners = {tuple(v) for v in band.get_paths()[0].vertices}
-    low, high = bootstrap_interval(RETURNS)
+    low, high = student_interval(RETURNS)
     for x, y in [*zip(STEPS, low, strict=True), *zip(STEPS, high, strict=True)]:
         assert (x, y) in corners
     assert axes.get_ylabel() == "return per agent, 25 steps"

@@ -11,15 +11,13 @@ from shoal.core.errors import UserError
 from shoal.core.names import heading, to_type
 from shoal.training.progress import Reporter
 
-RANDOM_EPISODES = 200
-
 
 def finish(
     run: Any, reporter: Reporter, pictures: bool | None = None, to_open: bool = False
 ) -> None:
     """Makes the pictures of a finished run, if they are asked for here or, where nothing is said,
     were when it was started; prints its scores, what was written, and what to do next."""
-    drawn, others = [], (None, None)
+    drawn, others = [], (None, None) if run.config.sweep else _others(run, reporter)
     if run.config.pictures if pictures is None else pictures:
         drawn = [*_draw(run, reporter)]
     if run.config.sweep:
@@ -27,7 +25,6 @@ def finish(
         sweep.print_table(run.config, run.evaluation["members"], run.config.eval_episodes)
         print(run.directory)
     else:
-        others = _others(run, reporter)
         reporter.stop()
         print("\n".join(panel(run, *others, reporter.seconds)))
     for path in drawn:
@@ -47,7 +44,7 @@ def _others(run: Any, reporter: Reporter) -> tuple[Any, Any]:
 
     if not backend_of(run.env).on_host:  # those take their time
         reporter.stage("playing at random and by hand, to compare with")
-    return run.random(RANDOM_EPISODES), run.scripted
+    return run.random, run.scripted
 
 
 def _draw(run: Any, reporter: Reporter) -> Iterator[Path]:

@@ -135,7 +135,7 @@ def settings_of(sweep: Sequence[str], members: Sequence[Json]) -> list[Setting]:
     mean first. Returns that are not numbers come last."""
     import numpy as np
 
-    from shoal.math.statistics import bootstrap_interval
+    from shoal.math.statistics import mean_interval
 
     groups: dict[tuple, list[int]] = {}
     for i, member in enumerate(members):
@@ -144,8 +144,7 @@ def settings_of(sweep: Sequence[str], members: Sequence[Json]) -> list[Setting]:
     for values, indices in groups.items():
         scores = [members[i]["return"] for i in indices]
         returns = np.array([math.nan if x is None else x for x in scores], float)
-        low, high = map(float, bootstrap_interval(returns))
-        pair = (low, high) if len(indices) > 1 else (None, None)
+        pair = map(float, mean_interval(returns)) if len(indices) > 1 else (None, None)
         out.append(Setting(dict(zip(sweep, values)), indices, float(returns.mean()), *pair))
     return sorted(out, key=lambda s: -math.inf if math.isnan(s.mean) else s.mean, reverse=True)
 

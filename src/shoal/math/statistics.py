@@ -65,6 +65,15 @@ def student_interval(
     return x.mean(-1) - half, x.mean(-1) + half
 
 
+def mean_interval(
+    x: Float[np.ndarray, "*P U"], *, seed: int = 0, level: float = LEVEL
+) -> tuple[Float[Numbers, "*P"], Float[Numbers, "*P"]]:
+    """The interval of the mean of U seeds: Student's t of fewer than ten, else the bootstrap."""
+    if x.shape[-1] < ENOUGH_SEEDS:
+        return student_interval(x, level=level)
+    return bootstrap_interval(x, seed=seed, level=level)
+
+
 def wilson_interval(
     share: Float[np.ndarray, "*P"], count: int, *, level: float = LEVEL
 ) -> tuple[Float[Numbers, "*P"], Float[Numbers, "*P"]]:
@@ -90,16 +99,13 @@ def summary(
 def summaries(
     columns: Mapping[str, Float[np.ndarray, "K E"]], *, seed: int = 0, level: float = LEVEL
 ) -> dict[str, dict[str, float]]:
-    """`summary` of each of many columns of the same seeds and episodes, by one bootstrap, or with
-    fewer than ten seeds by Student's t."""
+    """`summary` of each of many columns of the same seeds and episodes."""
     if not columns:
         return {}
     returns = np.stack([np.asarray(column, float) for column in columns.values()])
     x, seeds = scores(returns), returns.shape[-2]
-    if 1 < seeds < ENOUGH_SEEDS:
-        low, high = student_interval(x, level=level)
-    else:
-        low, high = bootstrap_interval(x, seed=seed, level=level)
+    interval = mean_interval if seeds > 1 else bootstrap_interval
+    low, high = interval(x, seed=seed, level=level)
     found = np.stack([x.mean(-1), iqm(x), low, high], -1).tolist()
     words = ("mean", "iqm", "low", "high")
     return {name: dict(zip(words, each)) for name, each in zip(columns, found)}

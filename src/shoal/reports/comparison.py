@@ -67,7 +67,8 @@ def compare_groups(groups: dict[str, list[RunGroup]], *, reference: str = "scrip
     Returns:
         `worlds` (one table a world, in units of return), `aggregate` (over worlds, for what was
         run in all of them; `None` of one world), `runs` and `notes`, as `docs/guides/compare.md`
-        lists them. Every interval is a 95 % bootstrap over seeds, `None` where there is one seed.
+        lists them. Intervals are of 95 % over seeds: bootstraps, but of a mean in one world of
+        fewer than ten seeds Student's t. They are `None` where there is one seed.
     """
     measured = {world: _measure(g, reference) for world, g in groups.items()}
     names = list(dict.fromkeys(g.name for world in groups.values() for g in world))
@@ -137,7 +138,14 @@ def _group(
 
 
 def _estimate(statistic: statistics.Statistic, x: Float[np.ndarray, "*W _"]) -> Json:
-    low, high = statistics.stratified_interval(statistic, x) if x.shape[-1] > 1 else (None, None)
+    low = high = None
+    if x.shape[-1] > 1:
+        of_one = statistic is statistics.mean and x.shape[-2] == 1
+        low, high = (
+            statistics.mean_interval(x[..., 0, :])
+            if of_one
+            else statistics.stratified_interval(statistic, x)
+        )
     return {"value": statistic(x), "low": low, "high": high}
 
 

@@ -28,8 +28,8 @@ def _few(seeds: int) -> str:
     if seeds == 1:
         return "a group has one seed: its score says nothing of how another seed would fare"
     return (
-        f"a group has {seeds} seeds: of so few, a 95 % interval holds the truth about "
-        f"{COVERED.get(seeds, 90)} % of the time; {ENOUGH_SEEDS} are advised"
+        f"a group has {seeds} seeds: of so few, a 95 % bootstrap interval (of all but the means) "
+        f"holds the truth about {COVERED.get(seeds, 90)} % of the time; {ENOUGH_SEEDS} are advised"
     )
 
 

@@ -98,7 +98,7 @@ def _head(heading: str, report: Json) -> str:
         f"<header><h1>{html.escape(heading)}</h1>"
         f'<p class="soft">{said}. Scores are of the parameters at the end; a return is'
         " undiscounted, summed over an episode and averaged over agents. Brackets are 95 %"
-        " bootstrap intervals over seeds.</p></header>"
+        " intervals over seeds.</p></header>"
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from shoal.core.axes import MINUS, compact, ruled
 from shoal.core.colors import INK, PALETTE, SOFT
 from shoal.core.errors import require
-from shoal.math.statistics import bootstrap_interval
+from shoal.math.statistics import mean_interval
 from shoal.runs.durable import replacing
 
 INSIDE, ROWS = 4, 22  # curves named in a legend inside the picture; in a column beside it
@@ -52,12 +53,12 @@ def save_curve(
     *,
     title: str,
     horizon: int | None,
-    scripted: float | None = None,
+    beside: Mapping[str, float] = MappingProxyType({}),
     behind: Sequence[Curve] = (),
 ) -> Path:
     """Writes `figure(...)` as a PNG."""
     path = Path(path)
-    drawn = figure(curves, title=title, horizon=horizon, scripted=scripted, behind=behind)
+    drawn = figure(curves, title=title, horizon=horizon, beside=beside, behind=behind)
     with replacing(path) as temporary:
         FigureCanvasAgg(drawn).print_png(temporary)
     return path
@@ -68,17 +69,17 @@ def figure(
     *,
     title: str,
     horizon: int | None,
-    scripted: float | None = None,
+    beside: Mapping[str, float] = MappingProxyType({}),
     behind: Sequence[Curve] = (),
 ) -> Figure:
-    """Means over seeds as lines, 95 % bootstrap intervals of the means as bands. Many curves, such
+    """Means over seeds as lines, 95 % intervals of the means as bands. Many curves, such
     as a sweep's, have shades of one scale in their order and a legend beside them.
 
     Args:
         curves: at least one; those of several algorithms lie in one picture.
         title: what was learned where.
         horizon: steps in an episode: the scale of a return, named at the axis where it is known.
-        scripted: the return of a hand-written controller, as a line for reference.
+        beside: returns of others by name, such as random play's, as lines to compare with.
         behind: for each curve a pale one of its colour, such as what training returned, or none.
     """
     require(any(len(c.steps) for c in curves), "there is no finished episode to draw a curve of")
@@ -92,9 +93,9 @@ def figure(
         axes.plot(curve.steps, curve.returns.mean(1), label=label, **style)
     for curve, color in zip(curves, colors):
         _draw(axes, curve, color, alone=len(curves) == 1)
-    if scripted is not None:
-        label = f"scripted controller, {scripted:.2f}".replace("-", MINUS)
-        axes.axhline(scripted, color=SOFT, linewidth=1.2, linestyle=(0, (5, 3)), label=label)
+    for (name, score), dashes in zip(beside.items(), ((5, 3), (1, 2), (5, 2, 1, 2))):
+        label = f"{name}, {score:.2f}".replace("-", MINUS)
+        axes.axhline(score, color=SOFT, linewidth=1.2, linestyle=(0, dashes), label=label)
     _dress(axes, title, horizon)
     _add_legend(axes, curves, columns)
     return drawn
@@ -123,7 +124,7 @@ def _draw(axes: Axes, curve: Curve, color: str, alone: bool) -> None:
         label=label,
     )
     if seeds > 1:
-        low, high = bootstrap_interval(curve.returns)
+        low, high = mean_interval(curve.returns)
         alpha = 0.18 if alone else 0.12
         axes.fill_between(curve.steps, low, high, color=color, alpha=alpha, linewidth=0)
 

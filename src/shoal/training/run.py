@@ -164,16 +164,17 @@ class Run:
         there = backend_of(self.env).has_script(self.env)
         return evaluate("scripted", self.env, episodes=1000) if there else None
 
-    def random(self, episodes: int) -> Evaluation | None:
-        """What random play earns, except in environments that processes step: those take their
-        time."""
+    @cached_property
+    def random(self) -> Evaluation | None:
+        """What random play earns in 200 episodes, except in environments that processes step:
+        those take their time."""
         on_host = backend_of(self.env).on_host
-        return None if on_host else evaluate("random", self.env, episodes=episodes)
+        return None if on_host else evaluate("random", self.env, episodes=200)
 
     def save_curve(self, path: Path | str | None = None) -> Path:
         """Draws the return at evaluations, `curve.png` unless told otherwise: one line a setting of
-        a sweep and a team of rivals, with the return in training pale behind, and the scripted
-        score where there is one and one team. Without evaluations, the return in training."""
+        a sweep and a team of rivals, with the return in training pale behind, and of one team
+        the scores of random and scripted play. Without evaluations, the return in training."""
         from shoal.runs.curve import Curve, curve_from_rows, save_curve
 
         config, rows = self.config, self.metrics
@@ -192,6 +193,8 @@ class Run:
                 for name in teams or ("return",)
             ]
 
+        alone = {} if teams else {"scripted controller": self.scripted, "random play": self.random}
+        beside = {name: found.mean for name, found in alone.items() if found is not None}
         evaluated = curves("eval_", "")
         good = any(len(curve.steps) for curve in evaluated)
         return save_curve(
@@ -200,7 +203,7 @@ class Run:
             behind=curves("", "in training, with exploration") if good else (),
             title=f"{heading(config.algorithm)} in {heading(config.environment)}",
             horizon=None if self.env.spec.endless else self.env.spec.horizon,
-            scripted=None if teams or self.scripted is None else self.scripted.mean,
+            beside=beside,
         )
 
 
