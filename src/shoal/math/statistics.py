@@ -14,7 +14,6 @@ are resampled within each world.
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import scipy.special
 from jaxtyping import Float, Int
 
 LEVEL = 0.95
@@ -59,8 +58,10 @@ def student_interval(
 ) -> tuple[Float[Numbers, "*P"], Float[Numbers, "*P"]]:
     """Student's t interval of the mean over the last axis, for few scores of about normal spread:
     their bootstrap draws from too few values to be wide enough."""
+    from scipy.special import stdtrit  # whose import takes a while
+
     count = x.shape[-1]
-    quantile = scipy.special.stdtrit(count - 1, (1 + level) / 2)
+    quantile = stdtrit(count - 1, (1 + level) / 2)
     half = quantile * x.std(-1, ddof=1) / count**0.5
     return x.mean(-1) - half, x.mean(-1) + half
 
@@ -82,7 +83,9 @@ def wilson_interval(
 
         (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
     """
-    z = float(scipy.special.ndtri((1 + level) / 2))
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + level) / 2))
     middle = share + z**2 / (2 * count)
     half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     whole = 1 + z**2 / count

@@ -78,8 +78,8 @@ class Backend:
     """What plays that many episodes with that many members' policies."""
     play: Callable[[Policy | str, Any, PRNGKeyArray, int, bool], Returns]
     """Episodes `[E]` of a policy, or of a controller by name."""
-    check: Callable[[Learner, Any], None]
-    """Raises `UserError` where a learner does not keep its promises."""
+    check: Callable[[Learner, Any], Any]
+    """Raises `UserError` where a learner does not keep its promises; else its state's shapes."""
     record: Callable[..., Recording]
     """Episodes step by step, of what acts."""
     mask: Callable[[Any], tuple[bool, Bool[np.ndarray, "N A"] | None]]
@@ -204,7 +204,8 @@ HOST = Backend(
     program=lambda learners, config: HostProgram(learners),
     stage=HostStage,
     play=_play_on_host,
-    check=lambda learner, env: None,  # its updates are not one program that could be traced
+    # Its updates are not one program that could be traced.
+    check=lambda learner, env: jax.eval_shape(learner.init, jax.random.key(0)),
     record=record_host,
     mask=mask_on_host,
     has_script=lambda env: False,

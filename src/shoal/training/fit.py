@@ -71,8 +71,8 @@ def _key() -> Any:
     return jax.eval_shape(lambda: jax.random.key(0))
 
 
-def check_learner(learner: Any, env: Env) -> None:
-    """Traces an update and the policy of a learner.
+def check_learner(learner: Any, env: Env) -> Any:
+    """Traces an update and the policy of a learner. Returns the shapes of its state.
 
     Raises:
         UserError: it is no learner, its state does not keep its structure, a metric is no number,
@@ -92,6 +92,7 @@ def check_learner(learner: Any, env: Env) -> None:
     require(isinstance(policy, Policy), f"{name}.policy gives a {kind}, expected a shoal.Policy")
     action = eqx.filter_eval_shape(_act, policy, env, _key())
     check_action(action, env.spec, 1, f"{kind}, the policy of {name},")
+    return state
 
 
 def check_policy(policy: Policy, env: Env) -> None:

@@ -160,14 +160,33 @@ class Program:
     ) -> tuple[State, tuple[Metrics, Metrics]]:
         states, sums = jax.tree.map(lambda x: x[0], (states, sums))
         xs = (arrays, states, sums)
-        return _add_axis(self._map(lambda x: _repeat(self._learner(x[0]), x[1], updates, x[2]), xs))
+        return _add_axis(self._map(lambda x: self._repeat(x[0], x[1], updates, x[2]), xs))
+
+    def _repeat(
+        self, arrays: Any, state: State, updates: Int[Array, ""], sums: Metrics
+    ) -> tuple[State, tuple[Metrics, Metrics]]:
+        """`updates` updates in one loop, whose length is not compiled in."""
+
+        def body(_, loop):
+            state, sums, _ = loop
+            state, metrics = self._update(arrays, state)
+            return state, jax.tree.map(jnp.add, sums, metrics), metrics
+
+        last = jax.tree.map(jnp.zeros_like, sums)
+        state, sums, last = jax.lax.fori_loop(0, updates, body, (state, sums, last))
+        return state, (sums, last)
+
+    @cached_property
+    def _update(self) -> Any:
+        """One member's update, as a part of other programs: traced once for all of them."""
+        return jax.jit(lambda arrays, state: self._learner(arrays).update(state), inline=True)
 
     def _start(self, state: State, sums: Mapping[str, Any] | None = None) -> Fetched:
         """What the metrics' sums go on from, `[D, K]` each: all devices agree on them."""
 
         def update(arrays: Any, states: State) -> Metrics:
             xs = (arrays, jax.tree.map(lambda x: x[0], states))
-            return _add_axis(self._map(lambda x: self._learner(x[0]).update(x[1])[1], xs))
+            return _add_axis(self._map(lambda x: self._update(*x)[1], xs))
 
         if self._metrics is None:
             shared = self._share(update, self._mesh, (MEMBERS_SPEC, STATE_SPEC))
@@ -219,21 +238,6 @@ def structure_of(shapes: Any) -> Any:
 def is_shape(x: Any) -> bool:
     """Whether a leaf stands for an array."""
     return isinstance(x, jax.ShapeDtypeStruct)
-
-
-def _repeat(
-    learner: Learner, state: State, updates: Int[Array, ""], sums: Metrics
-) -> tuple[State, tuple[Metrics, Metrics]]:
-    """`updates` updates in one loop, whose length is not compiled in."""
-
-    def body(_, loop):
-        state, sums, _ = loop
-        state, metrics = learner.update(state)
-        return state, jax.tree.map(jnp.add, sums, metrics), metrics
-
-    last = jax.tree.map(jnp.zeros_like, sums)
-    state, sums, last = jax.lax.fori_loop(0, updates, body, (state, sums, last))
-    return state, (sums, last)
 
 
 def _add_axis(tree: Any) -> Any:

@@ -186,9 +186,9 @@ def start(
     places = dict(zip(("devices", "member_devices"), layout))
     config = dataclasses.replace(config, **places, processes=ranks)
     learners = make_learners(config, algorithm, env)
-    backend.check(learners[0], env)
+    state = backend.check(learners[0], env)
     rollout = 4 * config.num_envs * config.unroll * len(spec.agents) * spec.obs_size
-    check_memory(jax.eval_shape(learners[0].init, jax.random.key(0)), len(learners), rollout)
+    check_memory(state, len(learners), rollout)
     starts, steps = getattr(algorithm, "learning_starts", 0), config.total_steps
     if starts >= steps:
         few = f"learning_starts is {starts:,}, and the run has {steps:,} steps: nothing is learned"
