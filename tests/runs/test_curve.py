@@ -43,12 +43,16 @@ def test_training_lies_pale_behind_evaluations():
     curves = [Curve("a", STEPS, RETURNS), Curve("b", STEPS, 2 * RETURNS)]
     behind = [Curve("in training", STEPS, c.returns - 1) for c in curves]
     (axes,) = figure(curves, title="", horizon=None, behind=behind).axes
-    pale, lines = axes.lines[:2], axes.lines[2:]
+    lines, pale = axes.lines[:2], axes.lines[2:]
     for back, line in zip(pale, lines, strict=True):
-        assert back.get_color() == line.get_color() and back.get_alpha() < 0.5
+        assert (
+            back.get_color() == line.get_color()
+            and back.get_alpha() < 0.5
+            and back.zorder < line.zorder
+        )
         np.testing.assert_allclose(back.get_ydata(), line.get_ydata() - 1)
     named = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert named == ["in training", "a", "b"] and len(axes.collections) == 2
+    assert named == ["a", "b", "in training"] and len(axes.collections) == 2
 
 
 def test_one_seed_has_no_band():

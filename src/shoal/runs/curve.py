@@ -87,12 +87,12 @@ def figure(
     drawn = Figure(figsize=(7.2 + 2.1 * columns, 4.2), dpi=160, layout="constrained")
     axes = drawn.add_subplot()
     colors = _colors(len(curves))
-    for number, (curve, color) in enumerate(zip(behind, colors)):
-        label = curve.label if number == 0 else None
-        style: dict[str, Any] = {"color": color, "linewidth": 1.0, "alpha": 0.35}
-        axes.plot(curve.steps, curve.returns.mean(1), label=label, **style)
     for curve, color in zip(curves, colors):
         _draw(axes, curve, color, alone=len(curves) == 1)
+    for number, (curve, color) in enumerate(zip(behind, colors)):
+        label = curve.label if number == 0 else None
+        style: dict[str, Any] = {"color": color, "linewidth": 1.0, "alpha": 0.35, "zorder": 1.5}
+        axes.plot(curve.steps, curve.returns.mean(1), label=label, **style)
     for (name, score), dashes in zip(beside.items(), ((5, 3), (1, 2), (5, 2, 1, 2))):
         label = f"{name}, {score:.2f}".replace("-", MINUS)
         axes.axhline(score, color=SOFT, linewidth=1.2, linestyle=(0, dashes), label=label)
@@ -136,7 +136,8 @@ def _mean_of(seeds: int) -> str:
 def _add_legend(axes: Axes, curves: Sequence[Curve], columns: int) -> None:
     """Inside, or beside the picture where there are many curves; the seeds of several curves stand
     above them once."""
-    style: dict[str, Any] = {"frameon": False, "fontsize": 9, "labelcolor": INK}
+    style: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "framealpha": 0.9}
+    style |= {"fontsize": 9, "labelcolor": INK}
     seeds = {c.returns.shape[1] for c in curves if len(c.steps)}
     if len(curves) > 1 and len(seeds) == 1 and seeds != {1}:
         style |= {"title": _mean_of(*seeds), "title_fontsize": 9, "alignment": "left"}
