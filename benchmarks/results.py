@@ -9,7 +9,7 @@ from statistics import median
 import distributed_tables
 import numpy as np
 
-from shoal.math.statistics import summary
+from shoal.math.statistics import mean_interval, summary
 from shoal.registry import ALGORITHMS, ENVIRONMENTS
 
 HERE = Path(__file__).parent
@@ -54,19 +54,19 @@ def _long_runs() -> str:
         return ""
     note = (
         "**Spread, three agents.** Return per agent over 25 steps with `local_ratio` 0.5, final "
-        "parameters, greedy, 1,000 episodes a seed, mean over seeds with a 95 % bootstrap interval "
+        "parameters, greedy, 1,000 episodes a seed, mean over seeds with Student's 95 % interval "
         "([data](benchmarks/learning/spread_10m.csv), `benchmarks/learning.py`)."
     )
     body = [
         [
             f"{r['algorithm'].upper()}, {r['actions']} actions",
             f"{int(r['steps']):,} steps, {r['seeds']} seeds",
-            f"**{float(r['return_mean']):.2f}** [{float(r['return_low']):.2f}, "
-            f"{float(r['return_high']):.2f}]",
+            f"**{float(r['return_mean']):.2f}** [{low:.2f}, {high:.2f}]",
             f"{float(r['scripted']):.2f}",
             f"{float(r['random']):.2f}",
         ]
         for r in rows
+        for low, high in [mean_interval(np.array(json.loads(r["return_by_seed"])))]
     ]
     head = ["", "trained for", "return", "hand-written controller", "random"]
     return f"{note}\n\n{_table(head, body)}"

@@ -53,8 +53,8 @@ def shown(found: list[Result], but: str) -> str:
     ]
     commands = dict.fromkeys(r.command for r in found)
     return (
-        "Return per agent of the final parameters, likeliest actions: mean over seeds, with a 95 % "
-        "interval or the lowest and the highest seed.\n\n"
+        "Return per agent of the final parameters, likeliest actions: mean over seeds, with the "
+        "lowest and the highest seed.\n\n"
         f"{table([*columns, 'steps', 'seeds', 'return', 'data'], rows)}\n\n"
         + "The rows are made by "
         + ", ".join(f"`{c}`" for c in commands)
@@ -86,14 +86,14 @@ def rows(name: str) -> list[dict[str, str]]:
 def _particles() -> Iterator[Result]:
     for data in ("learning/mpe.csv", "learning/spread_10m.csv"):
         for r in rows(data):
-            low, high = float(r["return_low"]), float(r["return_high"])
+            found = json.loads(r["return_by_seed"])
             yield Result(
                 r["algorithm"],
                 r["environment"],
                 f"{r['actions']} actions",
                 int(r["steps"]),
                 int(r["seeds"]),
-                f"{float(r['return_mean']):.2f} [{low:.2f}, {high:.2f}]",
+                f"{float(r['return_mean']):.2f} [{min(found):.2f}, {max(found):.2f}]",
                 data,
                 "python benchmarks/learning.py",
             )
