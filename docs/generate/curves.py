@@ -2,6 +2,7 @@
 are."""
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from generate import results
 from generate.cache import BUILD
@@ -9,6 +10,10 @@ from shoal.registry import ALGORITHMS
 
 DATA = "games/learning.csv"
 FOLDER = BUILD / "curves"
+LINES = (
+    ("nash_conv", "newest policy, a line a seed", 0.6, 0.4),
+    ("nash_conv_of_average", "average of all so far, a line a seed", 1.6, 1.0),
+)
 
 
 def save() -> None:
@@ -39,13 +44,18 @@ def section(name: str) -> str:
 def _figure(name: str) -> Figure:
     own = [r for r in results.rows(DATA) if r["algorithm"] == name]
     games = list(dict.fromkeys(r["game"] for r in own))
-    figure = Figure(figsize=(9, 2.8), layout="constrained")
-    for axes, game in zip(figure.subplots(1, len(games), squeeze=False)[0], games):
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    for axes, game in zip(figure.subplots(1, len(games), sharey=True, squeeze=False)[0], games):
         for seed in dict.fromkeys(r["seed"] for r in own if r["game"] == game):
             rows = [r for r in own if (r["game"], r["seed"]) == (game, seed)]
             steps = [int(r["steps"]) / 1000 for r in rows]
-            for key, width, shade in (("nash_conv", 0.6, 0.4), ("nash_conv_of_average", 1.6, 1.0)):
-                axes.plot(steps, [float(r[key]) for r in rows], "C0", lw=width, alpha=shade)
+            for key, label, width, shade in LINES:
+                label = label if axes is figure.axes[0] and seed == own[0]["seed"] else None
+                heights = [float(r[key]) for r in rows]
+                axes.plot(steps, heights, "C0", lw=width, alpha=shade, label=label)
         axes.set(title=game.replace("_", " "), yscale="log", xlabel="thousand steps")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     figure.axes[0].set_ylabel("NashConv")
+    figure.suptitle(f"{name}: what players could gain by best responses", fontsize=11)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure

@@ -28,8 +28,9 @@ def _few(seeds: int) -> str:
     if seeds == 1:
         return "a group has one seed: its score says nothing of how another seed would fare"
     return (
-        f"a group has {seeds} seeds: of so few, a 95 % bootstrap interval (of all but the means) "
-        f"holds the truth about {COVERED.get(seeds, 90)} % of the time; {ENOUGH_SEEDS} are advised"
+        f"a group has {seeds} seeds: means have Student's t intervals, and the other intervals, "
+        f"bootstraps, hold the truth about {COVERED.get(seeds, 90)} % of the time, not 95 %; "
+        f"{ENOUGH_SEEDS} seeds are advised"
     )
 
 

@@ -166,10 +166,10 @@ class Run:
 
     @cached_property
     def random(self) -> Evaluation | None:
-        """What random play earns in 200 episodes, except in environments that processes step:
+        """What random play earns in 1,000 episodes, except in environments that processes step:
         those take their time."""
         on_host = backend_of(self.env).on_host
-        return None if on_host else evaluate("random", self.env, episodes=200)
+        return None if on_host else evaluate("random", self.env, episodes=1000)
 
     def save_curve(self, path: Path | str | None = None) -> Path:
         """Draws the return at evaluations, `curve.png` unless told otherwise: one line a setting of
