@@ -108,10 +108,12 @@ def _controller(arguments: Arguments, own: Arguments) -> int:
 
 def _print(config: Any, report: dict[str, Any], options: Options, where: str) -> None:
     """A line a score."""
+    from shoal.training.scoring import shown_scores
+
     which = "" if options.member is None else f", {describe_member(config, options.member)}"
     world = heading(report["environment"])
     print(f"{heading(report['algorithm'])} in {world}{where}{which}, {options.episodes} episodes")
-    for name, score in ({"return per agent": report["return"]} | report["metrics"]).items():
+    for name, score in shown_scores(report["return"], report["metrics"]).items():
         print(f"  {name:<26}{score['mean']:>10.3f}  [{score['low']:.3f}, {score['high']:.3f}]")
     for name, value in report["assessed"].items():
         print(f"  {name:<26}{value:>10.3f}")

@@ -26,7 +26,7 @@ from shoal.training.devices import prepare
 from shoal.training.elsewhere import act_in
 from shoal.training.own_code import admit
 from shoal.training.rebuild import made, read_config, rebuild
-from shoal.training.scoring import evaluation_report, evaluation_summaries
+from shoal.training.scoring import evaluation_report, evaluation_summaries, shown_scores
 from shoal.training.trainer import Trainer
 
 
@@ -52,7 +52,7 @@ class Evaluation:
         own = {"mean": self.mean, "low": self.low, "high": self.high}
         return [
             (name, f"{score['mean']:.3f}", f"[{score['low']:.3f}, {score['high']:.3f}]")
-            for name, score in ({"return per agent": own} | self.metrics).items()
+            for name, score in shown_scores(own, self.metrics).items()
         ]
 
 
@@ -92,7 +92,7 @@ class Run:
             ("seeds", str(config.seeds)),
             ("directory", str(self.directory)),
         ]
-        scores = {"return per agent": found["return"]} | found["metrics"] if found else {}
+        scores = shown_scores(found["return"], found["metrics"]) if found else {}
         rows += [
             (name, f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]")
             for name, score in scores.items()

@@ -6,6 +6,7 @@ team, and the newest evaluation counts as the best, unless the environment measu
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -76,3 +77,9 @@ def return_columns(spec: EnvSpec, per_agent: np.ndarray) -> dict[str, np.ndarray
         for name, places in zip(role_names(spec), members(spec.roles)):
             out[f"return/{name}"] = per_agent[..., np.array(places)].mean(-1)
     return out
+
+
+def shown_scores(own: Json, metrics: Mapping[str, Json]) -> dict[str, Json]:
+    """Scores as they are printed: the return per agent first, which is that of who is alone."""
+    agents = [name for name in metrics if name.startswith("return/")]
+    return {"return per agent": own, **{n: x for n, x in metrics.items() if [n] != agents}}
