@@ -50,17 +50,17 @@ def left(said: str) -> list[str]:
 
 
 def test_every_stage_is_shown_and_the_panel_alone_is_left(tmp_path: Path) -> None:
-    words = ("train", "ippo", "mpe/simple", "--steps", "2000", *SMALL, "--out", "run")
+    words = ("train", "ippo", "mpe/simple", "--steps", "40_000", *SMALL, "--out", "run")
     code, said = seen(tmp_path, *words)
     assert code == 0, said
     stages = re.findall(r"(starting|compiling|training|evaluating|drawing|playing)", said)
     assert [*dict.fromkeys(stages)] == [
-        *("starting", "compiling", "training", "evaluating", "drawing", "playing"),
+        *("starting", "compiling", "training", "evaluating", "playing", "drawing"),
     ]
     assert len(set(re.findall(r"([⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]) compiling", said))) > 3  # it moved
     lines = [line for line in left(said) if line]
-    assert lines[0].startswith("ippo in mpe/simple · 2,000 steps, 1 seed · ")
-    assert lines[-1] == "  shoal resume run --steps 4000"
+    assert lines[0].startswith("ippo in mpe/simple · 40,000 steps, 1 seed · ")
+    assert lines[-1] == "  shoal resume run --steps 80000"
     assert not [line for line in lines if re.search("[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏━]", line)]
 
 
