@@ -14,7 +14,7 @@ from shoal import registry
 DOCS = Path(__file__).parents[1] / "docs"
 sys.path.append(str(DOCS))
 
-from generate import algorithms, environments, results, suites  # noqa: E402
+from generate import algorithms, environments, gallery, results, suites  # noqa: E402
 from generate.hosts import loaded  # noqa: E402
 from generate.markdown import fields, meanings  # noqa: E402
 
@@ -85,6 +85,12 @@ def test_indexes_name_everything():
     )
     for page, names in every:
         assert sorted(re.findall(r"^\| \[([\w/]+)\]", page, flags=re.MULTILINE)) == sorted(names)
+
+
+def test_the_gallery_plays_every_environment():
+    page = gallery.page(list(registry.ENVIRONMENTS))
+    played = re.findall(r'<iframe src="replays/([\w-]+)\.html"', page)
+    assert played == [environments.file_name(name) for name in registry.ENVIRONMENTS]
 
 
 @pytest.mark.parametrize("suite", registry.SUITES)

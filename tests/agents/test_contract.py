@@ -132,7 +132,7 @@ class Trained(NamedTuple):
 
 def train(algorithm: Algorithm, **settings) -> Trained:
     learner = OnDevice(algorithm, world(algorithm, **settings), ENVS, UNROLL, total_updates=8.0)
-    # Functions of their own: what an equal learner has compiled is not used again.
+    # Functions of their own: what an equal learner has traced is not used again.
     init, update = jax.jit(lambda key: learner.init(key)), jax.jit(lambda s: learner.update(s))
     first = state = init(KEY)
     for _ in range(2):
@@ -207,7 +207,7 @@ def test_it_compiles_once_and_learns(runs):
 
 
 def test_one_key_gives_one_result(once, name):
-    """Also when all is traced and compiled anew."""
+    """Also when all is traced anew."""
     run, again = once(plain), plain(name)
     for ours, expected in zip(parameters(again.last), parameters(run.last)):
         np.testing.assert_array_equal(ours, expected)
@@ -308,8 +308,8 @@ def test_agents_that_share_parameters_are_interchangeable(name):
         return distribution.mode(), distribution.entropy(), after
 
     here, there = act(obs, carry), act(obs[:, order], carry[:, order])
-    for plain, other in zip(here, there):
-        np.testing.assert_allclose(other, plain[:, order], atol=1e-5)
+    for plain, other, near in zip(here, there, (1e-6, 1e-5, 1e-6)):
+        np.testing.assert_allclose(other, plain[:, order], atol=near)
 
 
 def test_with_a_number_of_its_own_an_agent_is_no_other():

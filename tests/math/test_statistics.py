@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from shoal.math.statistics import bootstrap_interval, iqm, scores, summary, wilson_interval
+from shoal.math.statistics import (
+    bootstrap_interval,
+    iqm,
+    mean_interval,
+    scores,
+    summary,
+    wilson_interval,
+)
 
 
 def test_seeds_are_averaged_over_their_episodes_and_a_single_seed_is_not():
@@ -71,3 +78,15 @@ def test_leading_axes_are_independent_but_share_draws():
     for i in range(3):
         alone = bootstrap_interval(x[i])
         np.testing.assert_allclose((low[i], high[i]), alone)
+
+
+@pytest.mark.parametrize("seeds", [2, 5, 9])
+def test_a_mean_of_few_seeds_has_the_interval_of_scipys_t(seeds):
+    x = np.random.default_rng(seeds).normal(size=seeds)
+    theirs = stats.t.interval(0.95, seeds - 1, x.mean(), stats.sem(x))
+    assert mean_interval(x) == pytest.approx(theirs)
+
+
+def test_a_mean_of_ten_seeds_has_the_bootstrap():
+    x = np.random.default_rng(0).exponential(size=10)
+    assert mean_interval(x) == bootstrap_interval(x)

@@ -139,6 +139,9 @@ def test_seeds_of_the_same_settings_are_one_group(tmp_path):
     assert first["scores"] == [-5.0, -6.0, -7.0] and first["seeds"] == 3
     assert first["runs"] == [str(runs[0]), str(runs[1])]
     assert first["return"]["median"]["value"] == -6.0
+    width = stats.t.ppf(0.975, 2) / 3**0.5  # of three scores a deviation of 1 apart
+    assert first["return"]["mean"]["low"] == pytest.approx(-6.0 - width)
+    assert first["return"]["mean"]["high"] == pytest.approx(-6.0 + width)
     assert first["settings"] == {"algo.epochs": None, "algo.learning_rate": 0.001}
     assert names["a2c"]["settings"] == {"algo.epochs": 1, "algo.learning_rate": 0.001}
     assert names["a2c"]["return"]["mean"] == {"value": -20.0, "low": None, "high": None}

@@ -18,7 +18,13 @@ from shoal.runs.curve import Curve
 from shoal.training import run as runs
 from shoal.training.evaluation import Returns
 from shoal.training.progress import Reporter
-from shoal.training.scoring import evaluation_summaries, is_better, return_columns, score
+from shoal.training.scoring import (
+    evaluation_summaries,
+    is_better,
+    return_columns,
+    score,
+    shown_scores,
+)
 from shoal.training.trainer import Trainer
 
 SETTINGS = dict(total_steps=400, num_envs=8, unroll=25, evaluations=2, eval_episodes=4)
@@ -186,3 +192,10 @@ def test_the_progress_line_has_each_team(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_replay_of_no_member_is_one_line(push: runs.Run) -> None:
     with pytest.raises(UserError, match="member is 7, expected 0 to 0"):
         push.save_replay(member=7)
+
+
+def test_who_is_alone_has_one_return() -> None:
+    own, other = {"mean": 1.0}, {"mean": 2.0}
+    assert shown_scores(own, {"return/a": own}) == {"return per agent": own}
+    found = shown_scores(own, {"return/a": own, "return/b": other, "goals": other})
+    assert list(found) == ["return per agent", "return/a", "return/b", "goals"]
