@@ -1,6 +1,7 @@
 """Learning curves: return against environment steps, with the spread over seeds."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -72,8 +73,8 @@ def figure(
     beside: Mapping[str, float] = MappingProxyType({}),
     behind: Sequence[Curve] = (),
 ) -> Figure:
-    """Means over seeds as lines, 95 % intervals of the means as bands. Many curves, such
-    as a sweep's, have shades of one scale in their order and a legend beside them.
+    """Means over seeds as lines, 95 % intervals of the means as bands. Many curves, such as a
+    sweep's, have shades of one scale in their order and a legend beside them.
 
     Args:
         curves: at least one; those of several algorithms lie in one picture.
@@ -93,7 +94,7 @@ def figure(
         label = curve.label if number == 0 else None
         style: dict[str, Any] = {"color": color, "linewidth": 1.0, "alpha": 0.35, "zorder": 1.5}
         axes.plot(curve.steps, curve.returns.mean(1), label=label, **style)
-    for (name, score), dashes in zip(beside.items(), ((5, 3), (1, 2), (5, 2, 1, 2))):
+    for (name, score), dashes in zip(beside.items(), cycle(((5, 3), (1, 2)))):
         label = f"{name}, {score:.2f}".replace("-", MINUS)
         axes.axhline(score, color=SOFT, linewidth=1.2, linestyle=(0, dashes), label=label)
     _dress(axes, title, horizon)
