@@ -65,9 +65,10 @@ SERVER_WAYS = [
 ]
 EVOLUTION_WAYS = [
     Way(algorithm, name, steps, {"workers": 8})
-    for name, steps in STEPS.items()
+    for name, steps in (("gymnax:CartPole-v1", 500 * K), ("gymnax:Pendulum-v1", 2000 * K))
     for algorithm in ("openai_es", "snes", "cma_es")
 ]
+EVOLUTION_WAYS.append(Way("openai_es", SPREAD, 2000 * K, {"workers": 8}))
 
 
 def workers(options: argparse.Namespace) -> None:
