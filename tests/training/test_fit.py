@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,7 +15,7 @@ from shoal.core.algorithm import Algorithm, Policy
 from shoal.core.distributions import Categorical, DiagonalNormal
 from shoal.core.env import TimeStep
 from shoal.core.errors import UserError
-from shoal.training.fit import check_learner, check_same
+from shoal.training.fit import check_kind, check_learner, check_same, trace
 from shoal.training.on_device import OnDevice
 from shoal.training.train import algorithm_name
 
@@ -79,6 +80,11 @@ class Real(Policy):
         return DiagonalNormal(mean, mean, jnp.ones((2, 3), bool)), carry
 
 
+def look_at(learner: Any) -> None:
+    """As a run does before it begins."""
+    check_learner(learner, Probe(), trace(learner))
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -126,7 +132,7 @@ def test_the_first_thing_that_does_not_fit_is_named(
 ) -> None:
     monkeypatch.setattr(jax.stages.Lowered, "compile", lambda *_, **__: pytest.fail("compiled"))
     with pytest.raises(UserError) as error:
-        check_learner(OnDevice(Plain(**fields), Probe(), 4, 2), Probe())
+        look_at(OnDevice(Plain(**fields), Probe(), 4, 2))
     assert str(error.value) == said
     with pytest.raises(UserError, match=re.escape(said.split("[")[0])):
         shoal.train(Plain(**fields), Probe(), out=tmp_path / "x", num_envs=4, unroll=2)
@@ -153,16 +159,16 @@ class Growing(eqx.Module):
 
 def test_what_fits_passes_and_other_learners_are_named() -> None:
     inner = OnDevice(Plain(), Probe(), 4, 2)
-    check_learner(inner, Probe())
+    look_at(inner)
     with pytest.raises(UserError) as error:
-        check_learner(Growing(inner, grows=True), Probe())
+        look_at(Growing(inner, grows=True))
     said = "Growing.update returns a state whose [1] is int32[1], expected int32[]"
     assert str(error.value) == said
     with pytest.raises(UserError) as error:
-        check_learner(Growing(inner, grows=False), Probe())
+        look_at(Growing(inner, grows=False))
     assert str(error.value) == "Growing.policy gives a Categorical, expected a shoal.Policy"
     with pytest.raises(UserError, match=r"^str is no learner: it needs steps_per_update, init"):
-        check_learner("x", Probe())
+        check_kind("x")
 
 
 def test_structure_that_is_no_array_counts_too() -> None:

@@ -6,7 +6,7 @@ Nobody else asks which kind of environment it is: who needs to know takes what `
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -29,7 +29,7 @@ from shoal.training.evaluation import (
     evaluate_scripted,
     has_script,
 )
-from shoal.training.fit import check_learner, check_policy
+from shoal.training.fit import check_learner, check_policy, trace
 from shoal.training.host_evaluation import HostStage
 from shoal.training.on_host import HostProgram
 from shoal.training.program import Program, State, stack
@@ -43,6 +43,7 @@ EVOLUTION = "shoal.distributed.evolution:EvolutionProgram"
 CONTROLLERS = {"scripted": evaluate_scripted, "random": evaluate_random}
 
 
+@runtime_checkable
 class AnyProgram(Protocol):
     """What steps K members: `Program` on devices, `HostProgram` where Python runs the loop."""
 
@@ -78,8 +79,9 @@ class Backend:
     """What plays that many episodes with that many members' policies."""
     play: Callable[[Policy | str, Any, PRNGKeyArray, int, bool], Returns]
     """Episodes `[E]` of a policy, or of a controller by name."""
-    check: Callable[[Learner, Any], Any]
-    """Raises `UserError` where a learner does not keep its promises; else its state's shapes."""
+    check: Callable[[AnyProgram, Learner, Any, Any], Any]
+    """Raises `UserError` where the learner of a program, in an environment and from the members'
+    keys, does not keep its promises; else the shapes of its state on one device."""
     record: Callable[..., Recording]
     """Episodes step by step, of what acts."""
     mask: Callable[[Any], tuple[bool, Bool[np.ndarray, "N A"] | None]]
@@ -182,6 +184,11 @@ def _host_learner(target: str) -> str:
     return ON_HOST
 
 
+def _check_on_device(program: AnyProgram, learner: Learner, env: Any, keys: Any) -> Any:
+    traced = program.traced(keys) if isinstance(program, Program) else trace(learner)
+    return check_learner(learner, env, traced)
+
+
 DEVICE = Backend(
     on_host=False,
     learner=lambda target: target,
@@ -192,7 +199,7 @@ DEVICE = Backend(
         DeviceStage(env, episodes, members)
     ),
     play=_play_on_device,
-    check=check_learner,
+    check=_check_on_device,
     record=record_act,
     mask=mask_on_device,
     has_script=has_script,
@@ -205,7 +212,7 @@ HOST = Backend(
     stage=HostStage,
     play=_play_on_host,
     # Its updates are not one program that could be traced.
-    check=lambda learner, env: jax.eval_shape(learner.init, jax.random.key(0)),
+    check=lambda program, learner, env, keys: jax.eval_shape(learner.init, keys[0]),
     record=record_host,
     mask=mask_on_host,
     has_script=lambda env: False,

@@ -71,18 +71,29 @@ def _key() -> Any:
     return jax.eval_shape(lambda: jax.random.key(0))
 
 
-def check_learner(learner: Any, env: Env) -> Any:
-    """Traces an update and the policy of a learner. Returns the shapes of its state.
-
-    Raises:
-        UserError: it is no learner, its state does not keep its structure, a metric is no number,
-            or its policy does not act in the environment.
-    """
+def check_kind(learner: Any) -> None:
+    """Raises `UserError` for what is no learner."""
     name = type(learner).__name__
     good = isinstance(learner, Learner)
     require(good, f"{name} is no learner: it needs steps_per_update, init, update and policy")
+
+
+def trace(learner: Learner) -> tuple[Any, Any, Any]:
+    """The shapes of a learner's state, of the same after an update, and of that one's metrics."""
     state = jax.eval_shape(learner.init, _key())
-    after, metrics = jax.eval_shape(learner.update, state)
+    return state, *jax.eval_shape(learner.update, state)
+
+
+def check_learner(learner: Learner, env: Env, traced: tuple[Any, Any, Any]) -> Any:
+    """Looks at what was `traced` of a learner, and traces its policy. Returns the shapes of its
+    state.
+
+    Raises:
+        UserError: its state does not keep its structure, a metric is no number, or its policy does
+            not act in the environment.
+    """
+    name = type(learner).__name__
+    state, after, metrics = traced
     check_same(state, after, f"{name}.update")
     for metric, value in metrics.items():
         single = jnp.shape(value) == ()

@@ -19,6 +19,7 @@ from shoal.runs.config import Config
 from shoal.runs.durable import Json
 from shoal.runs.fields import replace_at
 from shoal.training.backend import backend_of
+from shoal.training.fit import check_kind
 
 
 @runtime_checkable
@@ -42,10 +43,12 @@ def make_learner(
     reaches `total_steps`; without them they stay where they start."""
     kind = registry.load(backend_of(env).learner(target))
     algorithm = jax.tree.map(jnp.asarray, algorithm)
+    learner = kind(algorithm, env, num_envs, unroll, math.inf)
+    check_kind(learner)
     if total_steps is None:
-        return kind(algorithm, env, num_envs, unroll, math.inf)
-    per_update = kind(algorithm, env, num_envs, unroll, math.inf).steps_per_update
-    return kind(algorithm, env, num_envs, unroll, float(-(-total_steps // per_update)))
+        return learner
+    updates = -(-total_steps // learner.steps_per_update)
+    return kind(algorithm, env, num_envs, unroll, float(updates))
 
 
 def make_learners(config: Config, algorithm: Hyperparameters, env: World) -> list[Learner]:

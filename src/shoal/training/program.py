@@ -46,7 +46,7 @@ class Program:
         one device run `side_by_side`, or else one after another; not said, the backend decides."""
         self._shape = (devices, member_devices)
         self._side_by_side = side_by_side
-        self._metrics: Any = None
+        self._updated: Any = None
         self._arrays, self._static = eqx.partition(learners, eqx.is_array)
 
     @cached_property
@@ -71,6 +71,13 @@ class Program:
 
     def open(self) -> None:
         """Nothing has to be there first: devices are."""
+
+    def traced(self, keys: Key[Array, "K"]) -> tuple[State, State, Any]:
+        """One member's part of one device, as shapes and dtypes: its state, the same after an
+        update, and that update's metrics. What is traced here, `init` and `run` compile."""
+        init = self._share(self._init_members, self._mesh, (MEMBERS_SPEC, MEMBERS_SPEC))
+        state = jax.eval_shape(init, self._arrays, keys)
+        return shapes_of((state, *self._update_shapes(state)), 2)
 
     def init(self, keys: Key[Array, "K"]) -> State:
         """A fresh state for K keys."""
@@ -152,8 +159,7 @@ class Program:
         return eqx.combine(arrays, self._static)
 
     def _init_members(self, arrays: Any, keys: Key[Array, "K"]) -> State:
-        states = self._map(lambda x: self._learner(x[0]).init(x[1]), (arrays, keys))
-        return _add_axis(states)
+        return _add_axis(self._map(lambda x: self._begin(*x), (arrays, keys)))
 
     def _run_members(
         self, arrays: Any, states: State, updates: Int[Array, ""], sums: Metrics
@@ -176,24 +182,33 @@ class Program:
         state, sums, last = jax.lax.fori_loop(0, updates, body, (state, sums, last))
         return state, (sums, last)
 
+    # Of one member, as parts of other programs: traced once for all of them.
+
+    @cached_property
+    def _begin(self) -> Any:
+        return jax.jit(lambda arrays, key: self._learner(arrays).init(key), inline=True)
+
     @cached_property
     def _update(self) -> Any:
-        """One member's update, as a part of other programs: traced once for all of them."""
         return jax.jit(lambda arrays, state: self._learner(arrays).update(state), inline=True)
+
+    def _update_shapes(self, state: State) -> tuple[State, Any]:
+        """What an update of all members gives."""
+        if self._updated is None:
+
+            def update(arrays: Any, states: State) -> tuple[State, Metrics]:
+                xs = (arrays, jax.tree.map(lambda x: x[0], states))
+                return _add_axis(self._map(lambda x: self._update(*x), xs))
+
+            shared = self._share(update, self._mesh, (MEMBERS_SPEC, STATE_SPEC))
+            self._updated = jax.eval_shape(shared, self._arrays, state)
+        return self._updated
 
     def _start(self, state: State, sums: Mapping[str, Any] | None = None) -> Fetched:
         """What the metrics' sums go on from, `[D, K]` each: all devices agree on them."""
-
-        def update(arrays: Any, states: State) -> Metrics:
-            xs = (arrays, jax.tree.map(lambda x: x[0], states))
-            return _add_axis(self._map(lambda x: self._update(*x)[1], xs))
-
-        if self._metrics is None:
-            shared = self._share(update, self._mesh, (MEMBERS_SPEC, STATE_SPEC))
-            self._metrics = jax.eval_shape(shared, self._arrays, state)
         return {
             name: np.broadcast_to(np.asarray((sums or {}).get(name, 0), x.dtype), x.shape)
-            for name, x in self._metrics.items()
+            for name, x in self._update_shapes(state)[1].items()
         }
 
 

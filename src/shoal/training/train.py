@@ -25,7 +25,7 @@ from shoal.training import presets
 from shoal.training.backend import backend_of
 from shoal.training.devices import lay_out, prepare
 from shoal.training.learners import Hyperparameters, make_learners, with_settings
-from shoal.training.machine import check_memory, hardware, versions
+from shoal.training.machine import hardware, versions
 from shoal.training.own_code import admit
 from shoal.training.progress import Reporter, is_watched
 from shoal.training.rebuild import read_config, rebuild
@@ -186,9 +186,6 @@ def start(
     places = dict(zip(("devices", "member_devices"), layout))
     config = dataclasses.replace(config, **places, processes=ranks)
     learners = make_learners(config, algorithm, env)
-    state = backend.check(learners[0], env)
-    rollout = 4 * config.num_envs * config.unroll * len(spec.agents) * spec.obs_size
-    check_memory(state, len(learners), rollout)
     starts, steps = getattr(algorithm, "learning_starts", 0), config.total_steps
     if starts >= steps:
         few = f"learning_starts is {starts:,}, and the run has {steps:,} steps: nothing is learned"

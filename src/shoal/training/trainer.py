@@ -29,6 +29,7 @@ from shoal.runs.tensor_file import PyTree
 from shoal.runs.types import check_values
 from shoal.training.backend import backend_of, program_of
 from shoal.training.evaluation import Returns, apart
+from shoal.training.machine import check_memory
 from shoal.training.program import State, is_shape, keys_of
 from shoal.training.progress import Reporter
 from shoal.training.scoring import evaluation_columns, evaluation_report, is_better, score
@@ -99,21 +100,30 @@ class Trainer:
         self.steps_per_update = learners[0].steps_per_update
         self.total_updates = -(-config.total_steps // self.steps_per_update)
         self._workers = contextlib.ExitStack()
-        backend, enter = backend_of(env), self._workers.enter_context
+        self._backend, enter = backend_of(env), self._workers.enter_context
+        self._learner = learners[0]
         self.program = enter(program_of(learners, env, config))
-        self._stage = enter(backend.stage(env, config.eval_episodes, len(self.members)))
+        self._stage = enter(self._backend.stage(env, config.eval_episodes, len(self.members)))
         self._saved_at = self._save_seconds = 0.0
         self._played: tuple[int, tuple[Returns, Returns]] | None = None
         self._slice = 1  # updates until the next look at the clock and at signals
 
     def __enter__(self) -> "Trainer":
-        """Starts what the run needs elsewhere. Raises `UserError` where that cannot be had: nothing
-        has been written by then."""
+        """Starts what the run needs elsewhere. Raises `UserError` where that cannot be had, the
+        learner does not keep its promises or there is no room: nothing has been written by then."""
         with contextlib.ExitStack() as undo:
             undo.push(self._workers)
+            self._check()
             self.program.open()
             undo.pop_all()
         return self
+
+    def _check(self) -> None:
+        state = self._backend.check(self.program, self._learner, self.env, self.keys)
+        config, spec = self.config, self.env.spec
+        shown = 4 * config.num_envs * config.unroll * len(spec.agents) * spec.obs_size
+        parts = len(self.members) * config.devices
+        check_memory(state, parts, shown // config.devices)
 
     def __exit__(self, *_: object) -> None:
         """Ends all workers."""
