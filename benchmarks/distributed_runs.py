@@ -65,7 +65,7 @@ SERVER_WAYS = [
 ]
 EVOLUTION_WAYS = [
     Way(algorithm, name, steps, {"workers": 8})
-    for name, steps in (("gymnax:CartPole-v1", 500 * K), ("gymnax:Pendulum-v1", 2000 * K))
+    for name, steps in (("gymnax:CartPole-v1", 1920 * K), ("gymnax:Pendulum-v1", 5120 * K))
     for algorithm in ("openai_es", "snes", "cma_es")
 ]
 EVOLUTION_WAYS.append(Way("openai_es", SPREAD, 2000 * K, {"workers": 8}))

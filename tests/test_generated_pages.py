@@ -46,6 +46,7 @@ def test_an_algorithm_has_its_page(name, no_trace):
     assert rows(page, "Fields") == registry.field_names(registry.ALGORITHMS[name].load())
     assert "$$" in page.partition("## Idea")[2].partition("\n## ")[0]
     assert f"$ shoal train {name} " in page
+    assert f"](../_build/curves/{name}.png)" in page  # of rows that benchmarks/curves.py makes
 
 
 @pytest.mark.parametrize("target", ALGORITHMS)

@@ -68,11 +68,12 @@ def page(name: str) -> str:
         f"## When to use it\n\n{prose(said['When to use it'])}",
         f"## What breaks it\n\n{prose(said['What breaks it'])}",
         _example(name),
+        curves.learning(name),
         _fields(name, algorithm),
         _presets(name),
         _metrics(name),
         _results(name),
-        curves.section(name),
+        curves.games(name),
         f"## In the code\n\n{{py:mod}}`{module.__name__}`",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
