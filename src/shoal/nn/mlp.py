@@ -44,7 +44,7 @@ class Linear(eqx.Module):
     weight: Float[Array, "in out"]
     bias: Float[Array, "out"]
 
-    def __init__(self, size_in: int, size_out: int, gain: float, *, key: PRNGKeyArray):
+    def __init__(self, size_in: int, size_out: int, gain: float | Array, *, key: PRNGKeyArray):
         self.weight = jax.nn.initializers.orthogonal(gain)(key, (size_in, size_out))
         self.bias = jnp.zeros(size_out)
 
@@ -93,10 +93,18 @@ class FeedForward(eqx.Module):
     torso: MLP
     head: Linear
 
-    def __init__(self, size_in: int, hidden: tuple[int, ...], size_out: int, *, key: PRNGKeyArray):
+    def __init__(
+        self,
+        size_in: int,
+        hidden: tuple[int, ...],
+        size_out: int,
+        gain: float | Array = 1.0,
+        *,
+        key: PRNGKeyArray,
+    ):
         key_torso, key_head = jax.random.split(key)
         self.torso = MLP(size_in, hidden, "relu", key=key_torso)
-        self.head = Linear(self.torso.size_out, size_out, 1.0, key=key_head)
+        self.head = Linear(self.torso.size_out, size_out, gain, key=key_head)
 
     def __call__(self, x: Float[Array, "M in"]) -> Float[Array, "M out"]:
         return self.head(self.torso(x))

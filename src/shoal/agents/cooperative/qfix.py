@@ -75,7 +75,8 @@ class QFIX(QMIX):
         def make(n: int, key: PRNGKeyArray) -> FixedMix:
             keys = jax.random.split(key, 3)
             monotonic = self.fixee == "monotonic"
-            fixee = StateMix(n, size, self.embed, self.hypernet, key=keys[0])
+            gain = self.hypernet_gain
+            fixee = StateMix(n, size, self.embed, self.hypernet, gain=gain, key=keys[0])
             pair = size + n * actions
             w = FeedForward(pair, self.fix_hidden, 1, key=keys[1])
             b = FeedForward(size, (self.hypernet,), 1, key=keys[2])

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.agents.cooperative.iql import QLearning
 from shoal.core.env import EnvSpec
-from shoal.core.limits import Count
+from shoal.core.limits import Count, Positive
 from shoal.nn.critics import state_inputs
 from shoal.nn.mixers import Choice, Mixer, NetworkMixer
 from shoal.nn.mlp import FeedForward, Linear
@@ -47,13 +47,14 @@ class StateMix(eqx.Module):
         embed: int,
         hidden: int,
         monotonic: bool = True,
+        gain: float | Array = 1.0,
         *,
         key: PRNGKeyArray,
     ):
         k1, k2, k3, k4 = jax.random.split(key, 4)
-        self.w1 = FeedForward(size_state, (hidden,), n * embed, key=k1)
+        self.w1 = FeedForward(size_state, (hidden,), n * embed, gain, key=k1)
         self.b1 = Linear(size_state, embed, 1.0, key=k2)
-        self.w2 = FeedForward(size_state, (hidden,), embed, key=k3)
+        self.w2 = FeedForward(size_state, (hidden,), embed, gain, key=k3)
         self.v = FeedForward(size_state, (embed,), 1, key=k4)
         self.embed = embed
         self.monotonic = monotonic
@@ -74,10 +75,13 @@ class QMIX(QLearning):
     """Width of the mixing network's hidden layer."""
     hypernet: Count = eqx.field(static=True, default=64)
     """Width of the hidden layers that make its weights from the state."""
+    hypernet_gain: Positive = 0.1
+    """Scale of those weights at the start. Large states make large weights, which slow learning."""
 
     def mixer(self, spec: EnvSpec, key: PRNGKeyArray) -> Mixer:
         size, embed, hidden = state_inputs(spec)[0], self.embed, self.hypernet
-        make = lambda n, key: StateMix(n, size, embed, hidden, key=key)  # noqa: E731
+        gain = self.hypernet_gain
+        make = lambda n, key: StateMix(n, size, embed, hidden, gain=gain, key=key)  # noqa: E731
         return NetworkMixer.of(spec, make, key)
 
 

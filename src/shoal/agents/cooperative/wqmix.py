@@ -29,7 +29,7 @@ from shoal.agents.off_policy import Learned
 from shoal.core.algorithm import Metrics
 from shoal.core.descend import Params
 from shoal.core.env import EnvSpec
-from shoal.core.limits import Fraction
+from shoal.core.limits import Fraction, Positive
 from shoal.core.parallel import weighted_mean
 from shoal.core.spaces import Discrete
 from shoal.math.td import greedy_action
@@ -62,6 +62,8 @@ class WQMIX(QMIX):
     what is worth more."""
     alpha: Fraction = 0.5
     """Weight of the other errors."""
+    hypernet_gain: Positive = 1.0
+    """Scale of the mixing weights at the start."""
     central_hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256, 256))
     """Widths of the layers that mix the central utilities."""
 
