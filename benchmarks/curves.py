@@ -3,7 +3,8 @@
     python benchmarks/curves.py [NAME ...]
 
 Every algorithm is trained from its preset where the example on its page trains it, on three seeds
-in one program, and evaluated greedily twenty times over 100 episodes. Goes on where it was stopped.
+in one program (with workers, one by one), and evaluated greedily twenty times over 100 episodes.
+Goes on where it was stopped.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from shoal.training.evaluation import has_script
 from shoal.training.machine import hardware, versions
 
 sys.path.append(str(Path(__file__).parents[1] / "docs"))
-from generate.algorithms import example
+from generate.algorithms import example, seeds_at_once
 
 TABLE = Path(__file__).parent / "curves" / "results.csv"
 STEPS, SHORT = 300_000, {"coop/climbing": 50_000}
@@ -40,18 +41,22 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=[*targets.values()][::-1], metavar="NAME")
     prepare()
     for name in parser.parse_args().names:
-        if all(row["algorithm"] != name for row in rows.read(TABLE)):
-            _train(name)
+        known = {row["seed"] for row in rows.read(TABLE) if row["algorithm"] == name}
+        together = seeds_at_once(name)
+        for first in range(0, SEEDS, together):
+            if str(first) not in known:
+                _train(name, first, together)
 
 
-def _train(name: str) -> None:
+def _train(name: str, first: int, seeds: int) -> None:
     world, settings = example(name)
     out = Path(tempfile.mkdtemp(prefix="shoal-")) / "run"
     run = shoal.train(
         name,
         shoal.make(world, **settings),
         total_steps=SHORT.get(world, STEPS),
-        seeds=SEEDS,
+        seed=first,
+        seeds=seeds,
         out=out,
         evaluations=EVALUATIONS,
         eval_episodes=EPISODES,

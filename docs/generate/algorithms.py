@@ -127,6 +127,12 @@ def example(name: str) -> tuple[str, dict[str, bool]]:
     return world, {"continuous_actions": True} if continuous else {}
 
 
+def seeds_at_once(name: str) -> int:
+    """How many seeds the example trains in one run: with workers, one."""
+    world, settings = example(name)
+    return 1 if presets.resolve(name, world, bool(settings))["workers"] else 3
+
+
 def recommended_for(name: str) -> str:
     """The first sentence of when to use it."""
     text = sections(registry.ALGORITHMS[name].load())[1]["When to use it"]
@@ -181,10 +187,12 @@ def _example(name: str) -> str:
     world, settings = example(name)
     option = " --env.continuous-actions True" if settings else ""
     words = "".join(f", {key}={value}" for key, value in settings.items())
+    several = seeds_at_once(name) > 1
+    asked, keyword = (" --seeds 3", ", seeds=3") if several else ("", "")
     return f"""## Example
 
 ```console
-$ shoal train {name} {world}{option} --seeds 3 --out runs/{name}
+$ shoal train {name} {world}{option}{asked} --out runs/{name}
 $ shoal eval runs/{name}
 ```
 
@@ -192,7 +200,7 @@ $ shoal eval runs/{name}
 import shoal
 
 env = shoal.make("{world}"{words})
-run = shoal.train("{name}", env, seeds=3)
+run = shoal.train("{name}", env{keyword})
 print(run.evaluation)
 ```"""
 
