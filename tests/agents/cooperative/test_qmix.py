@@ -67,6 +67,19 @@ def test_a_teams_value_never_falls_with_an_agents(seed):
     assert slope.std(0).min() > 0.1  # and the state says how steep it is
 
 
+def test_large_states_do_not_make_a_team_steep_at_the_start():
+    """Of states like those of a grid, up to 8 wide: no agent's error is made larger."""
+    state = jax.random.randint(jax.random.key(1), (200, 12), 0, 9).astype(float)
+
+    def slope(algorithm: QMIX) -> jax.Array:
+        team = algorithm.mixer(spec(0, 0, 0, state_size=12), jax.random.key(0))
+        value = lambda q, state: team(choice(q, state))[0]  # noqa: E731
+        return jax.jit(jax.vmap(jax.grad(value)))(normal(2, 200, 3), state).mean()
+
+    assert 0 < slope(qmix()) < 1
+    assert slope(qmix(hypernet_gain=1.0)) > 10
+
+
 def test_the_best_for_each_is_the_best_for_all():
     """Every joint action of three agents is tried, on 200 random tables of values."""
     team, joint = mixer(0, 0, 0, spread=1.0), np.array(list(itertools.product(range(3), repeat=3)))
