@@ -361,7 +361,7 @@ def _generated(generations: int, count: int, start: float, seconds: float, score
         "steps_per_generation": POPULATION * LENGTH,
         "start_seconds": f"{start:.1f}",
         "seconds": f"{seconds:.2f}",
-        "generations_per_second": f"{generations / seconds:.3g}",
+        "generations_per_second": f"{generations / seconds:.2f}",
         "return": score,
     }
 
