@@ -9,7 +9,8 @@ makes processes and compiles. `steps` and `seconds` are those between the first 
 checkpoints included, `steps_per_second` one over the other. `target_steps` are those after which
 the mean return of the last 100 training episodes was 450, `target_seconds` those from the first
 report to there; RLlib's are reported every second, Shoal's 200 times. `return` is that of the final
-parameters, of their likeliest actions, over 100 episodes. Both keep Ray to this machine alone.
+parameters, of their likeliest actions, over 100 episodes. Both keep Ray to this
+machine alone, its workers as nice as the command.
 
 `evosax` is OpenAI-ES in Gymnax's CartPole-v1, in one process on one core: 128 members, one hidden
 layer of 64, a generation of 500 steps each, with the hyper-parameters of Shoal's preset on both
@@ -178,7 +179,7 @@ def impala_there(steps: int, seed: int) -> Row:
 
     begin = time.perf_counter()
     ray.init(
-        num_cpus=WORKERS + 2,  # one for the learner, one for this process
+        num_cpus=WORKERS + 3,  # the learner, who evaluates, and this process
         include_dashboard=False,
         log_to_driver=False,
         _node_ip_address="127.0.0.1",
@@ -206,10 +207,12 @@ def impala_there(steps: int, seed: int) -> Row:
         .reporting(min_time_s_per_iteration=1, metrics_num_episodes_for_smoothing=100)
         .evaluation(
             evaluation_interval=1_000_000_000,  # when it is asked for
-            evaluation_num_env_runners=0,
+            evaluation_num_env_runners=1,  # one here would not be told the filter's means
             evaluation_duration=EPISODES,
             evaluation_duration_unit="episodes",
-            evaluation_config={"explore": False},
+            evaluation_sample_timeout_s=LIMIT,
+            # One after the other: of several at once the short ones end first.
+            evaluation_config={"explore": False, "num_envs_per_env_runner": 1},
         )
         .debugging(seed=seed)
     )
