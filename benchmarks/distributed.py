@@ -1,6 +1,8 @@
 """Training in several processes: what it costs, what it brings, and what it survives.
 
     python benchmarks/distributed.py WHAT ... [--steps N] [--seeds N] [--tries N] [--folder F]
+    python benchmarks/distributed.py rllib --peer-python .venv-rllib/bin/python
+    python benchmarks/distributed.py evosax --peer-python .venv-evosax/bin/python
 
     gang        PPO on more devices and in more processes
     lag         V-trace and no V-trace, acting 0 to 32 updates behind; and its picture
@@ -12,11 +14,15 @@
     scaling     rates of 1 to 8 workers and of devices, a model of them, and its picture
     overhead    one worker beside none, in turns, and where the time goes
     soak        memory, descriptors and threads in a long training
+    rllib       IMPALA with 4 workers, and RLlib's, in turns
+    evosax      generations a second of OpenAI-ES on one core, and evosax's, in turns
     draw        the pictures anew; `tables` prints what all of it says, with intervals
 
 Each writes rows to a CSV of its own in distributed/ as they come, with versions, hardware, seeds
 and steps, and goes on where it was stopped. Shorter trainings, for a try, belong in another folder.
-Needs Ray; `lag` needs gymnax. Linux only. Nothing else should run beside it.
+Needs Ray; `lag` and `evosax` need gymnax. The peer's interpreter (distributed_peers.py) has
+ray[rllib]==2.60.0 and torch, or evosax==0.3.2, gymnax and six. Linux only. Nothing else should run
+beside it.
 """
 
 import argparse
@@ -27,6 +33,7 @@ import distributed_gang
 import distributed_kills
 import distributed_lag
 import distributed_overhead
+import distributed_peers
 import distributed_runs
 import distributed_scaling
 import distributed_soak
@@ -52,6 +59,8 @@ WHAT: dict[str, Callable[[argparse.Namespace], None]] = {
     "scaling": distributed_scaling.fill,
     "overhead": distributed_overhead.fill,
     "soak": distributed_soak.fill,
+    "rllib": distributed_peers.rllib,
+    "evosax": distributed_peers.evosax,
     "draw": draw,
     "tables": lambda options: print(distributed_tables.tables(options.folder)),
 }
@@ -64,6 +73,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of every training; the usual ones if not given")
     parser.add_argument("--seeds", type=int, help="from 0 up, or rounds of what is measured")
     parser.add_argument("--tries", type=int, help="kills of whoever learns, or updates of the soak")
+    parser.add_argument("--peer-python", help="that has the peer")
     parser.add_argument("--folder", type=Path, default=HERE / "distributed", help="of the tables")
     parser.add_argument("--pictures", type=Path, default=HERE.parent / "docs" / "guides")
     options = parser.parse_args()

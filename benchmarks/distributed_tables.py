@@ -21,6 +21,23 @@ SCALE = (
     "95 % intervals by Student's t."
 )
 
+RLLIB = (
+    "**IMPALA beside RLlib**, in turns on the same cores: CartPole-v1, 4 workers, each library "
+    "with its own settings, RLlib those of its example, with which it ends at a training return of "
+    "450. `target steps` and `target seconds` are those to there, starting and compiling apart, "
+    "where every seed got there; return is greedy, final parameters, 100 episodes a seed"
+)
+EVOSAX = (
+    "**OpenAI-ES beside evosax**, in turns on one core: Gymnax's CartPole-v1, 128 members of 450 "
+    "parameters, 500 steps a generation, the same hyper-parameters; return is that of the final "
+    "mean, greedy, 100 episodes a round"
+)
+RLLIB_COLUMNS = (
+    *(("steps", 0), ("start_seconds", 1), ("target_steps", 0), ("target_seconds", 1)),
+    ("return", 1),
+)
+EVOSAX_COLUMNS = (("generations", 0), ("start_seconds", 1), ("return", 1))
+
 
 def tables(folder: Path) -> str:
     """All of them that there are."""
@@ -30,6 +47,8 @@ def tables(folder: Path) -> str:
         _runs(folder / "servers.csv", "Servers of parameters", SERVERS),
         _runs(folder / "evolution.csv", "Evolution strategies with workers", WORKERS[:2]),
         *(_kills(folder), _driver(folder), _scaling(folder), _overhead(folder), _soak(folder)),
+        _beside(folder / "rllib.csv", RLLIB, "steps_per_second", RLLIB_COLUMNS),
+        _beside(folder / "evosax.csv", EVOSAX, "generations_per_second", EVOSAX_COLUMNS),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -202,6 +221,41 @@ def _soak(folder: Path) -> str:
         "its last half ([data](benchmarks/distributed/soak.csv))."
     )
     return _table(note, ["", *(name.replace("_", " ") for name in columns)], body)
+
+
+def _beside(path: Path, note: str, speed: str, columns: tuple[tuple[str, int], ...]) -> str:
+    """Shoal and a peer, a line each for all seeds, and how many times as fast Shoal is, seed by
+    seed."""
+    table = rows.read(path)
+    asked = _groups(table, "asked", "seed").values()
+    pairs = [{r["library"]: float(r[speed]) for r in each} for each in asked]
+    ratio = interval((pair["shoal"] / pair[path.stem] for pair in pairs if len(pair) == 2), 2)
+    if not ratio:
+        return ""
+    body = [
+        [
+            "Shoal" if library == "shoal" else f"{library} {_version(each[0])}",
+            *(str(len(each)), interval((r[speed] for r in each), 1)),
+            *(_of_all(each, name, digits) for name, digits in columns),
+        ]
+        for (library,), each in _groups(table, "library").items()
+    ]
+    note += (
+        f". Shoal makes {ratio} times as many {speed.partition('_')[0]} a second "
+        f"([data](benchmarks/distributed/{path.name}), `benchmarks/distributed.py {path.stem}`)."
+    )
+    names = (speed, *(name for name, _ in columns))
+    return _table(note, ["", "seeds", *(name.replace("_", " ") for name in names)], body)
+
+
+def _of_all(each: list[Row], name: str, digits: int) -> str:
+    """An interval, where every row has a number."""
+    return interval((r[name] for r in each), digits) if all(r[name] for r in each) else ""
+
+
+def _version(row: Row) -> str:
+    """Of the peer that a row is of."""
+    return json.loads(row["versions"])["ray" if row["library"] == "rllib" else row["library"]]
 
 
 def _slope(each: list[Row], name: str) -> str:
