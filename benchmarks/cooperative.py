@@ -16,7 +16,7 @@ whose episodes are alike). Seeds from 0 up, on which nothing was chosen, are tra
 `beside` is the best return, or what XuanCe reports for 10 M steps (agi-brain/xuance-benchmarks).
 
 The last trains here and with XuanCe, in turns (peers.py). The peer's interpreter has xuance==1.4.4
-and pettingzoo==1.24.3.
+and pettingzoo==1.24.3. QMIX's rows of that one are of a `hypernet_gain` of 1, as are WQMIX's here.
 """
 
 import argparse

@@ -11,7 +11,7 @@ controller's return, `random` that of uniform actions, both over 1,000 episodes.
 Rows of first_seed 0 were trained before the engine was recast, on seeds on which presets had been
 chosen. `learning/mpe_before.csv` has trainings of that engine (afc45da) on the seeds from 100 up,
 to compare with; of adversary, whose preset was then chosen on seeds 100 to 104, also from 200 up,
-and of crypto, chosen on seeds up to 204, from 300 up.
+and of crypto, chosen on seeds up to 204, from 300 up. QMIX's rows are of a `hypernet_gain` of 1.
 """
 
 import argparse
