@@ -26,7 +26,13 @@ sys.path.append(str(Path(__file__).parents[1] / "docs"))
 from generate.algorithms import example, seeds_at_once
 
 TABLE = Path(__file__).parent / "curves" / "results.csv"
-STEPS, SHORT = 300_000, {"coop/climbing": 50_000}
+STEPS = 1_000_000
+FEWER = {  # where a matrix game is soon learned, or a step of the algorithm takes its time
+    "jal": 50_000,
+    **dict.fromkeys(("sac", "masac", "ddpg", "td3"), 60_000),
+    **dict.fromkeys(("trpo", "npg", "happo", "hatrpo", "a3c", "qtran", "wqmix"), 300_000),
+    **dict.fromkeys(("maddpg", "matd3", "iddpg", "facmac", "maac"), 300_000),
+}
 SEEDS, EVALUATIONS, EPISODES = 3, 20, 100
 COLUMNS = (
     *("algorithm", "environment", "settings", "seed", "step", "return", "random", "scripted"),
@@ -54,7 +60,7 @@ def _train(name: str, first: int, seeds: int) -> None:
     run = shoal.train(
         name,
         shoal.make(world, **settings),
-        total_steps=SHORT.get(world, STEPS),
+        total_steps=FEWER.get(name, STEPS),
         seed=first,
         seeds=seeds,
         out=out,
