@@ -17,6 +17,7 @@ whose episodes are alike). Seeds from 0 up, on which nothing was chosen, are tra
 
 The last trains here and with XuanCe, in turns (peers.py). The peer's interpreter has xuance==1.4.4
 and pettingzoo==1.24.3. QMIX's rows of that one are of a `hypernet_gain` of 1, as are WQMIX's here.
+MATD3's and IDDPG's in spread and discrete MADDPG's in tag are of a GPU and a later JAX (`device`).
 """
 
 import argparse

@@ -108,7 +108,7 @@ def _check(peer: str, python: str | None) -> None:
 
 def _apart(python: str, peer: str, library: str, asked: str, seed: str) -> Row:
     """One training in a process of its own, which finds no compiled program and leaves no file."""
-    from shoal.distributed.cluster import _LOOPBACK, _QUIET
+    from shoal.distributed.cluster import LOOPBACK, QUIET
 
     with tempfile.TemporaryDirectory(prefix="b-") as folder:  # Ray's sockets need short names
         token = Path(folder) / "token"
@@ -116,7 +116,7 @@ def _apart(python: str, peer: str, library: str, asked: str, seed: str) -> Row:
         token.write_text(secrets.token_hex(32))
         environment = os.environ | {"XDG_CACHE_HOME": folder, "JAX_PLATFORMS": "cpu"}
         if library == "rllib":  # Shoal sees to its own
-            environment |= _QUIET | _LOOPBACK | {"GLOO_SOCKET_IFNAME": "lo", "HOME": folder}
+            environment |= QUIET | LOOPBACK | {"GLOO_SOCKET_IFNAME": "lo", "HOME": folder}
             environment["RAY_AUTH_TOKEN_PATH"] = str(token)
             environment.pop("PYTHONPATH", None)
         said = subprocess.run(

@@ -108,8 +108,9 @@ def _runs(path: Path, title: str, columns: tuple[tuple[str, int], ...]) -> str:
             table, "algorithm", "environment", "options", "steps"
         ).items()
     ]
+    machines = dict.fromkeys(f"{row['cores']} cores of {row['device']}" for row in table)
     note = (
-        f"**{title}.** Final greedy return. {SCALE} Seeds from 0 "
+        f"**{title}.** Final greedy return. {SCALE} Seeds from 0, on {' and '.join(machines)} "
         f"([data](benchmarks/distributed/{path.name}), "
         f"`benchmarks/distributed.py {path.stem}`)."
     )

@@ -30,14 +30,14 @@ LEAST_STORE = 80_000_000  # bytes; Ray takes no fewer than 75 MiB
 ANSWER_SECONDS = 10  # for a cluster at an address
 GOING_SECONDS = 5  # for the processes of our own to go
 LONGEST_PLACE = 20  # bytes; of the 107 of a socket's path Ray and we use the rest
-_QUIET = {
+QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",  # workers are what the machine is for
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what a run has to say it says itself
 }
 # Without this, Ray on Linux turns a loopback address into one that all machines reach.
-_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 
 
 @contextlib.contextmanager
@@ -73,7 +73,7 @@ def _own(cpus: int, store: int) -> Iterator[Any]:
         "Ray was imported before it could be kept to this machine: call ray.init() first, and the "
         "workers are started there, or do not import it",
     )
-    with _environment(_QUIET | _LOOPBACK):
+    with _environment(QUIET | LOOPBACK):
         ray = optional("ray", "Ray", "ray")
     setattr(ray, MARK, True)
     folder = _folder()
@@ -82,7 +82,7 @@ def _own(cpus: int, store: int) -> Iterator[Any]:
     )
     own = {"RAY_AUTH_TOKEN_PATH": str(folder / "token"), MARK: str(folder)}
     try:
-        with _environment(_QUIET | _LOOPBACK | own):
+        with _environment(QUIET | LOOPBACK | own):
             _start(ray, folder, cpus, store)
         yield ray
     finally:
@@ -136,7 +136,7 @@ def _at(address: str, cpus: int) -> Iterator[Any]:
     except (OSError, OverflowError) as error:
         raise UserError(f"no Ray cluster answers at {address}: {in_a_line(error)}") from error
     _ask(address)
-    with _environment(_QUIET):
+    with _environment(QUIET):
         ray = optional("ray", "Ray", "ray")
     try:
         with _own_signals():
@@ -154,7 +154,7 @@ def _at(address: str, cpus: int) -> Iterator[Any]:
 
 def _ask(address: str) -> None:
     """Raises `UserError` where what listens at an address is no cluster, or refuses the token."""
-    with _environment(_QUIET):
+    with _environment(QUIET):
         asking = child.start(
             "shoal.distributed.probe",
             address,

@@ -36,19 +36,19 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def check_memory(state: Any, members: int, rollout: int) -> None:
+def check_memory(state: Any, parts: int, rollout: int) -> None:
     """Raises `UserError` where the states of all members, and what is collected at once, are more
     than the memory of the devices.
 
     Args:
-        state: one member's state, or its shapes.
-        members: how many there are.
-        rollout: bytes of the observations in one rollout.
+        state: one member's part on one device, or its shapes.
+        parts: how many there are: members times the devices of each.
+        rollout: bytes of the observations that a part collects at once.
     """
     leaves = jax.tree_util.tree_leaves_with_path(state)
     sizes = {jax.tree_util.keystr(path): x.size * x.dtype.itemsize for path, x in leaves}
     sizes["a rollout"] = rollout
-    needed, have = members * sum(sizes.values()), _memory()
+    needed, have = parts * sum(sizes.values()), _memory()
     largest = max(sizes, key=lambda name: sizes[name], default="")
     require(
         needed <= have,
