@@ -139,6 +139,17 @@ def test_the_first_thing_that_does_not_fit_is_named(
     assert not (tmp_path / "x").exists()
 
 
+def test_what_is_looked_at_is_what_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An update is traced once in all: not for the look, and again for the program."""
+    traced, update = [], OnDevice.update
+    counted = lambda self, state: traced.append(1) or update(self, state)  # noqa: E731
+    monkeypatch.setattr(OnDevice, "update", counted)
+    shoal.train(Plain(), Probe(), out=tmp_path / "x", num_envs=4, unroll=2, total_steps=16)
+    assert len(traced) == 1
+
+
 class Growing(eqx.Module):
     """A learner around another, whose state grows, or whose policy is none."""
 
