@@ -2,34 +2,17 @@
 
 import json
 import re
-import shutil
-import subprocess
 
 import jax
 import numpy as np
 import pytest
+from browser import chromium, needs_browser
 from PIL import Image
 from walk import TwoOfThree, Walk
 
 from shoal.core.picture import Picture, Polygon, Rectangle
 from shoal.recording.replay_html import number, replay_html, save_replay, to_json
 from shoal.training.backend import record
-
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--hide-scrollbars",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-    "--virtual-time-budget=4000",
-]
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 
 # Drives the page as a user would, and writes the step that it shows after each act. A timer makes
 # the frames: the browser's come in real time, of which 2 s of virtual time may hold but one.
@@ -60,14 +43,6 @@ setTimeout(() => {
 </script>
 </body>
 """
-
-
-def chromium(page, *flags, profile):
-    """Runs the browser on a page; its standard output and what the page wrote to the console."""
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *flags, page]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout, console
 
 
 def dumped(dom, name):

@@ -3,11 +3,10 @@
 import json
 import re
 import shlex
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
+from browser import chromium, needs_browser
 from paper_runs import write_run
 from PIL import Image
 
@@ -23,21 +22,6 @@ from shoal.reports.run_groups import read_groups
 from shoal.reports.svg_chart import Interval, Line, interval_chart, line_chart, ticks
 from shoal.runs.config import Config
 from shoal.runs.fields import fields_of
-
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--hide-scrollbars", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--enable-logging=stderr", "--virtual-time-budget=4000"),
-]
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
-
-
-def chromium(page, *flags, profile):
-    """What the browser prints, and what the page and its frames wrote to the console."""
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *flags, page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +134,7 @@ def test_a_browser_shows_it_without_complaint_and_plays_the_replay(page, tmp_pat
     at = text.rindex("</body>", 0, end)
     driven = tmp_path / "driven.html"
     driven.write_text(text[:at] + quoted + text[at + len("</body>") :], "utf-8")
-    dom, console = chromium(driven, "--dump-dom", profile=tmp_path / "profile")
+    dom, console = chromium(driven.as_uri(), "--dump-dom", profile=tmp_path / "profile")
     assert console == []
     played = re.search(r'data-played="([^"]*)"', dom)
     assert played and "two_of_three" in played.group(1) and played.group(1).endswith("step 5 fine")
@@ -163,7 +147,7 @@ def test_a_browser_shows_it_without_complaint_and_plays_the_replay(page, tmp_pat
 def test_a_browser_paints_both_algorithms_on_its_ground(page, tmp_path, width, scheme):
     shot = tmp_path / "shot.png"
     chromium(
-        page,
+        page.as_uri(),
         f"--screenshot={shot}",
         f"--window-size={width},2400",
         f"--blink-settings=preferredColorScheme={scheme}",
