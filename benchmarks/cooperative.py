@@ -9,14 +9,17 @@
     python benchmarks/cooperative.py smax          # JaxMARL's, likewise
     python benchmarks/cooperative.py allocation    # goods for bidders, against the exact optimum
 
-    python benchmarks/cooperative.py xuance --peer-python .venv-xuance/bin/python
+    python benchmarks/cooperative.py xuance --peer-python PYTHON
+    python benchmarks/cooperative.py jaxmarl --peer-python PYTHON --jaxmarl CHECKOUT [--steps N]
 
 A row holds the greedy return of the final parameters, per agent, over 100 episodes (one of a game
 whose episodes are alike). Seeds from 0 up, on which nothing was chosen, are trained in one program.
 `beside` is the best return, or what XuanCe reports for 10 M steps (agi-brain/xuance-benchmarks).
 
-The last trains here and with XuanCe, in turns (peers.py). The peer's interpreter has xuance==1.4.4
-and pettingzoo==1.24.3. QMIX's rows of that one are of a `hypernet_gain` of 1, as are WQMIX's here.
+The last two train here and with a peer, in turns (peers.py). XuanCe's interpreter has xuance==1.4.4
+and pettingzoo==1.24.3, JaxMARL's shoal[jaxmarl], flashbax, hydra-core and wandb.
+
+QMIX's rows beside XuanCe's are of a `hypernet_gain` of 1, as are WQMIX's in the table.
 MATD3's and IDDPG's in spread and discrete MADDPG's in tag are of a GPU and a later JAX (`device`).
 """
 
@@ -121,11 +124,18 @@ WHAT = {
 def main() -> None:
     """Fills the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", choices=[*WHAT, "xuance"], metavar="WHAT")
-    parser.add_argument("--peer-python", help="that has XuanCe")
+    parser.add_argument("what", nargs="*", choices=[*WHAT, "xuance", "jaxmarl"], metavar="WHAT")
+    parser.add_argument("--peer-python", help="that has the peer")
+    parser.add_argument("--jaxmarl", type=Path, help="a checkout of it, for its scripts")
+    parser.add_argument("--steps", type=int, default=peers.SMAX_STEPS, help="beside JaxMARL")
     options = parser.parse_args()
     if "xuance" in options.what:
         peers.compare("xuance", TABLE.with_name("peers.csv"), options.peer_python)
+    if "jaxmarl" in options.what:
+        if options.jaxmarl is None:
+            parser.error("jaxmarl needs --jaxmarl, a checkout of it")
+        more = str(options.steps), str(options.jaxmarl)
+        peers.compare("jaxmarl", TABLE.with_name("peers.csv"), options.peer_python, *more)
     prepare()
     fill(TABLE, [training for name in options.what or WHAT for training in WHAT.get(name, ())])
 

@@ -6,6 +6,9 @@ the hyper-parameters of rejax's configs/gymnax/cartpole.yaml for more steps than
 `xuance` is QMIX with discrete and MADDPG with continuous actions in spread (three agents, 25 steps,
 `local_ratio` 0.5), each library with its own settings: Shoal's presets, and XuanCe's
 configs/*/mpe/simple_spread_v3.yaml for fewer steps, over which it lowers MADDPG's noise.
+`jaxmarl` is QMIX in SMAX's 2s3z: Shoal's without settings, and baselines/QLearning/qmix_rnn.py with
+its config/alg/ql_rnn_smax.yaml (a GRU of 512), evaluated once before its training and once after.
+Its targets take each step's end from the step before; `mended` is the same with that put right.
 
 Each training has a process of its own, and all of them one core, PyTorch one thread. Returns are
 those of the final parameters, of their likeliest actions, over 100 episodes of each seed; in spread
@@ -38,15 +41,16 @@ COLUMNS = (
 EPISODES = 100
 SAC_STEPS, PPO_STEPS, PPO_SEEDS = 50_000, 500_000, 64
 SPREAD_STEPS = 300_800  # whole rollouts of all four
+SMAX_STEPS = 999_424  # whole rollouts of both; days of a CPU core for the peer
 PPO_ENVS, PPO_UNROLL, PPO_EPOCHS, PPO_MINIBATCHES, PPO_RATE = 5, 100, 5, 5, 7.5e-4
 PACKAGES = (
     *("shoal", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "mujoco", "gymnax"),
-    *("stable-baselines3", "torch", "rejax", "flax", "xuance", "pettingzoo"),
+    *("stable-baselines3", "torch", "rejax", "flax", "xuance", "pettingzoo", "jaxmarl", "flashbax"),
 )
 
 
-def compare(comparison: str, table: Path, peer_python: str | None) -> None:
-    """Adds the rows that the table lacks."""
+def compare(comparison: str, table: Path, peer_python: str | None, *more: str) -> None:
+    """Adds the rows that the table lacks; `more` is what the comparison's trainings ask for."""
     import rows
 
     from shoal.training.machine import hardware
@@ -61,22 +65,22 @@ def compare(comparison: str, table: Path, peer_python: str | None) -> None:
             if key in {tuple(row[k] for k in keys) for row in rows.read(table)}:
                 continue
             row = dict(zip(keys, key))
-            row |= _apart(sys.executable if library == "shoal" else peer_python, *key)
+            row |= _apart(sys.executable if library == "shoal" else peer_python, *key, *more)
             machine = hardware()
             row["device"] = f"{machine['device']} x {machine['devices']}"
             rows.append(table, COLUMNS, row)
             print(*(row[c] for c in COLUMNS[:-2]), flush=True)
 
 
-def _apart(python: str, comparison: str, algorithm: str, library: str, seed: str) -> Row:
+def _apart(python: str, *training: str) -> Row:
     """One training in a process of its own, which finds no compiled program."""
-    command = [python, __file__, comparison, algorithm, library, seed]
+    command = [python, __file__, *training]
     with tempfile.TemporaryDirectory() as cache:
         environment = {"XDG_CACHE_HOME": cache, "JAX_PLATFORMS": "cpu", "TQDM_DISABLE": "1"}
         environment = os.environ | environment
         said = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     if said.returncode:
-        raise SystemExit(f"{library} has ended: its complaint is above")
+        raise SystemExit(f"{' '.join(training)} has failed: its complaint is above")
     return json.loads(said.stdout.splitlines()[-1])
 
 
@@ -210,6 +214,41 @@ def spread_there(algorithm: str, seed: int) -> Row:
     return _row("mpe/simple_spread", agent.current_step, [sum(scores) / EPISODES], clock)
 
 
+def smax_here(seed: int, steps: str, checkout: str) -> Row:
+    """SMAX with Shoal, QMIX as it comes."""
+    import shoal
+
+    world = shoal.make("jaxmarl:HeuristicEnemySMAX", scenario="2s3z")
+    return _here("qmix", world, int(steps), seed, 1, {})
+
+
+def smax_there(mended: bool, seed: int, steps: str, checkout: str) -> Row:
+    """SMAX with the script in a checkout of JaxMARL."""
+    import jax
+    import yaml
+
+    folder = Path(checkout) / "baselines" / "QLearning"
+    source = (folder / "qmix_rnn.py").read_text()
+    wrong, right = 'minibatch.dones["__all__"][:-1]', 'minibatch.dones["__all__"][1:]'
+    assert source.count(wrong) == 1
+    script: dict[str, Any] = {"__name__": "qmix_rnn"}
+    exec(source.replace(wrong, right) if mended else source, script)
+    config = yaml.safe_load((folder / "config" / "alg" / "ql_rnn_smax.yaml").read_text())
+    config |= {"MAP_NAME": "2s3z", "TOTAL_TIMESTEPS": int(steps), "WANDB_MODE": "disabled"}
+    config |= {"TEST_INTERVAL": 1.0, "TEST_NUM_ENVS": EPISODES}
+    clock = Clock()
+    env, _ = script["env_from_config"](config)
+    train = jax.jit(script["make_train"](config, env))
+    key = jax.random.PRNGKey(seed)
+    train = train.lower(key).compile()
+    clock.mark(0)
+    learner, _, test, _ = jax.block_until_ready(train(key))["runner_state"]
+    made = int(learner.timesteps)
+    clock.mark(made)
+    found = float(test["returned_episode_returns"])
+    return _row("HeuristicEnemySMAX 2s3z", made, [found], clock)
+
+
 class Clock:
     """CPU and wall-clock seconds at marked steps, from when it was made."""
 
@@ -282,7 +321,7 @@ def _versions() -> dict[str, str]:
 
 
 # In the order in which they take turns:
-TRAININGS: dict[str, dict[tuple[str, str], Callable[[int], Row]]] = {
+TRAININGS: dict[str, dict[tuple[str, str], Callable[..., Row]]] = {
     "sb3": {("sac", "shoal"): sac_here, ("sac", "stable-baselines3"): sac_there},
     "rejax": {("ppo", "shoal"): ppo_here, ("ppo", "rejax"): ppo_there},
     "xuance": {
@@ -290,8 +329,13 @@ TRAININGS: dict[str, dict[tuple[str, str], Callable[[int], Row]]] = {
         for algorithm in ("qmix", "maddpg")
         for library, train in (("shoal", spread_here), ("xuance", spread_there))
     },
+    "jaxmarl": {
+        ("qmix", "shoal"): smax_here,
+        ("qmix", "jaxmarl"): partial(smax_there, False),
+        ("qmix", "jaxmarl, mended"): partial(smax_there, True),
+    },
 }
 
 if __name__ == "__main__":
-    comparison, algorithm, library, seed = sys.argv[1:]
-    print(json.dumps(TRAININGS[comparison][algorithm, library](int(seed))))
+    comparison, algorithm, library, seed, *more = sys.argv[1:]
+    print(json.dumps(TRAININGS[comparison][algorithm, library](int(seed), *more)))
