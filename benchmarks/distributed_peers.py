@@ -1,16 +1,16 @@
 """Distributed training and evolution beside peers, in turns: Shoal first, a row a training.
 
-`rllib` is IMPALA in CartPole-v1 with 4 workers: Shoal's preset (4 environments a worker), and RLlib
-with the settings of its own example (ray-project/ray,
-rllib/examples/algorithms/impala/cartpole_impala.py: 16 environments a worker, one learner). Both on
-all cores that this process may use. RLlib ends at 2,000,000 steps, at the example's training return
-of 450, or 900 s after its first report; Shoal makes all of its steps. What is before a library's
-first report is its start: it makes processes and compiles. `steps` and `seconds` are those between
-the first report and the last, checkpoints included, `steps_per_second` one over the other.
-`target_steps` are those after which the mean return of the last 100 training episodes was 450,
-`target_seconds` those from the first report to there; RLlib's are reported every second, Shoal's
-200 times. `return` is that of the final parameters, of their likeliest actions, over 100 episodes.
-Both keep Ray to this machine alone, its workers as nice as the command.
+`rllib` is IMPALA in CartPole-v1 with 4 workers of 16 environments: Shoal's preset but for their
+number, and RLlib with the settings of its own example (ray-project/ray,
+rllib/examples/algorithms/impala/cartpole_impala.py; one learner). Both on all cores that this
+process may use. RLlib ends at 2,000,000 steps, at the example's training return of 450, or 900 s
+after its first report; Shoal makes all of its steps. What is before a library's first report is its
+start: it makes processes and compiles. `steps` and `seconds` are those between the first report and
+the last, checkpoints included, `steps_per_second` one over the other. `target_steps` are those
+after which the mean return of the last 100 training episodes was 450, `target_seconds` those from
+the first report to there; RLlib's are reported every second, Shoal's 200 times. `return` is that of
+the final parameters, of their likeliest actions, over 100 episodes. Both keep Ray to this machine
+alone, its workers as nice as the command.
 
 `evosax` is OpenAI-ES in Gymnax's CartPole-v1, in one process on one core: 128 members, one hidden
 layer of 64, a generation of 500 steps each, with the hyper-parameters of Shoal's preset on both
@@ -143,7 +143,7 @@ class Mark(NamedTuple):
 
 
 def impala_here(steps: int, seed: int) -> Row:
-    """IMPALA with Shoal, its preset."""
+    """IMPALA with Shoal, its preset but for the number of environments."""
     import shoal
 
     marks, told, begin = [], [], time.perf_counter()
@@ -159,6 +159,7 @@ def impala_here(steps: int, seed: int) -> Row:
             total_steps=steps,
             seed=seed,
             workers=WORKERS,
+            num_envs=WORKERS * ENVS,
             evaluations=1,
             eval_episodes=EPISODES,
             out=Path(folder) / "run",
