@@ -18,14 +18,15 @@ SERVERS = (("return", 2), ("steps_per_second", 0), ("staleness", 2), ("dropped",
 
 SCALE = (
     "In spread per agent over 25 steps, in CartPole the sum of an episode; 100 episodes a seed, "
-    "95 % intervals by Student's t."
+    "95 % intervals by Student's t, but all numbers of two."
 )
 
 RLLIB = (
-    "**IMPALA beside RLlib**, in turns on the same cores: CartPole-v1, 4 workers, each library "
-    "with its own settings, RLlib those of its example, with which it ends at a training return of "
-    "450. `target steps` and `target seconds` are those to there, starting and compiling apart, "
-    "where every seed got there; return is greedy, final parameters, 100 episodes a seed"
+    "**IMPALA beside RLlib**, in turns on the same cores: CartPole-v1, 4 workers of 16 "
+    "environments, otherwise each library with its own settings, RLlib those of its example, with "
+    "which it ends at a training return of 450. `target steps` and `target seconds` are those to "
+    "there, starting and compiling apart, where every seed got there; return is greedy, final "
+    "parameters, 100 episodes a seed"
 )
 EVOSAX = (
     "**OpenAI-ES beside evosax**, in turns on one core: Gymnax's CartPole-v1, 128 members of 450 "
@@ -42,7 +43,7 @@ EVOSAX_COLUMNS = (("generations", 0), ("start_seconds", 1), ("return", 1))
 def tables(folder: Path) -> str:
     """All of them that there are."""
     parts = [
-        _lag(folder),
+        *(_gang(folder), _lag(folder)),
         _runs(folder / "workers.csv", "IMPALA's workers", WORKERS),
         _runs(folder / "servers.csv", "Servers of parameters", SERVERS),
         _runs(folder / "evolution.csv", "Evolution strategies with workers", WORKERS[:2]),
@@ -54,10 +55,11 @@ def tables(folder: Path) -> str:
 
 
 def interval(numbers: Iterable[str | float], digits: int) -> str:
-    """A mean and its 95 % interval, by Student's t with fewer than ten; "" of none."""
+    """A mean and its 95 % interval, by Student's t with fewer than ten; all where they are at most
+    two; "" of none."""
     known = [float(x) for x in numbers if x != ""]
-    if len(known) < 2:
-        return "".join(f"{x:,.{digits}f}" for x in known)
+    if len(known) <= 2:
+        return " and ".join(dict.fromkeys(f"{x:,.{digits}f}" for x in known))
     score = summary(np.array(known)[:, None])
     mean, low, high = (f"{score[part]:,.{digits}f}" for part in ("mean", "low", "high"))
     return f"{mean} [{low}, {high}]"
@@ -74,6 +76,27 @@ def _groups(table: list[Row], *names: str) -> dict[tuple[str, ...], list[Row]]:
     for row in table:
         found.setdefault(tuple(row[name] for name in names), []).append(row)
     return found
+
+
+def _gang(folder: Path) -> str:
+    table = rows.read(folder / "gang.csv")
+    if not table:
+        return ""
+    columns = (("return", 2), ("steps_per_second", 0), ("seconds", 0))
+    groups = _groups(table, "devices", "processes")
+    body = [
+        [*key, str(len(each)), *(interval((r[n] for r in each), d) for n, d in columns)]
+        for key, each in groups.items()
+    ]
+    steps, cores, device = (table[0][name] for name in ("steps", "cores", "device"))
+    note = (
+        "**PPO on more devices and in more processes**, the same training in spread: return per "
+        f"agent over 25 steps, {int(steps):,} steps, final parameters, greedy, 1,000 episodes a "
+        f"seed; seconds from the command to its end, on {cores} cores of {device} "
+        "([data](benchmarks/distributed/gang.csv), `benchmarks/distributed.py gang`)."
+    )
+    names = ("devices", "processes", "seeds", "return", "steps per second", "seconds")
+    return _table(note, [*names], body)
 
 
 def _lag(folder: Path) -> str:
