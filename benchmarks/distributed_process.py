@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from shoal.distributed.process import Process
+
 MARK = "SHOAL_BENCHMARK"
 LISTENS = "0A"  # in /proc/net/tcp
 LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
@@ -120,7 +122,7 @@ class Marked:
 def is_worker(pid: int) -> bool:
     """Whether Ray has made a process one of a run's workers: it is named after what it runs."""
     title = _command(pid)
-    return title.startswith(b"ray::") and b"Worker" in title
+    return title.startswith(f"ray::{Process.__name__}".encode())
 
 
 def _command(pid: int) -> bytes:
