@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from shoal.distributed import reaper
 from shoal.distributed.reaper import MARK
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs ray")
@@ -65,12 +66,23 @@ def rows(place: Path) -> list[dict]:
 
 
 def marked(place: Path) -> list[Path]:
-    """The processes, under /proc, of clusters whose folders are there."""
-    found, mark = [], f"{MARK}={place}/".encode()
+    """The processes, under /proc, of clusters whose folders are there: by their environment, which
+    Ray's agents write their title over, or by the files that they have open."""
+    found, mark, folders = [], f"{MARK}={place}/".encode(), f"{place}/tmp/shoal-ray-"
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if mark in (process / "environ").read_bytes():
+            holds = any(name.startswith(folders) for name in opened(process))
+            if holds or mark in (process / "environ").read_bytes():
                 found.append(process)
+    return found
+
+
+def opened(process: Path) -> list[str]:
+    """What a process has open."""
+    found = []
+    for file in (process / "fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(file))
     return found
 
 
@@ -82,11 +94,7 @@ def listening(processes: list[Path]) -> list[str]:
             words = line.split()
             if words[3] == "0A":
                 at[f"socket:[{words[9]}]"] = words[1].partition(":")[0]
-    files = []
-    for process in processes:
-        for file in (process / "fd").glob("*"):
-            with contextlib.suppress(OSError):
-                files.append(os.readlink(file))
+    files = [file for process in processes for file in opened(process)]
     return [at[file] for file in files if file in at]
 
 
@@ -127,6 +135,22 @@ def test_a_run_is_reached_by_nobody_and_leaves_nothing(place):
         run.kill()
         run.wait()
         wait_for(lambda: nothing_is_left(place))
+
+
+def test_who_has_ray_s_title_for_an_environment_is_found_and_nobody_else(tmp_path):
+    """Agents write it over the mark, or do not: the order of their environment is chance."""
+    (tmp_path / "log").touch()
+    hold = ["bash", "-c", 'exec -a "$0" sleep 600 < log']
+    held = [subprocess.Popen([*hold, title], cwd=tmp_path) for title in ("ray::Agent", "tail")]
+    try:
+        wait_for(lambda: reaper.marked(str(tmp_path)))
+        other = Path("/proc", str(held[1].pid), "cmdline")
+        wait_for(lambda: other.read_bytes().startswith(b"tail"))
+        assert reaper.marked(str(tmp_path)) == [held[0].pid]
+    finally:
+        for process in held:
+            process.kill()
+            process.wait()
 
 
 def test_ctrl_c_while_the_cluster_starts_leaves_nothing(place):

@@ -35,15 +35,26 @@ def main() -> None:
 
 
 def marked(folder: str) -> list[int]:
-    """The processes that were started with that mark, but for this one."""
+    """The processes that were started with that mark, but for this one: also those whose title,
+    which is Ray's, is written over their environment, by the files of the folder that they hold."""
     mark = f"{MARK}={folder}".encode()
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has just ended, or is another user's
             zombie = (place / "stat").read_bytes().rpartition(b")")[2].split()[:1] == [b"Z"]
-            if not zombie and mark in (place / "environ").read_bytes().split(b"\0"):
+            ours = mark in (place / "environ").read_bytes().split(b"\0")
+            titled = (place / "cmdline").read_bytes().startswith(b"ray::")
+            if not zombie and (ours or (titled and _holds(place, folder))):
                 found.append(int(place.name))
     return found
+
+
+def _holds(process: Path, folder: str) -> bool:
+    for file in (process / "fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if os.readlink(file).startswith(f"{folder}/"):
+                return True
+    return False
 
 
 if __name__ == "__main__":
