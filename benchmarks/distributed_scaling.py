@@ -24,6 +24,7 @@ import rows
 from distributed_pieces import measure
 from distributed_runs import SPREAD, Way, append, has, summed, train
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from shoal.core.axes import compact, ruled
 from shoal.core.colors import INK, PALETTE, PAPER
@@ -214,6 +215,7 @@ def draw(options: argparse.Namespace) -> None:
         panel.errorbar(counts, mean, spread, fmt="o", **style)
         ticks: Sequence[int] = (1, 8, 64, 1000)
         panel.set_xticks(ticks, [compact(x) for x in ticks])
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter(compact)
         panel.minorticks_off()
         panel.legend(frameon=False, labelcolor=INK, fontsize=9.5, loc="lower right")
