@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.distributed.process import Process
+from shoal.distributed.reaper import holds
 
 MARK = "SHOAL_BENCHMARK"
 LISTENS = "0A"  # in /proc/net/tcp
@@ -47,13 +48,15 @@ class Marked:
         return self._err.read_text(errors="replace")
 
     def family(self) -> list[int]:
-        """Living processes of it, wherever they were started."""
+        """Living processes of it, wherever they were started; some write their title over the
+        mark, but hold a temporary file."""
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 state = (place / "stat").read_bytes().rpartition(b")")[2].split()[0]
                 marks = (place / "environ").read_bytes().split(b"\0")
-                if state not in (b"Z", b"X") and self._mark.encode() in marks:
+                ours = self._mark.encode() in marks or holds(place, str(self.temporary))
+                if state not in (b"Z", b"X") and ours:
                     found.append(int(place.name))
         return found
 

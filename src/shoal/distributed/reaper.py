@@ -44,12 +44,13 @@ def marked(folder: str) -> list[int]:
             zombie = (place / "stat").read_bytes().rpartition(b")")[2].split()[:1] == [b"Z"]
             ours = mark in (place / "environ").read_bytes().split(b"\0")
             titled = (place / "cmdline").read_bytes().startswith(b"ray::")
-            if not zombie and (ours or (titled and _holds(place, folder))):
+            if not zombie and (ours or (titled and holds(place, folder))):
                 found.append(int(place.name))
     return found
 
 
-def _holds(process: Path, folder: str) -> bool:
+def holds(process: Path, folder: str) -> bool:
+    """Whether a process, by its place under /proc, has something in a folder open."""
     for file in (process / "fd").iterdir():
         with contextlib.suppress(OSError):  # closed meanwhile
             if os.readlink(file).startswith(f"{folder}/"):
