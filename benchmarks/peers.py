@@ -41,7 +41,7 @@ COLUMNS = (
 EPISODES = 100
 SAC_STEPS, PPO_STEPS, PPO_SEEDS = 50_000, 500_000, 64
 SPREAD_STEPS = 300_800  # whole rollouts of all four
-SMAX_STEPS = 999_424  # whole rollouts of both; days of a CPU core for the peer
+SMAX_STEPS = 999_424  # whole rollouts of both; many hours of a CPU core for the peer
 PPO_ENVS, PPO_UNROLL, PPO_EPOCHS, PPO_MINIBATCHES, PPO_RATE = 5, 100, 5, 5, 7.5e-4
 PACKAGES = (
     *("shoal", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "mujoco", "gymnax"),
