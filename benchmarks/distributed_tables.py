@@ -131,11 +131,14 @@ def _runs(path: Path, title: str, columns: tuple[tuple[str, int], ...]) -> str:
             table, "algorithm", "environment", "options", "steps"
         ).items()
     ]
+    beside = any(not row["steps_per_second"] for row in table)
     machines = dict.fromkeys(f"{row['cores']} cores of {row['device']}" for row in table)
     note = (
         f"**{title}.** Final greedy return. {SCALE} Seeds from 0, on {' and '.join(machines)} "
         f"([data](benchmarks/distributed/{path.name}), "
         f"`benchmarks/distributed.py {path.stem}`)."
+        + " Rates are left out where other work ran beside."
+        * beside
     )
     head = ["", "", "", "steps", "seeds", *(name.replace("_", " ") for name, _ in columns)]
     return _table(note, head, body)
