@@ -23,10 +23,10 @@ demo: $(RUNTIME) ## Train, evaluate and draw a team in about a minute
 	@echo "Look at $(DEMO)/replay.html (the episode) and $(DEMO)/curve.png (the learning curve)."
 
 test: $(DEV) ## Run the tests, a file at a time on each core
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --max-worker-restart 1
 
 test-suites: $(SUITES) ## Run the tests of other suites' worlds and of trackers: a skip is a failure
-	SHOAL_NO_SKIPS=1 .venv-suites/bin/python -m pytest -q -n auto --dist worksteal tests/envs/suites tests/trackers
+	SHOAL_NO_SKIPS=1 .venv-suites/bin/python -m pytest -q -n auto --dist worksteal --max-worker-restart 1 tests/envs/suites tests/trackers
 
 extras: $(SUITES) ## Find versions that all extras and the constraints agree on, installing nothing
 	.venv-suites/bin/pip install --quiet --disable-pip-version-check -c constraints.txt --dry-run \

@@ -200,15 +200,20 @@ def _scaling(folder: Path) -> str:
     if not found:
         return ""
     model = {(r["environment"], r["workers"]): r for r in rows.read(folder / "scaling_model.csv")}
+    said = {which: f"{float(row['predicted']):,.0f}" for which, row in model.items()}
     body = [
         [
-            *(world, f"{devices} devices" if devices else str(workers), interval(each, 0)),
-            model.get((world, str(workers)), {}).get("predicted", ""),
+            *(
+                world,
+                f"none, {devices} device{'s' * (devices > 1)}" if devices else str(workers),
+                interval(each, 0),
+            ),
+            said.get((world, str(workers)), ""),
         ]
         for (world, workers, devices), each in found.items()
     ]
-    last = [row for (_, workers), row in model.items() if workers == "1000"]
-    body += [[r["environment"], "1000", "", f"{r['predicted']} ({r['limit']})"] for r in last]
+    last = [(which, row) for which, row in model.items() if which[1] == "1000"]
+    body += [[w[0], "1,000", "", f"{said[w]} ({row['limit']})"] for w, row in last]
     note = (
         "**Scaling.** Steps a second, and what a queueing model says of as many workers "
         "([data](benchmarks/distributed/scaling_model.csv))."

@@ -1,10 +1,12 @@
 """A run in a pseudo-terminal, as a user sees it."""
 
+import contextlib
 import fcntl
 import os
 import pty
 import re
 import struct
+import subprocess
 import sys
 import termios
 from pathlib import Path
@@ -15,30 +17,38 @@ SMALL = [
 ]
 
 
+# Makes its standard input its terminal, so that Ctrl-C reaches it, and becomes what it is told.
+BECOME = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
 def seen(
     folder: Path, *words: str, interrupt: str = "", term: str = "xterm-256color"
 ) -> tuple[int, str]:
     """The exit code, and all that a command writes to a terminal of that kind and of 70 columns.
     Once it shows the text `interrupt`, Ctrl-C is pressed."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        os.environ["TERM"] = term
-        os.execv(sys.executable, [sys.executable, "-m", "shoal", *words])
+    terminal, theirs = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 70, 0, 0))
+    run = subprocess.Popen(
+        [sys.executable, "-c", BECOME, "-m", "shoal", *words],
+        **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
+        cwd=folder,
+        env=os.environ | {"TERM": term},
+        start_new_session=True,
+    )
+    os.close(theirs)
     said = b""
-    try:
+    with contextlib.suppress(OSError):  # the other side is closed
         while more := os.read(terminal, 65536):
             said += more
             if interrupt and interrupt in said.decode(errors="replace"):
                 os.write(terminal, b"\x03")
                 interrupt = ""
-    except OSError:  # the other side is closed
-        pass
-    finally:
-        os.close(terminal)
-        _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), said.decode(errors="replace")
+    os.close(terminal)
+    return run.wait(), said.decode(errors="replace")
 
 
 def left(said: str) -> list[str]:
