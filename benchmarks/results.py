@@ -147,20 +147,23 @@ def _teams() -> str:
     for r in rows:
         settings = json.loads(r["settings"] or "{}")
         actions = "continuous" if settings.pop("continuous_actions", False) else "discrete"
-        world = ", ".join([re.split("[/:]", r["environment"])[-1], *map(str, settings.values())])
-        world = f"{world}, {actions}"
+        settings |= settings.pop("generator", {})
+        said = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items()]
+        world = ", ".join([re.split("[/:]", r["environment"])[-1], *said, actions])
         key = (world, r["algorithm"], r["steps"], r["beside"])
         found.setdefault(key, []).append(float(r["return"]))
     body = [
         [
-            algorithm,
             world,
+            algorithm,
             f"{int(steps):,}",
             ", ".join(f"{x:,.2f}" for x in returns),
             f"**{np.mean(returns):,.2f}**",
             beside,
         ]
-        for (world, algorithm, steps, beside), returns in found.items()
+        for (world, algorithm, steps, beside), returns in sorted(
+            found.items(), key=lambda item: (item[0][0], -np.mean(item[1]))
+        )
     ]
     note = (
         "**Teams.** Return per agent, over 25 steps in spread, final parameters, greedy, 100 "
