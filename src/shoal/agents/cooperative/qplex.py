@@ -15,6 +15,8 @@ $$
 All advantages are 0 where each agent's action is its best, and below elsewhere: what is best for
 each agent is best for the team, whatever the weights, which read the joint action. The second sum
 has the advantages as they are, without a gradient, so that utilities learn as in a weighted sum.
+Without `weighted`, w_i is 1. Nothing that can be said is lost by it, since lambda weighs as well;
+with it values may grow without end, for w and Q_i make each other's gradients larger.
 Wang et al. 2021, arXiv:2008.01062.
 """
 
@@ -38,7 +40,7 @@ SMALLEST = 1e-10  # of what must be positive
 class DuplexMix(eqx.Module):
     """The transformation and the duelling mixture of one team of n agents."""
 
-    w: FeedForward
+    w: FeedForward | None
     b: FeedForward
     upsilon: FeedForward  # how much each head counts
     phi: FeedForward  # which agents a head looks at
@@ -54,13 +56,14 @@ class DuplexMix(eqx.Module):
         heads: int,
         hidden: int,
         advantage_hidden: tuple[int, ...],
+        weighted: bool,
         *,
         key: PRNGKeyArray,
     ):
         k1, k2, k3, k4, k5 = jax.random.split(key, 5)
         size_pair = size_state + n * num_actions
-        self.w = FeedForward(size_state, (hidden,), n, key=k1)
-        self.b = FeedForward(size_state, (hidden,), n, key=k2)
+        self.w = FeedForward(size_state, (hidden,), n, key=k1) if weighted else None
+        self.b = FeedForward(size_state, (hidden,), n, 0.1, key=k2)  # starts near none
         self.upsilon = FeedForward(size_state, advantage_hidden, heads, key=k3)
         self.phi = FeedForward(size_state, advantage_hidden, heads * n, key=k4)
         self.actions = FeedForward(size_pair, advantage_hidden, heads * n, key=k5)
@@ -68,7 +71,7 @@ class DuplexMix(eqx.Module):
         self.heads = heads
 
     def __call__(self, choice: Choice, state: Float[Array, "M S"]) -> Float[Array, "M"]:
-        w = jnp.abs(self.w(state)) + SMALLEST
+        w = 1.0 if self.w is None else jnp.abs(self.w(state)) + SMALLEST
         value = (w * choice.chosen + self.b(state)).sum(1)
         advantage = jax.lax.stop_gradient(w * (choice.chosen - choice.best))
         weights = self.weights(state, choice.one_hot(self.num_actions))
@@ -91,14 +94,16 @@ class QPLEX(QLearning):
     heads: Count = eqx.field(static=True, default=10)
     """Sums of which the weights of advantages are made (K)."""
     hypernet: Count = eqx.field(static=True, default=64)
-    """Width of the hidden layers that make weights and offsets of values from the state (w, b)."""
+    """Width of the hidden layers that make offsets and weights of values from the state (b, w)."""
     advantage_hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
     """Widths of the layers that weigh advantages (lambda)."""
+    weighted: bool = eqx.field(static=True, default=False)
+    """Whether values are weighted by the state first (w), as in the paper."""
 
     def mixer(self, spec: EnvSpec, key: PRNGKeyArray) -> Mixer:
         size, actions = state_inputs(spec)[0], spec.action.size
-        widths = (self.heads, self.hypernet, self.advantage_hidden)
-        make = lambda n, key: DuplexMix(n, actions, size, *widths, key=key)  # noqa: E731
+        shape = (self.heads, self.hypernet, self.advantage_hidden, self.weighted)
+        make = lambda n, key: DuplexMix(n, actions, size, *shape, key=key)  # noqa: E731
         return NetworkMixer.of(spec, make, key)
 
 
@@ -109,7 +114,6 @@ def qplex(**overrides: Any) -> QPLEX:
         As `wqmix`: any joint value whose best action is each agent's best can be said.
 
     What breaks it:
-        More to learn than a sum: in simple_spread one of three seeds was left behind, near what
-        random actions earn, after 3,000,000 steps.
+        More to learn than a sum, so that where a sum is enough `vdn` is faster.
     """
     return QPLEX(**overrides)
