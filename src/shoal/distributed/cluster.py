@@ -96,7 +96,7 @@ def _own(cpus: int, store: int) -> Iterator[Any]:
 def _start(ray: Any, folder: Path, cpus: int, store: int) -> None:
     try:
         with _own_signals(), warnings.catch_warnings():
-            # It starts programs, which is safe whatever threads there are.
+            # It forks to start programs: each sets its signals, and is no copy of this for long.
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
             ray.init(
                 num_cpus=cpus,
