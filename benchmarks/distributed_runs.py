@@ -64,11 +64,15 @@ SERVER_WAYS = [
     )
 ]
 EVOLUTION_WAYS = [
-    Way(algorithm, name, steps, {"workers": 8})
-    for name, steps in (("gymnax:CartPole-v1", 1920 * K), ("gymnax:Pendulum-v1", 5120 * K))
-    for algorithm in ("openai_es", "snes", "cma_es")
+    Way(algorithm, name, steps * K, {"workers": 8})
+    for algorithm, name, steps in (
+        *((algorithm, "gymnax:CartPole-v1", 1920) for algorithm in ("openai_es", "snes", "cma_es")),
+        ("openai_es", "gymnax:Pendulum-v1", 5120),
+        ("snes", "gymnax:Pendulum-v1", 10_240),
+        ("cma_es", "gymnax:Pendulum-v1", 15_360),
+        ("openai_es", SPREAD, 2000),
+    )
 ]
-EVOLUTION_WAYS.append(Way("openai_es", SPREAD, 2000 * K, {"workers": 8}))
 
 
 def workers(options: argparse.Namespace) -> None:
