@@ -1,6 +1,5 @@
 """Who shares what with whom, who sees what, and a recurrent unroll against single steps."""
 
-import re
 
 import equinox as eqx
 import jax
@@ -179,14 +178,3 @@ def test_a_gru_step_by_hand():
     r, z = (1 / (1 + np.exp(-(gates_x + gates_h)[:, k : k + H])) for k in (0, H))
     n = np.tanh(gates_x[:, 2 * H :] + r * gates_h[:, 2 * H :])
     np.testing.assert_allclose(cell(cell.project(x), h), (1 - z) * n + z * h, rtol=1e-5)
-
-
-def test_matrices_are_factored_one_by_one():
-    # A batch of them can stop a program on two CPU devices for ever (jaxlib 0.10).
-    def build(key):
-        return AgentNetwork(IN, OUT, Groups((0, 1, 2)), hidden=(4,), recurrent=4, key=key)
-
-    program = jax.jit(build).lower(jax.random.key(0)).as_text()
-    calls = re.findall(r"@lapack_sgeqrf_ffi.*", program)
-    assert calls
-    assert not [call for call in calls if re.search(r"tensor<\d+x\d+x\d+xf32>", call)]

@@ -107,10 +107,7 @@ class AgentNetwork(eqx.Module):
             cell = GRU(width, recurrent, key=key_cell) if recurrent else None
             return Stack(made, cell, Linear(recurrent or width, size_out, head_gain, key=key_head))
 
-        # One by one: on a CPU, LAPACK shares a batch among the threads that run the program, and
-        # waits for ever where all of them are waiting so.
-        stacks = [build(key) for key in jax.random.split(key, groups.count)]
-        self.stack = jax.tree.map(lambda *xs: jnp.stack(xs), *stacks)
+        self.stack = eqx.filter_vmap(build)(jax.random.split(key, groups.count))
         self.groups = groups
         self.recurrent = recurrent
 

@@ -23,6 +23,7 @@ from shoal.core.spaces import Discrete
 from shoal.nn.agent_network import AgentNetwork
 from shoal.nn.critics import ActionCritic, StateAction
 from shoal.nn.mlp import ACTIVATIONS, Activation
+from shoal.nn.orthogonal import orthogonal
 from shoal.nn.sharing import Groups
 
 
@@ -37,10 +38,10 @@ class Attention(eqx.Module):
     @staticmethod
     def of(heads: int, size: int, activation: Activation, key: PRNGKeyArray) -> "Attention":
         """For embeddings of `heads * size` numbers."""
-        init, width = jax.nn.initializers.orthogonal(), heads * size
+        width = heads * size
 
         def layer(key: PRNGKeyArray) -> Float[Array, "H E D"]:
-            return init(key, (width, width)).reshape(width, heads, size).swapaxes(0, 1)
+            return orthogonal(key, width, width).reshape(width, heads, size).swapaxes(0, 1)
 
         query, key, value = map(layer, jax.random.split(key, 3))
         return Attention(query, key, value, activation)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from shoal.nn.layer_norm import LayerNormMLP
 from shoal.nn.mlp import ACTIVATIONS, MLP, Activation
+from shoal.nn.orthogonal import orthogonal
 from shoal.nn.residual import ResidualMLP
 
 Image = tuple[int, int, int]  # height, width, channels
@@ -34,8 +35,7 @@ class Convolution(eqx.Module):
     stride: int = eqx.field(static=True)
 
     def __init__(self, size_in: int, size_out: int, kernel: int, stride: int, *, key: PRNGKeyArray):
-        shape = (kernel * kernel * size_in, size_out)
-        flat = jax.nn.initializers.orthogonal(2**0.5)(key, shape)
+        flat = orthogonal(key, kernel * kernel * size_in, size_out, 2**0.5)
         self.weight = flat.reshape(kernel, kernel, size_in, size_out)
         self.bias = jnp.zeros(size_out)
         self.stride = stride

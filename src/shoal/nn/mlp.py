@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from shoal.nn.orthogonal import orthogonal
+
 Activation = Literal["tanh", "relu", "gelu", "silu"]
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu}
 MAX_HEAD = 16  # outputs of a layer that are computed as rows
@@ -45,7 +47,7 @@ class Linear(eqx.Module):
     bias: Float[Array, "out"]
 
     def __init__(self, size_in: int, size_out: int, gain: float | Array, *, key: PRNGKeyArray):
-        self.weight = jax.nn.initializers.orthogonal(gain)(key, (size_in, size_out))
+        self.weight = orthogonal(key, size_in, size_out, gain)
         self.bias = jnp.zeros(size_out)
 
     def __call__(self, x: Float[Array, "M in"]) -> Float[Array, "M out"]:

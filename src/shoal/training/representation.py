@@ -104,9 +104,7 @@ def representational_gap(
         q, mixed = params[0] * scale, values(params) * scale
         return q, mixed
 
-    # Small steps, thousands of them: one thread is as fast, and with several XLA stood still here.
-    alone = jax.jit(jax.vmap(fit), compiler_options={"xla_cpu_multi_thread_eigen": False})
-    fits = alone(jax.random.split(jax.random.key(seed), starts))
+    fits = jax.jit(jax.vmap(fit))(jax.random.split(jax.random.key(seed), starts))
     errors = np.sqrt(np.asarray(((fits[1] - target) ** 2).mean(1)))
     k = int(errors.argmin())
     utilities = tuple(np.asarray(q[:size]) for q, size in zip(fits[0][k], sizes))
