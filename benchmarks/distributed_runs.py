@@ -66,10 +66,11 @@ SERVER_WAYS = [
 EVOLUTION_WAYS = [
     Way(algorithm, name, steps * K, {"workers": 8})
     for algorithm, name, steps in (
-        *((algorithm, "gymnax:CartPole-v1", 1920) for algorithm in ("openai_es", "snes", "cma_es")),
+        ("openai_es", "gymnax:CartPole-v1", 2880),
+        *((algorithm, "gymnax:CartPole-v1", 1920) for algorithm in ("snes", "cma_es")),
         ("openai_es", "gymnax:Pendulum-v1", 5120),
-        ("snes", "gymnax:Pendulum-v1", 10_240),
-        ("cma_es", "gymnax:Pendulum-v1", 15_360),
+        ("snes", "gymnax:Pendulum-v1", 40_960),
+        ("cma_es", "gymnax:Pendulum-v1", 25_600),
         ("openai_es", SPREAD, 2000),
     )
 ]
