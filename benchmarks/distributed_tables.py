@@ -18,7 +18,7 @@ SERVERS = (("return", 2), ("steps_per_second", 0), ("staleness", 2), ("dropped",
 
 SCALE = (
     "In spread per agent over 25 steps, in CartPole the sum of an episode; 100 episodes a seed, "
-    "95 % intervals by Student's t, but all numbers of two."
+    "95 % intervals by Student's t, but all numbers of two or three."
 )
 
 RLLIB = (
@@ -55,11 +55,14 @@ def tables(folder: Path) -> str:
 
 
 def interval(numbers: Iterable[str | float], digits: int) -> str:
-    """A mean and its 95 % interval, by Student's t with fewer than ten; all where they are at most
-    two, or the same; "" of none."""
+    """A mean and its 95 % interval, by Student's t with fewer than ten; all of at most three, with
+    their mean where they are three; one where they are the same; "" of none."""
     known = [float(x) for x in numbers if x != ""]
-    if len(known) <= 2 or len(set(known)) == 1:
-        return " and ".join(dict.fromkeys(f"{x:,.{digits}f}" for x in known))
+    each = list(dict.fromkeys(f"{x:,.{digits}f}" for x in known))
+    if len(known) <= 2 or len(each) == 1:
+        return " and ".join(each)
+    if len(known) == 3:
+        return f"{np.mean(known):,.{digits}f} ({'; '.join(f'{x:,.{digits}f}' for x in known)})"
     score = summary(np.array(known)[:, None])
     mean, low, high = (f"{score[part]:,.{digits}f}" for part in ("mean", "low", "high"))
     return f"{mean} [{low}, {high}]"
