@@ -1,6 +1,5 @@
 """Who shares what with whom, who sees what, and a recurrent unroll against single steps."""
 
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp

@@ -234,6 +234,19 @@ def test_a_finished_run_trains_longer_as_if_it_had_been_longer(tmp_path: Path) -
     assert loaded.config == longer.config and loaded.evaluation == longer.evaluation
 
 
+def test_a_refused_resume_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    run = start(tmp_path / "gang", PPO(**SMALL), total_steps=1_000)
+    config = run.directory / "config.json"
+    written = config.read_text().replace('"processes": 1', '"processes": 2')
+    config.write_text(written)
+    with pytest.raises(UserError, match="of another kind of state"):
+        training.resume(run.directory, env="mpe/simple_tag", total_steps=2_000)
+    assert config.read_text() == written and (run.directory / "eval.json").exists()
+    training.resume(run.directory, total_steps=2_000)
+    now = json.loads(config.read_text())
+    assert (now["processes"], now["total_steps"]) == (1, 2_000)
+
+
 def test_sigterm_saves_and_leaves_within_ten_seconds(uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     process = spawn(out, "start", STEPS)

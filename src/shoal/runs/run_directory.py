@@ -153,6 +153,16 @@ class RunDirectory:
             raise UserError(f"the configuration cannot be kept: {error}") from error
         write_json_atomic(self.path / _CONFIG, config)
 
+    def keep(self, config: Config) -> None:
+        """Writes down with how many processes the run goes on, and to which end: where that is
+        another, its final evaluation goes."""
+        before, after = self.read_config(), config.to_json()
+        kept = {name: after[name] for name in ("processes", "total_steps")}
+        if kept["total_steps"] != before["total_steps"]:
+            (self.path / "eval.json").unlink(missing_ok=True)
+        if not kept.items() <= before.items():
+            self.write_config(before | kept)
+
 
 def _name(path: Path) -> str:
     """The name of a directory, also when it is given as `.`; links are not followed."""

@@ -11,7 +11,7 @@ import numpy as np
 from shoal import registry
 from shoal.core import addresses
 from shoal.core.algorithm import Algorithm
-from shoal.core.errors import UserError, may_fail_to, require, unknown
+from shoal.core.errors import UserError, require, unknown
 from shoal.core.spaces import Box
 from shoal.core.terminal import say
 from shoal.envs.host.world import World
@@ -264,7 +264,7 @@ def resume(
         admit(config, run.path, environment=env is None, trust=trust)
         prepare(config.deterministic)
         run.lock()
-        config = _moved(run, config)
+        config = _moved(config)
         if total_steps is not None:
             config = _prolong(config, total_steps)
         before, config = config.workers, _move(config, workers, address)
@@ -272,25 +272,21 @@ def resume(
         with Trainer(config, *rebuild(config, env), run, [*watchers, tracking.watch]) as trainer:
             if config.workers != before:
                 say(f"shoal: with {config.workers} workers, before with {before}")
-            if total_steps is not None:
-                _keep_end(run, total_steps)
             with tracking:
                 shown = reporter or Reporter(quiet)
                 policies = trainer.run(stopper, resume=True, reporter=shown)
             return Run.of(trainer, policies)
 
 
-def _moved(run: RunDirectory, config: Config) -> Config:
-    """The configuration with as many processes as there are, which is kept. That they are others
-    than before is said."""
+def _moved(config: Config) -> Config:
+    """The configuration with as many processes as there are. That they are others than before is
+    said."""
     before, now = config.processes, jax.process_count()
     if now == before:
         return config
     config = config.among(now)
     count = f"{now} process" + "es" * (now > 1)
     say(f"shoal: the run goes on in {count}, it was in {before}")
-    with may_fail_to(f"write in {run.path}"):
-        run.write_config(run.read_config() | {"processes": now})
     return config
 
 
@@ -319,10 +315,3 @@ def _prolong(config: Config, total_steps: int) -> Config:
         total_steps > before, f"steps is {total_steps}, expected more than the run's {before:,}"
     )
     return dataclasses.replace(config, total_steps=total_steps)
-
-
-def _keep_end(run: RunDirectory, total_steps: int) -> None:
-    """Writes down a later end. What was the final evaluation goes."""
-    with may_fail_to(f"write in {run.path}"):
-        (run.path / "eval.json").unlink(missing_ok=True)
-        run.write_config(run.read_config() | {"total_steps": total_steps})

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from shoal.core.algorithm import Learner, Policy
-from shoal.core.errors import Failure, UserError, require
+from shoal.core.errors import Failure, UserError, may_fail_to, require
 from shoal.core.limits import Natural, NonNegative, check_fields
 from shoal.core.names import to_type
 from shoal.core.terminal import say
@@ -158,6 +158,8 @@ class Trainer:
     def _train(self, resume, log, board, reporter, stopper) -> State:
         if resume:
             state, counters = self._restore()
+            with may_fail_to(f"write in {self.directory.path}"):
+                self.directory.keep(self.config)
             log.truncate_to(counters.log_bytes)
             reporter.note(self._where(counters.updates))
         else:
