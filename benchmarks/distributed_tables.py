@@ -170,7 +170,8 @@ def _kills(folder: Path) -> str:
     note = (
         f"**Workers killed**, IMPALA in CartPole, {int(table[0]['steps']):,} steps, 8 workers: "
         f"steps to a greedy return of {table[0]['threshold']}, seed by seed "
-        "([data](benchmarks/distributed/kills.csv))."
+        "([data](benchmarks/distributed/kills.csv), "
+        "`benchmarks/distributed.py kills`)."
     )
     head = ["kills", "steps to it", "return", "replaced", "calls counted twice", "clean"]
     return _table(note, head, body)
@@ -186,7 +187,8 @@ def _driver(folder: Path) -> str:
     ]
     note = (
         "**Whoever learns killed**, and the run resumed "
-        "([data](benchmarks/distributed/driver.csv))."
+        "([data](benchmarks/distributed/driver.csv), "
+        "`benchmarks/distributed.py driver`)."
     )
     return _table(note, ["when", "tries", "rows byte for byte the same", "clean"], body)
 
@@ -219,7 +221,7 @@ def _scaling(folder: Path) -> str:
     body += [[w[0], "1,000", "", f"{said[w]} ({row['limit']})"] for w, row in last]
     note = (
         "**Scaling.** Steps a second, and what a queueing model says of as many workers "
-        "([data](benchmarks/distributed/scaling_model.csv))."
+        "([data](benchmarks/distributed/scaling_model.csv), `benchmarks/distributed.py scaling`)."
     )
     return _table(note, ["", "workers", "measured", "model"], body)
 
@@ -233,7 +235,8 @@ def _overhead(folder: Path) -> str:
     ratio = interval((b / a for a, b in zip(none, one)), 2)
     text = (
         f"**One worker beside none**, in turns: {interval(one, 0)} and {interval(none, 0)} steps a "
-        f"second, a ratio of {ratio} ([data](benchmarks/distributed/overhead.csv))."
+        f"second, a ratio of {ratio} ([data](benchmarks/distributed/overhead.csv), "
+        "`benchmarks/distributed.py overhead`)."
     )
     for row in rows.read(folder / "overhead_profile.csv"):
         parts = [n for n in row if n.endswith("_milliseconds")]
@@ -253,7 +256,8 @@ def _soak(folder: Path) -> str:
     ]
     note = (
         f"**A long training**, {int(table[0]['updates']):,} updates: change in 10,000 updates over "
-        "its last half ([data](benchmarks/distributed/soak.csv))."
+        "its last half ([data](benchmarks/distributed/soak.csv), "
+        "`benchmarks/distributed.py soak`)."
     )
     return _table(note, ["", *(name.replace("_", " ") for name in columns)], body)
 
