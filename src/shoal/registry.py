@@ -83,6 +83,7 @@ ALGORITHMS: dict[str, Entry] = {
     "ppo": Entry(f"{_POLICY_GRADIENT}.ppo:ippo", "proximal policy optimization, as ippo"),
     "ippo": Entry(f"{_POLICY_GRADIENT}.ppo:ippo", "independent PPO: each agent a PPO learner"),
     "mappo": Entry(f"{_POLICY_GRADIENT}.ppo:mappo", "PPO with a centralised critic"),
+    "sable": Entry(f"{_COOPERATIVE}.sable:sable", "PPO of a team that decides one after another"),
     "happo": Entry(f"{_POLICY_GRADIENT}.happo:happo", "PPO agent by agent, for unlike agents"),
     "trpo": Entry(
         f"{_POLICY_GRADIENT}.trpo:trpo", "trust-region policy optimization: natural steps"

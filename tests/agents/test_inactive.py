@@ -39,6 +39,10 @@ OFF_POLICY = dict(hidden=(4,), learning_starts=16, capacity=96, batch_size=16, u
 ALGORITHMS = {
     "mappo": ("mappo", ON_POLICY),
     "mappo, both": ("mappo", {**ON_POLICY, "critic": "both", "normalise_observations": True}),
+    "sable, recurrent": (
+        "sable",
+        {**ON_POLICY, "heads": 2, "head_size": 2, "recurrent": 3, "normalise_observations": True},
+    ),
     "ippo, recurrent": ("ippo", {**ON_POLICY, "recurrent": 3, "normalise_observations": True}),
     "reinforce": ("reinforce", dict(hidden=(4,))),
     "vdn, recurrent": ("vdn", {**OFF_POLICY, "recurrent": 3}),

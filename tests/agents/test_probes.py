@@ -38,6 +38,7 @@ from shoal.agents.cooperative.jal import jal
 from shoal.agents.cooperative.maac import maac
 from shoal.agents.cooperative.maddpg import maddpg
 from shoal.agents.cooperative.pqn import pqn_iql, pqn_vdn
+from shoal.agents.cooperative.sable import sable
 from shoal.agents.cooperative.vdn import vdn
 from shoal.agents.evolution.openai_es import openai_es
 from shoal.agents.policies import QPolicy
@@ -91,6 +92,7 @@ FAMILIES = {
     "ippo": ippo(**ACTOR_CRITIC),
     "ippo_gru": ippo(**ACTOR_CRITIC, recurrent=8),
     "mappo": mappo(**ACTOR_CRITIC),
+    "sable": sable(**{**ACTOR_CRITIC, "learning_rate": 0.002, "entropy_weight": 0.03}, heads=2),
     "a2c": a2c(**{**ACTOR_CRITIC, "learning_rate": 0.02, "minibatches": 1}),
     "iql_gru": iql(**Q_LEARNING, recurrent=16),
     # In turns, what the next to act expects does not show what was done before: longer returns do.
@@ -111,9 +113,10 @@ FAMILIES = {
     "jal": jal(discount=DISCOUNT, temperature_start=2.0, temperature_end=0.05, count_decay=0.9),
 }
 SCALES = {"a2c": dict(updates=500), "openai_es": dict(updates=60, num_envs=64, unroll=60)}
-ACTOR_CRITICS = ["ippo", "ippo_gru", "mappo", "a2c"]
-# A GRU takes four times as long: it plays what time matters in.
-GRU_PROBES = (SeenAction, DelayedReward, EndlessReward, TakingTurns, CutAgent, FallenAlly)
+ACTOR_CRITICS = ["ippo", "ippo_gru", "mappo", "sable", "a2c"]
+# These take four times as long: they play what time matters in.
+SLOW = ("ippo_gru", "iql_gru", "pqn_iql_gru", "sable")
+SLOW_PROBES = (SeenAction, DelayedReward, EndlessReward, TakingTurns, CutAgent, FallenAlly)
 
 
 class Truth(NamedTuple):
@@ -175,7 +178,7 @@ def pairs(families, probes):
             pytest.param(family, probe, id=f"{family}-{probe.__name__}")
             for family in families
             for probe in probes
-            if probe in GRU_PROBES or not family.endswith("gru")
+            if probe in SLOW_PROBES or family not in SLOW
         ],
     )
 
@@ -189,7 +192,7 @@ def test_best_actions_earn_all_that_can_be_earned(trained, family, probe):
 @pytest.mark.parametrize(
     "family",
     [
-        *("ippo", "mappo", "a2c", "coma", "vdn", "pqn_vdn", "sac", "masac", "maac"),
+        *("ippo", "mappo", "sable", "a2c", "coma", "vdn", "pqn_vdn", "sac", "masac", "maac"),
         *("maddpg", "facmac", "openai_es", "jal"),
     ],
 )
@@ -265,7 +268,7 @@ def test_critics_tell_good_news_from_bad(trained, family):
     np.testing.assert_allclose(values, run.steps.timestep.obs[0, ..., 1], atol=0.1)
 
 
-@pairs(["iql_gru", "pqn_iql_gru"], GRU_PROBES)
+@pairs(["iql_gru", "pqn_iql_gru"], SLOW_PROBES)
 def test_action_values_know_what_the_best_action_is_worth(trained, family, probe):
     run = trained(family, probe)
     values = greedy_values(FAMILIES[family].policy(run.state), run.steps)

@@ -44,16 +44,14 @@ class ActorCritic(OnPolicy):
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> tuple[Params, dict[str, int], Any]:
         key_actor, key_critic = jax.random.split(key)
         params, groups, _ = super().start(spec, key_actor)
-        critic = ValueCritic.of(
-            spec,
-            self.groups(spec),
-            self.critic,
-            key=key_critic,
-            **self.architecture,
-        )
+        critic = self.make_critic(spec, key_critic)
         returns = RunningStatistics.empty(self.groups(spec).of_agent, 1, rate=0.01, least=1e-4)
         params = {**params, "critic": critic}
         return params, {**groups, "critic": critic.network.groups.count}, returns
+
+    def make_critic(self, spec: EnvSpec, key: PRNGKeyArray) -> ValueCritic:
+        """The critic before anything was learned."""
+        return ValueCritic.of(spec, self.groups(spec), self.critic, key=key, **self.architecture)
 
     @property
     def recomputes(self) -> bool:

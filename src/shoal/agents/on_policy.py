@@ -289,10 +289,14 @@ class OnPolicy(Rollouts):
 
     def start(self, spec: EnvSpec, key: PRNGKeyArray) -> tuple[Params, dict[str, int], Any]:
         """An actor alone."""
+        actor = self.make_actor(spec, key)
+        return {"actor": actor}, {"actor": actor.network.groups.count}, None
+
+    def make_actor(self, spec: EnvSpec, key: PRNGKeyArray) -> Actor:
+        """The policy before anything was learned."""
         size = spec.action.size * (2 if self.state_dependent_std else 1)
         network = self.network(spec, size, head_gain=0.01, key=key)
-        actor = Actor.of(network, spec, self.init_log_std)
-        return {"actor": actor}, {"actor": network.groups.count}, None
+        return Actor.of(network, spec, self.init_log_std)
 
     def learned_policy(self, state: OnPolicyState) -> Policy:
         return state.params["actor"]

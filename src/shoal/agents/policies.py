@@ -20,6 +20,7 @@ from shoal.core.env import EnvSpec, TimeStep
 from shoal.core.errors import UserError
 from shoal.core.spaces import ActionSpace, Box, Discrete, legal_actions
 from shoal.nn.agent_network import AgentNetwork
+from shoal.nn.retention import RetentionNetwork
 
 NARROWEST, WIDEST = -5.0, 2.0  # log standard deviations that depend on what is seen
 
@@ -27,7 +28,7 @@ NARROWEST, WIDEST = -5.0, 2.0  # log standard deviations that depend on what is 
 class NetworkPolicy(Policy):
     """A policy that acts by a distribution which a network's output stands for."""
 
-    network: eqx.AbstractVar[AgentNetwork]
+    network: eqx.AbstractVar[AgentNetwork | RetentionNetwork]
 
     @abc.abstractmethod
     def distribution(self, out: Float[Array, "*B N _"], timestep: TimeStep) -> Distribution:
@@ -46,12 +47,16 @@ class NetworkPolicy(Policy):
 class Actor(NetworkPolicy):
     """A stochastic policy for actions of any space."""
 
-    network: AgentNetwork
+    network: AgentNetwork | RetentionNetwork
     log_std: Float[Array, "G A"] | None
     space: ActionSpace
 
     @staticmethod
-    def of(network: AgentNetwork, spec: EnvSpec, init_log_std: Float[Array, ""] | float) -> "Actor":
+    def of(
+        network: AgentNetwork | RetentionNetwork,
+        spec: EnvSpec,
+        init_log_std: Float[Array, ""] | float,
+    ) -> "Actor":
         """An actor of that network; box actions have a width a group and dimension, to which the
         second half of the network's outputs is added where it has twice as many as dimensions."""
         log_std = None

@@ -82,6 +82,10 @@ class ScaledPolicy(Policy):
     inner: Policy
     scales: Scales
 
+    @property
+    def centralised(self) -> bool:
+        return self.inner.centralised
+
     def initial_carry(self) -> Carry:
         return self.inner.initial_carry()
 

@@ -46,6 +46,10 @@ class TogetherPolicy(Policy):
     spec: EnvSpec
     agents: tuple[Agents, ...] = eqx.field(static=True)
 
+    @property
+    def centralised(self) -> bool:
+        return any(part.centralised for part in self.parts)
+
     def initial_carry(self) -> Carry:
         return tuple(part.initial_carry() for part in self.parts)
 

@@ -1,7 +1,7 @@
 """Policies, algorithms and learners: a few pure functions each."""
 
 import abc
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -24,7 +24,10 @@ class Policy(eqx.Module):
     """Acts for all N agents. Decentralised, so that agent `i`'s distribution depends on what `i`
     sees alone, unless it says that it is `centralised`."""
 
-    centralised: ClassVar[bool] = False
+    @property
+    def centralised(self) -> bool:
+        """Whether what an agent does depends on more than what it sees itself."""
+        return False
 
     @abc.abstractmethod
     def initial_carry(self) -> Carry:

@@ -22,7 +22,8 @@ _NODES = 32  # of Gauss-Hermite quadrature
 
 
 class Distribution(eqx.Module):
-    """A distribution over the actions of every agent, independent between agents."""
+    """A distribution over the actions of every agent. Agents draw independently of each other, or,
+    where they decide one after another, of those behind them."""
 
     @abc.abstractmethod
     def sample(self, key: PRNGKeyArray) -> Array:
@@ -39,6 +40,10 @@ class Distribution(eqx.Module):
     @abc.abstractmethod
     def entropy(self) -> Float[Array, "*B N"]:
         """The entropy of each agent's distribution, in nats."""
+
+    def given(self, action: Array) -> "Distribution":
+        """The distribution of each agent where those who decide before it do that."""
+        return self
 
     @abc.abstractmethod
     def kl(self, other: Any) -> Float[Array, "*B N"]:

@@ -10,9 +10,10 @@ Every space has
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from shoal.core.errors import require
 
@@ -52,6 +53,11 @@ class Discrete(eqx.Module):
     def split(self, rows: Any) -> Any:
         """Rows `[..., A]` as they are: an action is one choice."""
         return rows
+
+    def numbers(self, action: Array) -> Float[Array, "*B N A"]:
+        """Actions as networks read them, one-hot; a row may stand for a number, with a gradient."""
+        numbered = jnp.issubdtype(action.dtype, jnp.integer)
+        return jax.nn.one_hot(action, self.size) if numbered else action
 
     def part(self, agents: tuple[int, ...]) -> "Discrete":
         """The space of these agents alone, padded no further than they need."""
@@ -118,6 +124,10 @@ class Factored(eqx.Module):
     def split(self, rows: Any) -> Any:
         """Rows `[..., F * A]` of outputs or of a mask as `[..., F, A]`."""
         return rows.reshape(*rows.shape[:-1], self.num_factors, self.num_options)
+
+    def numbers(self, action: Int[Array, "*B N F"]) -> Float[Array, "*B N FA"]:
+        """Actions as networks read them: each factor's option, one-hot."""
+        return jax.nn.one_hot(action, self.num_options).reshape(*action.shape[:-1], self.size)
 
     def part(self, agents: tuple[int, ...]) -> "Factored":
         """The space of these agents alone, padded no further than they need."""
@@ -232,6 +242,10 @@ class Box(eqx.Module):
     def to_unit(self, action: Float[Array, "*B N A"]) -> Float[Array, "*B N A"]:
         """Scales actions to [-1, 1], the inverse of `from_unit`."""
         return (action - self.center) / self.half_width
+
+    def numbers(self, action: Float[Array, "*B N A"]) -> Float[Array, "*B N A"]:
+        """Actions as networks read them: in half widths of the box, and 0 in padding."""
+        return jnp.where(self.mask, self.to_unit(action), 0.0)
 
     def clip(self, action: Float[Array, "*B N A"]) -> Float[Array, "*B N A"]:
         """Moves what lies outside of the box to its nearest bound."""

@@ -80,6 +80,10 @@ def policy_function(policy: Policy, env: World, agent: str | None = None) -> Pol
     spec = env.spec
     if agent is not None and agent not in spec.agents:
         raise unknown("agent", agent, spec.agents)
+    require(
+        agent is None or not policy.centralised,
+        f"{agent} acts on what the others see and do, too: it cannot be exported alone",
+    )
     carry = jax.tree.leaves(policy.initial_carry())
     require(
         not any(np.any(np.asarray(leaf)) for leaf in carry),
@@ -123,7 +127,7 @@ class _Whole:
         key = jax.random.key(0) if key is None else key
         distribution, carry = self.policy(TimeStep.of(obs, action_mask=mask), carry, key)
         after = jax.tree.leaves(carry)
-        return decide(distribution, self.space) | dict(
+        return decide(distribution.given(distribution.mode()), self.space) | dict(
             zip(_carry_names(len(after), "next_carry"), after)
         )
 

@@ -138,7 +138,7 @@ class AttentionCritic(ActionCritic):
 
     def _with_action(self, pair: StateAction) -> Float[Array, "*B N in"]:
         """What everyone sees and does."""
-        action = jax.nn.one_hot(pair.action, self.space.size)
+        action = self.space.numbers(pair.action)
         return jnp.concatenate([pair.obs, jnp.where(pair.active[..., None], action, 0.0)], -1)
 
     def step(self, pair: StateAction, carry: Carry) -> tuple[Float[Array, "K *B N A"], Carry]:

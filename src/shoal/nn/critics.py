@@ -16,6 +16,7 @@ from shoal.core.spaces import Box, Discrete
 from shoal.math.td import action_value
 from shoal.nn.agent_network import AgentNetwork, Seen
 from shoal.nn.convolution import Image
+from shoal.nn.retention import RetentionNetwork
 from shoal.nn.sharing import Groups
 
 View = Literal["local", "global", "both"]
@@ -54,7 +55,7 @@ class ValueCritic(eqx.Module):
     reads the state and what the agent sees (the agent-specific state of MAPPO).
     """
 
-    network: AgentNetwork
+    network: AgentNetwork | RetentionNetwork
     view: View = eqx.field(static=True)
     pixels: int = eqx.field(static=True)  # of the images of one observation
 
@@ -194,24 +195,17 @@ class QCritic(ActionCritic):
         """Each network with its own recurrent state, which may be none at all."""
         return zip(self.networks, carry or [None] * len(self.networks))
 
-    def _numbers(self, action: Array) -> Float[Array, "*B N A"]:
-        """Actions as networks read them."""
-        if isinstance(self.space, Discrete):
-            numbered = jnp.issubdtype(action.dtype, jnp.integer)
-            return jax.nn.one_hot(action, self.space.size) if numbered else action
-        return jnp.where(self.space.mask, self.space.to_unit(action), 0.0)
-
     def _inputs(self, pair: StateAction, action: Array | None = None) -> Float[Array, "*B N in"]:
         """What agents see, and what each does itself, by default what it does in the pair, among
         what the others do there."""
-        own = self._numbers(pair.action if action is None else action)
+        own = self.space.numbers(pair.action if action is None else action)
         own = own if self.reads_own else jnp.zeros_like(own)
         if self.view == "local":
             return jnp.concatenate([pair.obs, own], -1) if self.reads_own else pair.obs
         assert pair.state is not None
         batch, n = pair.obs.shape[:-2], pair.obs.shape[-2]
         state = jnp.broadcast_to(pair.state[..., None, :], (*batch, n, pair.state.shape[-1]))
-        done = jnp.where(pair.active[..., None], self._numbers(pair.action), 0.0)
+        done = jnp.where(pair.active[..., None], self.space.numbers(pair.action), 0.0)
         # Everyone's place is the same for all, as it is in the state.
         joint = jnp.where(
             jnp.eye(n, dtype=bool)[..., None], *(x[..., None, :, :] for x in (own, done))

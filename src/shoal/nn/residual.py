@@ -24,13 +24,13 @@ class Block(eqx.Module):
     expand: Linear
     contract: Linear
 
-    def __init__(self, size: int, *, key: PRNGKeyArray):
+    def __init__(self, size: int, expansion: int = EXPANSION, *, key: PRNGKeyArray):
         key_expand, key_contract = jax.random.split(key)
         self.norm = LayerNorm(size)
         # Weights of variance 2 / inputs, as He et al. 2015 draw them.
-        gain = (2 * EXPANSION) ** 0.5
-        self.expand = Linear(size, EXPANSION * size, gain, key=key_expand)
-        self.contract = Linear(EXPANSION * size, size, 2**0.5, key=key_contract)
+        gain = (2 * expansion) ** 0.5
+        self.expand = Linear(size, expansion * size, gain, key=key_expand)
+        self.contract = Linear(expansion * size, size, 2**0.5, key=key_contract)
 
     def __call__(self, x: Float[Array, "M D"], activation: Activation) -> Float[Array, "M D"]:
         return x + self.contract(ACTIVATIONS[activation](self.expand(self.norm(x))))

@@ -71,7 +71,8 @@ def contributions(
     greedy: bool = True,
 ) -> Contributions:
     """Plays every coalition of a team: its members act by the policy, the rest of the team draws
-    legal actions at random, and other teams act by the policy throughout.
+    legal actions at random, and other teams act by the policy throughout. Who acts at random still
+    tells the others of a `centralised` policy what it sees, and that it would have obeyed.
 
     All coalitions meet the same random numbers, and intervals are of differences within episodes.
 

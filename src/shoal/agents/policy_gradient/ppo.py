@@ -68,7 +68,7 @@ class PPO(ActorCritic):
     def loss(
         self, params: Params, batch: Batch, carry: Carry, entropy_weight: Float[Array, ""] | float
     ) -> tuple[Float[Array, ""], Metrics]:
-        policy = params["actor"].unroll(batch.timestep, carry[0], batch.starts)
+        policy = params["actor"].unroll(batch.timestep, carry[0], batch.starts).given(batch.action)
         value = params["critic"].unroll(batch.timestep, carry[1], batch.starts)
         log_prob, old_log_prob = policy.log_prob(batch.action), batch.extras["log_prob"]
         kl = sample_kl(log_prob, old_log_prob)
