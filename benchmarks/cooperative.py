@@ -35,6 +35,7 @@ TABLE = Path(__file__).parent / "cooperative" / "results.csv"
 K = 1000
 VALUES = ("iql", "vdn", "qmix", "wqmix", "qplex", "qfix", "qtran")
 OTHERS = ("ippo", "mappo", "coma", "maa2c", "maac", "maddpg", "pqn_vdn", "pqn_iql")
+TOGETHER = ("sable",)  # who acts on what the others see and do
 FORGIVING = {"hysteresis": 0.1}
 # All actions are tried alike and errors squared: what is learned is what each is worth in the mean.
 ALIKE = {"epsilon_end": 1.0, "loss": "squared", "update_ratio": 0.05}
@@ -58,7 +59,7 @@ GAMES = [
         Training(algorithm, name, 100 * K, 10, f"best {best}", settings, episodes=1)
         for name, best in (("coop/climbing", 275), ("coop/penalty", 250))
         for algorithm, settings in (
-            *((algorithm, {}) for algorithm in VALUES + OTHERS),
+            *((algorithm, {}) for algorithm in VALUES + OTHERS + TOGETHER),
             *(("iql", FORGIVING), ("vdn", FORGIVING)),
             *(("jal", {}), ("jal", {"exploration": "combined"})),
         )
@@ -69,7 +70,7 @@ SPREAD = [
     for algorithm, beside in (
         *(("iql", "XuanCe -19.0"), ("vdn", "XuanCe -13.1"), ("qmix", "XuanCe -54.9")),
         *(("wqmix", "XuanCe -10.5"), ("qplex", ""), ("qtran", ""), ("pqn_vdn", "")),
-        *(("coma", ""), ("maac", ""), ("maa2c", "")),
+        *(("coma", ""), ("maac", ""), ("maa2c", ""), ("sable", "")),
     )
 ]
 CONTINUOUS_ACTIONS = {"continuous_actions": True}
@@ -81,15 +82,14 @@ CONTINUOUS = [
         ("facmac", ""),
     )
 ]
-DISCRETE = (*VALUES, *OTHERS)
 SPEAKER, TAG = (
     [
-        *(Training(algorithm, name, 2000 * K, 2) for algorithm in DISCRETE),
-        *(Training(algorithm, name, 2000 * K, 2, world=CONTINUOUS_ACTIONS) for algorithm in kin),
+        *(Training(a, name, 2000 * K, 2) for a in (*VALUES, *OTHERS, *discrete)),
+        *(Training(a, name, 2000 * K, 2, world=CONTINUOUS_ACTIONS) for a in continuous),
     ]
-    for name, kin in (
-        ("mpe/simple_speaker_listener", ("maddpg", "matd3", "iddpg", "facmac")),
-        ("mpe/simple_tag", ("maddpg", "matd3", "iddpg")),  # of several teams: not for facmac
+    for name, discrete, continuous in (
+        ("mpe/simple_speaker_listener", TOGETHER, ("maddpg", "matd3", "iddpg", "facmac")),
+        ("mpe/simple_tag", (), ("maddpg", "matd3", "iddpg")),  # of several teams
     )
 )
 # By default two must eat at once, all is seen and time ends after 100 steps. In the large one, the
