@@ -26,6 +26,7 @@ from shoal.nn.residual import Block
 from shoal.nn.sharing import Groups
 
 Written = Float[Array, "*B H D D"]
+FEW = 64  # agents
 
 
 def by_row(layer: Callable[[Array], Array], x: Float[Array, "*B in"]) -> Float[Array, "*B out"]:
@@ -58,11 +59,13 @@ class Retention(eqx.Module):
             self._by_head(layer, x)
             for layer, x in ((self.query, asking), (self.key, x), (self.value, x))
         )
-        match = query @ jnp.swapaxes(key, -1, -2)
-        read = (jnp.tril(match) if self.in_turn else match) @ value
-        written = jnp.swapaxes(key, -1, -2) @ value
-        if before is not None:
-            read, written = read + query @ before, before + written
+        turned = jnp.swapaxes(key, -1, -2)
+        written = turned @ value if before is None else before + turned @ value
+        if not self.in_turn:
+            read = query @ written
+        else:
+            read = _in_turn(query, key, value)
+            read = read if before is None else read + query @ before
         centred = read - read.mean(-1, keepdims=True)
         read = centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + EPSILON)
         read = jnp.swapaxes(read, -2, -3).reshape(asking.shape)
@@ -71,6 +74,17 @@ class Retention(eqx.Module):
     def _by_head(self, layer: Linear, x: Float[Array, "*B N E"]) -> Float[Array, "*B H N D"]:
         out = by_row(layer, x)
         return jnp.swapaxes(out.reshape(*out.shape[:-1], self.heads, -1), -2, -3)
+
+
+def _in_turn(
+    query: Float[Array, "*B N D"], key: Float[Array, "*B N D"], value: Float[Array, "*B N D"]
+) -> Float[Array, "*B N D"]:
+    """What each reads of what is written up to itself. Among few, the pairs are fewer numbers than
+    the matrices."""
+    if query.shape[-2] <= FEW:
+        return jnp.tril(query @ jnp.swapaxes(key, -1, -2)) @ value
+    written = jnp.cumsum(key[..., :, None] * value[..., None, :], -3)
+    return (query[..., None, :] @ written)[..., 0, :]
 
 
 class Mixing(eqx.Module):

@@ -19,7 +19,7 @@ from shoal.core.errors import UserError
 from shoal.core.spaces import Box, Discrete, Factored
 from shoal.export.policy_function import policy_function
 from shoal.nn.layer_norm import EPSILON
-from shoal.nn.retention import Retention
+from shoal.nn.retention import FEW, Retention
 from shoal.training.on_device import OnDevice
 
 N, D, A, B = 3, 2, 3, 5
@@ -56,11 +56,11 @@ def decided(made, now: TimeStep) -> Distribution:
 # Retention --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("in_turn", [False, True])
-def test_retention_is_the_sum_of_what_was_written(in_turn):
+@pytest.mark.parametrize(("in_turn", "n"), [(False, N), (True, N), (True, FEW + 1)])
+def test_retention_is_the_sum_of_what_was_written(in_turn, n):
     heads, size = 2, 3
     made = shaken(Retention(heads, heads * size, in_turn, key=KEY))
-    asking, x = jax.random.normal(KEY, (2, N, heads * size))
+    asking, x = jax.random.normal(KEY, (2, n, heads * size))
     before = jax.random.normal(KEY, (heads, size, size))
     q, k, v, gate = (
         np.asarray(layer(rows))
@@ -71,18 +71,18 @@ def test_retention_is_the_sum_of_what_was_written(in_turn):
             (made.gate, asking),
         )
     )
-    expected = np.zeros((N, heads * size))
-    for i, h in itertools.product(range(N), range(heads)):
+    expected = np.zeros((n, heads * size))
+    for i, h in itertools.product(range(n), range(heads)):
         own = slice(h * size, (h + 1) * size)
         written = np.asarray(before[h], np.float64)
-        for j in range(i + 1 if in_turn else N):
+        for j in range(i + 1 if in_turn else n):
             written = written + np.outer(k[j, own], v[j, own])
         read = q[i, own] @ written
         expected[i, own] = (read - read.mean()) / np.sqrt(read.var() + EPSILON)
     expected = np.asarray(made.out(jnp.asarray(gate / (1 + np.exp(-gate)) * expected, jnp.float32)))
     found, after = made(asking, x, before)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    outer = np.einsum("nhd,nhe->hde", k.reshape(N, heads, size), v.reshape(N, heads, size))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    outer = np.einsum("nhd,nhe->hde", k.reshape(n, heads, size), v.reshape(n, heads, size))
     np.testing.assert_allclose(after, before + outer, rtol=1e-5, atol=1e-5)
 
 
