@@ -39,6 +39,7 @@ CRITICS = {
     "local": "each agent's view",
     "global": "the global state",
     "attention": "attention over all agents",
+    "retention": "what all agents see, by retention",
 }
 # What the classes' fields do not tell.
 CENTRAL = {

@@ -44,6 +44,15 @@ class Policy(eqx.Module):
         """
 
 
+def require_decentralised(policy: Policy, what: str) -> None:
+    """Raises `UserError` for a policy whose agents cannot be asked one by one."""
+    require(
+        not policy.centralised,
+        f"{what} needs a policy whose agents act on their own, and these act on what the others "
+        "see and do",
+    )
+
+
 class Transition(eqx.Module):
     """`timestep` was acted on with `action`; `successor` is what truly followed, before any reset.
     `extras` is what the algorithm's `act` wished to keep."""

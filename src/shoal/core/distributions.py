@@ -22,8 +22,8 @@ _NODES = 32  # of Gauss-Hermite quadrature
 
 
 class Distribution(eqx.Module):
-    """A distribution over the actions of every agent. Agents draw independently of each other, or,
-    where they decide one after another, of those behind them."""
+    """A distribution over the actions of every agent, who draw independently, or in order, each
+    `given` the actions of those before it."""
 
     @abc.abstractmethod
     def sample(self, key: PRNGKeyArray) -> Array:

@@ -99,16 +99,8 @@ class JointDistribution(Distribution):
         return join_actions([part.mode() for part in self.parts], self.spec, self.agents)
 
     def log_prob(self, action: Array) -> Float[Array, "*B N"]:
-        own = self._own(action)
+        own = [take_action(action, self.spec, ids) for ids in self.agents]
         return self._joined([part.log_prob(a) for part, a in zip(self.parts, own)])
-
-    def given(self, action: Array) -> "JointDistribution":
-        own = self._own(action)
-        each = tuple(part.given(a) for part, a in zip(self.parts, own))
-        return JointDistribution(each, self.spec, self.agents)
-
-    def _own(self, action: Array) -> list[Array]:
-        return [take_action(action, self.spec, ids) for ids in self.agents]
 
     def entropy(self) -> Float[Array, "*B N"]:
         return self._joined([part.entropy() for part in self.parts])

@@ -55,7 +55,7 @@ class Discrete(eqx.Module):
         return rows
 
     def numbers(self, action: Array) -> Float[Array, "*B N A"]:
-        """Actions as networks read them, one-hot; a row may stand for a number, with a gradient."""
+        """Actions as networks read them, one-hot; relaxed rows of floats stay as they are."""
         numbered = jnp.issubdtype(action.dtype, jnp.integer)
         return jax.nn.one_hot(action, self.size) if numbered else action
 

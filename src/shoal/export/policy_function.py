@@ -19,7 +19,7 @@ import numpy as np
 from jax import export
 from jaxtyping import Array, Bool, Float
 
-from shoal.core.algorithm import Policy
+from shoal.core.algorithm import Policy, require_decentralised
 from shoal.core.env import EnvSpec, TimeStep
 from shoal.core.errors import require, unknown
 from shoal.core.spaces import ActionSpace, Factored
@@ -70,7 +70,7 @@ def policy_function(policy: Policy, env: World, agent: str | None = None) -> Pol
     """The policy of all agents, or of one.
 
     Args:
-        policy: a decentralised one where an agent is named.
+        policy: a decentralised one.
         env: where it acts; it says what sizes are real and whether masks change.
         agent: a name from `env.spec.agents`.
 
@@ -80,10 +80,7 @@ def policy_function(policy: Policy, env: World, agent: str | None = None) -> Pol
     spec = env.spec
     if agent is not None and agent not in spec.agents:
         raise unknown("agent", agent, spec.agents)
-    require(
-        agent is None or not policy.centralised,
-        f"{agent} acts on what the others see and do, too: it cannot be exported alone",
-    )
+    require_decentralised(policy, "an export")
     carry = jax.tree.leaves(policy.initial_carry())
     require(
         not any(np.any(np.asarray(leaf)) for leaf in carry),
@@ -127,7 +124,7 @@ class _Whole:
         key = jax.random.key(0) if key is None else key
         distribution, carry = self.policy(TimeStep.of(obs, action_mask=mask), carry, key)
         after = jax.tree.leaves(carry)
-        return decide(distribution.given(distribution.mode()), self.space) | dict(
+        return decide(distribution, self.space) | dict(
             zip(_carry_names(len(after), "next_carry"), after)
         )
 

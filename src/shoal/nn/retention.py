@@ -26,7 +26,6 @@ from shoal.nn.residual import Block
 from shoal.nn.sharing import Groups
 
 Written = Float[Array, "*B H D D"]
-FEW = 64  # agents
 
 
 def by_row(layer: Callable[[Array], Array], x: Float[Array, "*B in"]) -> Float[Array, "*B out"]:
@@ -54,7 +53,7 @@ class Retention(eqx.Module):
     def __call__(
         self, asking: Float[Array, "*B N E"], x: Float[Array, "*B N E"], before: Written | None
     ) -> tuple[Float[Array, "*B N E"], Written]:
-        """What agents read of `x` and of what was written `before` them; and all that then is."""
+        """What agents read of `x` and of what was written `before`; and both together."""
         query, key, value = (
             self._by_head(layer, x)
             for layer, x in ((self.query, asking), (self.key, x), (self.value, x))
@@ -79,9 +78,9 @@ class Retention(eqx.Module):
 def _in_turn(
     query: Float[Array, "*B N D"], key: Float[Array, "*B N D"], value: Float[Array, "*B N D"]
 ) -> Float[Array, "*B N D"]:
-    """What each reads of what is written up to itself. Among few, the pairs are fewer numbers than
-    the matrices."""
-    if query.shape[-2] <= FEW:
+    """What each reads of what is written up to itself, by pairs of agents or by a matrix for each,
+    whichever are fewer numbers."""
+    if query.shape[-2] <= 2 * query.shape[-1] ** 2:
         return jnp.tril(query @ jnp.swapaxes(key, -1, -2)) @ value
     written = jnp.cumsum(key[..., :, None] * value[..., None, :], -3)
     return (query[..., None, :] @ written)[..., 0, :]

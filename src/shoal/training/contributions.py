@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from shoal.core.algorithm import Policy
+from shoal.core.algorithm import Policy, require_decentralised
 from shoal.core.env import Env, TimeStep
 from shoal.core.errors import UserError, require
 from shoal.envs.host.world import World
@@ -71,8 +71,7 @@ def contributions(
     greedy: bool = True,
 ) -> Contributions:
     """Plays every coalition of a team: its members act by the policy, the rest of the team draws
-    legal actions at random, and other teams act by the policy throughout. Who acts at random still
-    tells the others of a `centralised` policy what it sees, and that it would have obeyed.
+    legal actions at random, and other teams act by the policy throughout.
 
     All coalitions meet the same random numbers, and intervals are of differences within episodes.
 
@@ -85,11 +84,12 @@ def contributions(
         greedy: whether the policy's agents take the likeliest action.
 
     Raises:
-        UserError: the environment is one of Python's, there is no such team, it has more than 10
-            agents, or there are fewer than 2 episodes.
+        UserError: the environment is one of Python's, the policy is centralised, there is no such
+            team, it has more than 10 agents, or there are fewer than 2 episodes.
     """
     if not isinstance(env, Env):
         raise UserError(f"{env.spec.name} is not compiled: coalitions are played in one program")
+    require_decentralised(policy, "a contribution")
     spec = env.spec
     agents = np.flatnonzero(np.array(spec.teams) == team)
     require(len(agents) > 0, f"team is {team}, expected one of {sorted(set(spec.teams))}")

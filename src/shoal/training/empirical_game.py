@@ -6,6 +6,7 @@ Empirical game-theoretic analysis (Wellman, Methods for empirical game-theoretic
 the estimated table goes to the solvers like any other game.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 from scipy.stats import t as student
 
-from shoal.core.algorithm import Policy
+from shoal.core.algorithm import Policy, require_decentralised
 from shoal.core.env import Env, TimeStep
 from shoal.core.errors import require
 from shoal.games.normal_form import NormalForm, Profile, regret
@@ -75,13 +76,16 @@ def empirical_game(
         names: of each player's policies.
 
     Raises:
-        UserError: no policies, lists that do not fit the players, fewer than 2 episodes, or more
-            action profiles than can be played.
+        UserError: no policies, lists that do not fit the players, fewer than 2 episodes, more
+            action profiles than can be played, or centralised policies of players of one agent.
     """
     members = players_of(env)
     lists = _lists(policies, len(members))
     shape = tuple(map(len, lists))
     require(episodes >= 2, f"episodes is {episodes}, expected at least 2 for an interval")
+    if len(members) == env.spec.num_agents:
+        for policy in itertools.chain(*lists):
+            require_decentralised(policy, "a player of one agent")
     require(
         float(np.prod([float(n) for n in shape])) <= LARGEST,
         f"{' x '.join(map(str, shape))} policies make more than {LARGEST:,} action profiles: "

@@ -46,8 +46,8 @@ Memory = tuple[tuple[Written, Written], ...] | None
 
 
 class Turn(eqx.Module):
-    """What agents make of those before them: they read what those did, and with what they see
-    themselves ask of it."""
+    """A block of the decoder: retention over the actions before an agent, and then over what came
+    of it, asked by what the encoder says of the agent."""
 
     norms: tuple[LayerNorm, LayerNorm, LayerNorm]
     done: Retention
@@ -105,7 +105,7 @@ class Decoder(eqx.Module):
     def __call__(
         self, told: Float[Array, "*B N in"], seen: Float[Array, "*B N E"], before: Memory
     ) -> tuple[Float[Array, "*B N out"], Memory]:
-        """Outputs of agents after whom `before` them was, and what there is to read behind them."""
+        """Outputs for agents whose predecessors wrote `before`, and the memory after them."""
         x, after = by_row(self.token, told), []
         for k, turn in enumerate(self.turns):
             x, written = turn(x, seen, (None, None) if before is None else before[k])
@@ -187,7 +187,7 @@ class InTurnActor(Actor):
 
 
 class Sable(PPO):
-    """PPO of a team that decides one after another."""
+    """PPO of a team that decides one after another. All share parameters, whatever their roles."""
 
     critic: Literal["retention", "local", "global", "both"] = eqx.field(  # pyright: ignore[reportIncompatibleVariableOverride]
         static=True, default="retention"
@@ -208,8 +208,9 @@ class Sable(PPO):
             f"sable's agents tell each other what they do and {spec.name} has {teams} teams: use "
             "mappo",
         )
+        alike = self.sharing == "auto" or Groups.of(spec, self.sharing).count == 1
         require(
-            self.sharing in ("auto", "shared"),
+            alike,
             f"sharing is {self.sharing}, and sable's agents are one network: expected shared",
         )
 
@@ -260,6 +261,7 @@ def sable(**overrides: Any) -> Sable:
 
     What breaks it:
         Agents that must act alone: they need messages from all others, in order, at every step.
-        Little time: a step takes ten to twenty times that of `mappo`. Several teams are refused.
+        Little time: a step takes ten to twenty times that of `mappo`, and from hundreds of agents
+        on the square of their number. Several teams are refused, as are files of the policy.
     """
     return Sable(**overrides)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from shoal.core.algorithm import Policy
+from shoal.core.algorithm import Policy, require_decentralised
 from shoal.core.distributions import Categorical
 from shoal.core.env import TimeStep
 
@@ -14,7 +14,9 @@ from shoal.core.env import TimeStep
 def probabilities(
     policy: Policy, obs: Float[Array, "*B N D"], mask: Bool[Array, "*B N A"]
 ) -> Float[Array, "*B N A"]:
-    """The probability of every action of every agent, of a policy that does not remember."""
+    """The probability of every action of every agent, of a policy that does not remember. Raises
+    `UserError` where it is centralised."""
+    require_decentralised(policy, "a game's measure")
     found, _ = policy(TimeStep.of(obs, action_mask=mask), None, jax.random.key(0))
     num_actions = mask.shape[-1]
     actions = jnp.arange(num_actions).reshape(num_actions, *[1] * (mask.ndim - 1))
