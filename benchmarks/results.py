@@ -143,7 +143,7 @@ def _teams() -> str:
     rows = [r for r in _rows("cooperative/results.csv") if r["environment"] not in BEST]
     if not rows:
         return ""
-    found: dict[tuple[str, ...], list[float]] = {}
+    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for r in rows:
         settings = json.loads(r["settings"] or "{}")
         actions = "continuous" if settings.pop("continuous_actions", False) else "discrete"
@@ -151,27 +151,37 @@ def _teams() -> str:
         said = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items()]
         world = ", ".join([re.split("[/:]", r["environment"])[-1], *said, actions])
         key = (world, r["algorithm"], r["steps"], r["beside"])
-        found.setdefault(key, []).append(float(r["return"]))
-    body = [
-        [
-            world,
-            algorithm,
-            f"{int(steps):,}",
-            ", ".join(f"{x:,.2f}" for x in returns),
-            f"**{np.mean(returns):,.2f}**",
-            beside,
-        ]
-        for (world, algorithm, steps, beside), returns in sorted(
-            found.items(), key=lambda item: (item[0][0], -np.mean(item[1]))
-        )
-    ]
+        found.setdefault(key, []).append(r)
+    body = []
+    for (world, algorithm, steps, beside), seeds in found.items():
+        returns = [float(r["return"]) for r in seeds]
+        mean = f"**{np.mean(returns):,.2f}**"
+        each = ", ".join(f"{x:,.2f}" for x in returns)
+        line = [world, algorithm, f"{int(steps):,}", each, mean, _share(seeds), beside]
+        body.append((world, -np.mean(returns), line))
     note = (
         "**Teams.** Return per agent, over 25 steps in spread, final parameters, greedy, 100 "
         "episodes of each seed, from 0 up ([data](benchmarks/cooperative/results.csv), "
         "`benchmarks/cooperative.py`). XuanCe's are of 10 M steps. Of one H200: MATD3 and IDDPG in "
-        "spread, discrete MADDPG in tag. WQMIX's mixing weights start with a gain of 1."
+        "spread, discrete MADDPG in tag. WQMIX's mixing weights start with a gain of 1. The share "
+        "is of battles won, of food eaten, of the exact optimum, or of episodes that end with all "
+        "at their landmarks."
     )
-    return f"{note}\n\n{_table(['', '', 'steps', 'seeds', 'mean', 'others'], body)}"
+    head = ["", "", "steps", "seeds", "mean", "share", "others"]
+    return f"{note}\n\n{_table(head, [line for *_, line in sorted(body)])}"
+
+
+def _share(seeds: list[dict[str, str]]) -> str:
+    """How much of what can be reached each seed reached, in per cent, where a metric says so."""
+    metrics = [json.loads(row["metrics"]) for row in seeds]
+    for name, scale in (
+        *(("won", 100), ("percent_eaten", 1)),
+        *(("share_of_optimum", 100), ("success", 100)),
+    ):
+        if name in metrics[0]:
+            digits = 1 if name == "share_of_optimum" else 0
+            return ", ".join(f"{scale * m[name]:.{digits}f}" for m in metrics) + " %"
+    return ""
 
 
 def _policy_gradients() -> str:
