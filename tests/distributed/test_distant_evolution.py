@@ -79,7 +79,8 @@ def test_what_travels_does_not_grow_with_the_parameters():
             state = program.init(jax.random.key(0)[None])
             state, _, _ = program.run(state, 1)
             state, _, last = program.run(state, 1)
-            traffic.append((last["told_bytes"], last["restored_bytes"]))
+            again = last["asked_again"] * program._told_bytes  # of workers lost on a busy machine
+            traffic.append((last["told_bytes"] - again, last["restored_bytes"]))
             assert last["told_bytes"] < size(pack(state.algorithm)) or hidden == (4,)
     assert traffic[0] == traffic[1] and traffic[0][1] == 0
 

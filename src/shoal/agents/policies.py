@@ -61,7 +61,8 @@ class Actor(NetworkPolicy):
         second half of the network's outputs is added where it has twice as many as dimensions."""
         log_std = None
         if isinstance(spec.action, Box):
-            log_std = jnp.full((network.groups.count, spec.action.size), init_log_std)
+            shape = network.groups.count, spec.action.size
+            log_std = jnp.full(shape, init_log_std, jnp.float32)
         return Actor(network, log_std, spec.action)
 
     def unroll(self, timestep: TimeStep, carry: Carry, starts: Bool[Array, "T B"]) -> Distribution:
