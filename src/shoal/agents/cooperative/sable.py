@@ -261,7 +261,8 @@ def sable(**overrides: Any) -> Sable:
 
     What breaks it:
         Agents that must act alone: they need messages from all others, in order, at every step.
-        Little time: a step takes ten to twenty times that of `mappo`, and from hundreds of agents
-        on the square of their number. Several teams are refused, as are files of the policy.
+        Little time: an update costs many times that of `mappo`, and acting grows with the square of
+        the number of agents where they are hundreds. Several teams are refused, and so is an export
+        of the policy.
     """
     return Sable(**overrides)
